@@ -1,0 +1,103 @@
+"""How every model here makes its layers: one object carries layer classes, attention, dtype and device.
+
+A host (ComfyUI, or a training engine) passes its own `operations` namespace and attention function to get
+weight casting, fp8 or offloading; the defaults are plain PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+AttentionFunction = Callable[..., Tensor]
+"""`attention(q, k, v, heads, mask=None)`; q is (b, n, heads * d), k and v are (b, m, heads * d)."""
+
+_CUDA_GRID_LIMIT = 2**15
+"""CUDA attention kernels index batch and heads with 16 bits; larger batches go through in slices."""
+
+
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
+) -> Tensor:
+    """Multi-head attention by PyTorch's fused kernel.
+
+    Args:
+        q: queries (b, n, heads * d).
+        k: keys (b, m, heads * d).
+        v: values (b, m, heads * d).
+        heads: number of heads.
+        mask: added to the logits, broadcastable to (b, heads, n, m).
+
+    Returns:
+        (b, n, heads * d)
+    """
+    batch, _, channels = q.shape
+    q, k, v = (x.reshape(batch, -1, heads, channels // heads).transpose(1, 2) for x in (q, k, v))
+    size = max(_CUDA_GRID_LIMIT // heads, 1) if q.is_cuda else batch
+    slices = [
+        F.scaled_dot_product_attention(q[i : i + size], k[i : i + size], v[i : i + size], attn_mask=mask)
+        for i in range(0, batch, size)
+    ]
+    out = slices[0] if len(slices) == 1 else torch.cat(slices)
+    return out.transpose(1, 2).reshape(batch, -1, channels)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Makes layers from the given namespace of layer classes, on one device and in one dtype.
+
+    Attributes:
+        operations: namespace with Linear, Conv1d, Conv2d, Conv3d, GroupNorm, LayerNorm, Embedding.
+        attention: the attention function every model calls.
+        dtype: parameter dtype; None is PyTorch's default.
+        device: parameter device; None is PyTorch's default.
+    """
+
+    operations: Any = nn
+    attention: AttentionFunction = scaled_dot_product_attention
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+    def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
+        return self.operations.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)
+
+    def conv1d(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
+        return self.operations.Conv1d(inputs, outputs, kernel, dtype=self.dtype, device=self.device)
+
+    def conv2d(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0, bias: bool = True
+    ) -> nn.Module:
+        return self.operations.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=padding,
+            bias=bias,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def temporal_conv(self, inputs: int, outputs: int) -> nn.Module:
+        """A convolution over three neighbouring frames at each pixel, on (b, c, t, h, w)."""
+        return self.operations.Conv3d(
+            inputs, outputs, (3, 1, 1), padding=(1, 0, 0), dtype=self.dtype, device=self.device
+        )
+
+    def group_norm(self, channels: int, eps: float) -> nn.Module:
+        return self.operations.GroupNorm(32, channels, eps=eps, dtype=self.dtype, device=self.device)
+
+    def layer_norm(self, channels: int) -> nn.Module:
+        return self.operations.LayerNorm(channels, dtype=self.dtype, device=self.device)
+
+    def embedding(self, count: int, channels: int) -> nn.Module:
+        return self.operations.Embedding(count, channels, dtype=self.dtype, device=self.device)
+
+    def parameter(self, *shape: int) -> nn.Parameter:
+        """A parameter that belongs to no layer; zeros until a checkpoint is loaded."""
+        return nn.Parameter(torch.zeros(shape, dtype=self.dtype, device=self.device))
