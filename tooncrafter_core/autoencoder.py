@@ -34,10 +34,14 @@ class EncoderLevel(nn.Module):
     def __init__(self, layers: Layers, inputs: int, outputs: int, count: int, downsample: bool) -> None:
         super().__init__()
         widths = [inputs] + [outputs] * count
-        self.block = nn.ModuleList(
-            [ImageResBlock(layers, a, b) for a, b in pairwise(widths)]
-        )
-        self.downsample = StridedConv(layers, outputs) if downsample else None
+        self.block = nn.ModuleList([ImageResBlock(layers, a, b) for a, b in pairwise(widths)])
+        self.downsample = StridedConv(layers, outputs) if downsample else nn.Identity()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The features of this resolution, and the input of the next."""
+        for block in self.block:
+            x = block(x)
+        return x, self.downsample(x)
 
 
 class StridedConv(nn.Module):
@@ -73,11 +77,8 @@ class Encoder(nn.Module):
         h = first = self.conv_in(images)
         features: list[Tensor] = []
         for level in self.down:
-            for block in level.block:
-                h = block(h)
-            features.append(h)
-            if level.downsample is not None:
-                h = level.downsample(h)
+            feature, h = level(h)
+            features.append(feature)
         h = self.conv_out(F.silu(self.norm_out(self.mid(h))))
         return h, [*features, first]
 
@@ -105,7 +106,7 @@ class Autoencoder(nn.Module):
         h, features = self.encoder(images)
         return self.quant_conv(h), features
 
-    def encode(self, images: Tensor) -> Encoded:
+    def encode_keyframes(self, images: Tensor) -> Encoded:
         """Encode keyframes once, for the denoiser's condition and for the decoder's references.
 
         Args:
@@ -121,7 +122,7 @@ class Autoencoder(nn.Module):
         moments, features = self.moments(images)
         return Encoded(moments.chunk(2, dim=1)[0], features)
 
-    def decode(self, latents: Tensor, references: list[Tensor] | None = None) -> Tensor:
+    def decode_segments(self, latents: Tensor, references: list[Tensor] | None = None) -> Tensor:
         """Decode segments; all frames of a segment together.
 
         Args:
@@ -137,19 +138,19 @@ class Autoencoder(nn.Module):
             latents = rearrange(self.post_quant_conv(frames), "(b t) c h w -> b c t h w", t=latents.shape[2])
         return self.decoder(latents, references)
 
-    def decode_two_pass(self, latents: Tensor, references: list[Tensor] | None) -> Tensor:
+    def decode_segments_twice(self, latents: Tensor, references: list[Tensor] | None) -> Tensor:
         """Decode a second time without latents 1 and t - 2, and take the two centre frames from there.
 
-        Hides a seam in the middle of a segment (SPEC section 5). Same arguments and result as `decode`. Segments
-        of an odd number of frames, or of fewer than 6, have no such pair and are decoded once.
+        Hides a seam in the middle of a segment (SPEC section 5). Same arguments and result as `decode_segments`.
+        Segments of an odd number of frames, or of fewer than 6, have no such pair and are decoded once.
         """
         frames = latents.shape[2]
-        out = self.decode(latents, references)
+        out = self.decode_segments(latents, references)
         if frames < 6 or frames % 2:
             return out
         kept = [i for i in range(frames) if i not in (1, frames - 2)]
         centre = frames // 2 - 1
-        second = self.decode(latents[:, :, kept], references)
+        second = self.decode_segments(latents[:, :, kept], references)
         at = kept.index(centre)
         out[:, :, centre : centre + 2] = second[:, :, at : at + 2]
         return out

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .config import DenoiserSizes
 from .layers import Layers
-from .transformer import StepInputs, SpatialTransformer, TemporalTransformer
+from .transformer import SpatialTransformer, StepInputs, TemporalTransformer
 
 
 def sinusoid(values: Tensor, channels: int) -> Tensor:

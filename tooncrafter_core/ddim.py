@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -13,7 +13,8 @@ Denoiser = Callable[[Tensor, int], Tensor]
 """`denoiser(z, t) -> v`, with z and v of one shape and t a timestep."""
 
 
-class DDIMStep(NamedTuple):
+@dataclass(frozen=True)
+class DDIMStep:
     """What the callback sees after each step.
 
     Attributes:

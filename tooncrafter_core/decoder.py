@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -112,6 +114,13 @@ class DecoderLevel(nn.Module):
         self.block = nn.ModuleList([block(layers, a, b) for a, b in pairwise(widths)])
         self.upsample = NearestConv(layers, widths[-1]) if upsample else None
 
+    def forward(self, x: Tensor, frames: int, refer: Callable[[Tensor], Tensor]) -> Tensor:
+        """`refer` adds the references of this resolution, before the upsampling."""
+        for block in self.block:
+            x = block(x, frames)
+        x = refer(x)
+        return x if self.upsample is None else self.upsample(x)
+
 
 class Decoder(nn.Module):
     """Latents of whole segments, and two keyframes' feature maps, to frames."""
@@ -150,21 +159,17 @@ class Decoder(nn.Module):
             )
 
     def forward(self, latents: Tensor, references: list[Tensor] | None = None) -> Tensor:
-        """Decode (b, c, t, h, w) to (b, 3, t, 8 h, 8 w); see `Autoencoder.decode`."""
+        """Decode (b, c, t, h, w) to (b, 3, t, 8 h, 8 w); see `Autoencoder.decode_segments`."""
         frames = latents.shape[2]
         h = self.conv_in(rearrange(latents, "b c t h w -> (b t) c h w"))
         h = self.mid(h, frames)
         for level in reversed(range(len(self.up))):
-            for block in self.up[level].block:
-                h = block(h, frames)
-            h = self._refer(level, h, references)
-            if self.up[level].upsample is not None:
-                h = self.up[level].upsample(h)
-        h = self._refer(len(self.up), F.silu(self.norm_out(h), inplace=True), references)
+            h = self.up[level](h, frames, partial(self._refer, level, references))
+        h = self._refer(len(self.up), references, F.silu(self.norm_out(h), inplace=True))
         video = rearrange(self.conv_out(h), "(b t) c h w -> b c t h w", t=frames)
         return self.time_mix_conv(video) if self.config.dual_reference else video
 
-    def _refer(self, index: int, h: Tensor, references: list[Tensor] | None) -> Tensor:
+    def _refer(self, index: int, references: list[Tensor] | None, h: Tensor) -> Tensor:
         if references is None or not self.config.dual_reference:
             return h
         return self.attn_refinement[index](h, references[index])

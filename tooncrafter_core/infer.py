@@ -152,9 +152,7 @@ def _autoencoder(shapes: Shapes) -> AutoencoderConfig:
         head["reference_head_channels"] = inner // _REFERENCE_HEADS
     return AutoencoderConfig(
         channels=channels,
-        channel_mult=tuple(
-            shapes(f"encoder.down.{i}.block.0.conv1.weight")[0] // channels for i in range(levels)
-        ),
+        channel_mult=tuple(shapes(f"encoder.down.{i}.block.0.conv1.weight")[0] // channels for i in range(levels)),
         res_blocks=shapes.count("encoder.down.0.block.{}.conv1.weight"),
         latent_channels=shapes("decoder.conv_in.weight")[1],
         dual_reference=dual_reference,

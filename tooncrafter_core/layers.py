@@ -21,9 +21,7 @@ _CUDA_GRID_LIMIT = 2**15
 """CUDA attention kernels index batch and heads with 16 bits; larger batches go through in slices."""
 
 
-def scaled_dot_product_attention(
-    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
-) -> Tensor:
+def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """Multi-head attention by PyTorch's fused kernel.
 
     Args:

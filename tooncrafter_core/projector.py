@@ -30,6 +30,24 @@ class PerceiverAttention(nn.Module):
         return self.to_out(self.attention(self.to_q(queries), k, v, self.heads))
 
 
+class ProjectorLayer(nn.ModuleList):
+    """Perceiver attention and a GELU feed-forward, each pre-norm and residual."""
+
+    def __init__(self, layers: Layers, config: ProjectorConfig) -> None:
+        feed_forward = nn.Sequential(
+            layers.layer_norm(config.width),
+            layers.linear(config.width, config.feed_forward_dim, bias=False),
+            nn.GELU(),
+            layers.linear(config.feed_forward_dim, config.width, bias=False),
+        )
+        super().__init__([PerceiverAttention(layers, config), feed_forward])
+
+    def forward(self, vision: Tensor, queries: Tensor) -> Tensor:
+        attention, feed_forward = self
+        queries = queries + attention(vision, queries)
+        return queries + feed_forward(queries)
+
+
 class ImageProjector(nn.Module):
     """A perceiver resampler with 16 learned queries for each frame.
 
@@ -46,17 +64,7 @@ class ImageProjector(nn.Module):
         self.proj_in = layers.linear(config.input_dim, config.width)
         self.proj_out = layers.linear(config.width, config.output_dim)
         self.norm_out = layers.layer_norm(config.output_dim)
-        self.layers = nn.ModuleList([self._layer(layers, config) for _ in range(config.depth)])
-
-    @staticmethod
-    def _layer(layers: Layers, config: ProjectorConfig) -> nn.ModuleList:
-        feed_forward = nn.Sequential(
-            layers.layer_norm(config.width),
-            layers.linear(config.width, config.feed_forward_dim, bias=False),
-            nn.GELU(),
-            layers.linear(config.feed_forward_dim, config.width, bias=False),
-        )
-        return nn.ModuleList([PerceiverAttention(layers, config), feed_forward])
+        self.layers = nn.ModuleList([ProjectorLayer(layers, config) for _ in range(config.depth)])
 
     def forward(self, vision: Tensor) -> Tensor:
         """Project vision tokens.
@@ -69,9 +77,8 @@ class ImageProjector(nn.Module):
         """
         vision = self.proj_in(vision)
         queries = self.latents.to(vision).expand(len(vision), -1, -1)
-        for attention, feed_forward in self.layers:
-            queries = queries + attention(vision, queries)
-            queries = queries + feed_forward(queries)
+        for layer in self.layers:
+            queries = layer(vision, queries)
         tokens = self.norm_out(self.proj_out(queries))
         return rearrange(tokens, "b (t n) d -> b t n d", t=self.config.frames)
 

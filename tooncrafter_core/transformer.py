@@ -73,9 +73,7 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Attention of each frame's tokens to the text and, with `image_tokens`, to the image tokens; both added."""
 
-    def __init__(
-        self, layers: Layers, channels: int, heads: int, context_dim: int, image_tokens: bool
-    ) -> None:
+    def __init__(self, layers: Layers, channels: int, heads: int, context_dim: int, image_tokens: bool) -> None:
         super().__init__()
         self.heads = heads
         self.attention = layers.attention
@@ -130,9 +128,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Self-attention over the pixels of each frame, then cross-attention to the context."""
 
-    def __init__(
-        self, layers: Layers, channels: int, head_channels: int, context_dim: int, image_tokens: bool
-    ) -> None:
+    def __init__(self, layers: Layers, channels: int, head_channels: int, context_dim: int, image_tokens: bool) -> None:
         super().__init__()
         heads = channels // head_channels
         self.norm = layers.group_norm(channels, eps=1e-6)

@@ -25,9 +25,7 @@ def preprocess(images: Tensor, size: int = 224) -> Tensor:
     Returns:
         (b, 3, size, size), float32
     """
-    square = resize(
-        images.float(), (size, size), interpolation="bicubic", align_corners=True, antialias=True
-    )
+    square = resize(images.float(), (size, size), interpolation="bicubic", align_corners=True, antialias=True)
     mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
     return ((square + 1) / 2 - mean) / std
 

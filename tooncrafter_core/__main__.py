@@ -1,0 +1,114 @@
+"""Command line: `python -m tooncrafter_core interpolate ...` and `python -m tooncrafter_core inspect ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+import torch
+from tqdm import tqdm
+
+from .checkpoint import read_checkpoint
+from .images import FITS, fit_images
+from .media import check_output, read_image, write_contact_sheet, write_frames
+from .pipeline import Settings, ToonCrafter, interpolate
+from .timeline import parse_frame_indices, total_frames
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A user's mistake is one line on standard error and status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tooncrafter_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser("inspect", help="say what a checkpoint contains")
+    inspect.add_argument("file", help="a .safetensors or .ckpt file")
+    inspect.set_defaults(run=_inspect)
+
+    command = commands.add_parser(
+        "interpolate", help="draw the frames between keyframes", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.add_argument("keyframes", nargs="+", metavar="KEYFRAME", help="two or more pictures in order")
+    command.add_argument("-o", "--output", required=True, help=".mp4, .webp, .gif, or a folder for PNGs")
+    command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
+    command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
+    command.add_argument(
+        "--sketch", action="append", default=[], metavar="FRAME=FILE", help="line drawing for one frame; repeatable"
+    )
+    command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
+    command.add_argument("--width", type=int, default=512, help="pixels, a multiple of 8 (64 is best)")
+    command.add_argument("--height", type=int, default=320, help="pixels, a multiple of 8 (64 is best)")
+    command.add_argument("--fit", choices=FITS, default="crop", help="how pictures of another shape are fitted")
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
+    command.add_argument("--dtype", choices=_DTYPES, default="float32", help="precision of weights and activations")
+    _add_settings(command)
+    command.set_defaults(run=_interpolate)
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    for field in fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            command.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help="see README")
+        else:
+            command.add_argument(flag, type=type(field.default), default=field.default, help="see README")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    sys.stdout.write(read_checkpoint(options.file).report() + "\n")
+
+
+def _interpolate(options: argparse.Namespace) -> None:
+    settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
+    check_output(options.output)
+    files = _sketch_files(options.sketch, total_frames(len(options.keyframes) - 1, settings.frames))
+    if files and not options.sketch_encoder:
+        raise ValueError("--sketch needs --sketch-encoder FILE")
+    sketches = {index: read_image(file) for index, file in files.items()}
+    keyframes = [fit_images(read_image(f)[None], options.width, options.height, options.fit) for f in options.keyframes]
+    model = ToonCrafter.load(
+        options.checkpoint, options.sketch_encoder, torch.device(options.device), _DTYPES[options.dtype]
+    )
+    with tqdm(total=settings.steps, unit="step") as bar:
+        frames = interpolate(
+            model,
+            torch.cat(keyframes),
+            options.width,
+            options.height,
+            options.fit,
+            settings,
+            sketches,
+            callback=lambda step: bar.update() and None,
+        )
+    write_frames(frames, options.output, settings.frame_rate)
+    if options.contact_sheet:
+        write_contact_sheet(frames, options.contact_sheet)
+    sys.stdout.write(f"{len(frames)} frames in {options.output}\n")
+
+
+def _sketch_files(items: list[str], total: int) -> dict[int, str]:
+    """Frame -> file, from FRAME=FILE arguments."""
+    pairs = [item.partition("=") for item in items]
+    malformed = [item for item, (_, separator, file) in zip(items, pairs, strict=True) if not (separator and file)]
+    if malformed:
+        raise ValueError(f"cannot read --sketch {malformed[0]}; expected FRAME=FILE such as 7=middle.png")
+    indices = parse_frame_indices(", ".join(index for index, _, _ in pairs), len(pairs), total)
+    return {index: file for index, (_, _, file) in zip(indices, pairs, strict=True)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

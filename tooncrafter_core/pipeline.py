@@ -1,0 +1,266 @@
+"""Images in, frames out: the whole way through all models, without ComfyUI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .autoencoder import Autoencoder, reference_pairs
+from .checkpoint import CheckpointError, read_checkpoint
+from .config import LATENT_SCALE
+from .context import CrossContext
+from .ddim import DDIMStep, ddim
+from .guidance import guide
+from .images import Fit, check_size, fit_images, sketch_hints
+from .projector import ImageProjector, resample_frames
+from .schedule import Schedule
+from .sketch_encoder import SketchEncoder
+from .text_tower import TextTower
+from .timeline import check_segments, join_segments, keyframe_condition, place_sketches
+from .tokenizer import tokenize
+from .unet import Controls, UNet
+from .vision_tower import VisionTower, preprocess
+
+
+@dataclass(frozen=True)
+class ToonCrafter:
+    """Every model an interpolation needs.
+
+    Models wait on the CPU; each moves to `device` for its stage and back after it.
+    """
+
+    unet: UNet
+    autoencoder: Autoencoder
+    projector: ImageProjector
+    text: TextTower
+    vision: VisionTower
+    sketch_encoder: SketchEncoder | None = None
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @staticmethod
+    def load(
+        path: str | Path,
+        sketch_path: str | Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> ToonCrafter:
+        """Load a complete checkpoint and, if wanted, a sketch encoder.
+
+        Raises:
+            FileNotFoundError: no such file.
+            CheckpointError: a file cannot be used, or lacks a part (a pruned file lacks the text and vision
+                towers).
+        """
+        checkpoint = read_checkpoint(path)
+        if checkpoint.missing_parts or checkpoint.config.sketch is not None:
+            raise CheckpointError(
+                f"{checkpoint.path.name} has {', '.join(checkpoint.parts)}; an interpolation needs unet, autoencoder, "
+                "projector, text and vision. Use the complete model.ckpt."
+            )
+        parts = {name: checkpoint.load(name).to(dtype) for name in checkpoint.parts}
+        sketch = None if sketch_path is None else read_checkpoint(sketch_path).load("sketch").to(dtype)
+        return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to interpolate; the defaults are the published settings.
+
+    Attributes:
+        prompt: what the pictures show.
+        negative_prompt: what to stay away from.
+        frames: frames of each segment, both keyframes included; the models were trained for 16.
+        frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
+        steps: sampling steps, 1 to 1000.
+        guidance_scale: weight of the conditional prediction; 1 is no guidance.
+        guidance_rescale: 0 to 1, see `guidance.guide`.
+        eta: 0 is deterministic sampling, 1 adds the most noise.
+        seed: of the CPU random generator, so that it means the same picture on every device.
+        sketch_strength: factor on the sketch encoder's outputs.
+        two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    frames: int = 16
+    frame_rate: int = 10
+    steps: int = 50
+    guidance_scale: float = 7.5
+    guidance_rescale: float = 0.7
+    eta: float = 1.0
+    seed: int = 0
+    sketch_strength: float = 0.6
+    two_pass: bool = True
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("frames", 2, 1000),
+            ("frame_rate", 1, 60),
+            ("steps", 1, 1000),
+            ("guidance_scale", 0, 100),
+            ("guidance_rescale", 0, 1),
+            ("eta", 0, 1),
+            ("seed", 0, 2**64 - 1),
+            ("sketch_strength", 0, 10),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; expected {low} to {high}")
+
+
+@torch.inference_mode()
+def interpolate(
+    model: ToonCrafter,
+    keyframes: Tensor,
+    width: int = 512,
+    height: int = 320,
+    fit: Fit = "crop",
+    settings: Settings | None = None,
+    sketches: Mapping[int, Tensor] | None = None,
+    callback: Callable[[DDIMStep], None] | None = None,
+) -> Tensor:
+    """Draw the frames between keyframes.
+
+    Args:
+        model: the models.
+        keyframes: two or more pictures in order (n, 3, H, W) in [0, 1].
+        width: width of the result, a multiple of 8 (of 64 is best).
+        height: height of the result, likewise.
+        fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
+        settings: everything else.
+        sketches: line drawings (3, H, W) in [0, 1] by frame of the result, see `timeline`.
+        callback: called after each sampling step.
+
+    Returns:
+        frames (S (t - 1) + 1, 3, height, width) in [0, 1], float32, on the CPU
+
+    Raises:
+        ValueError: the input does not fit together; nothing has run then.
+    """
+    settings = settings or Settings()
+    sketches = sketches or {}
+    check_size(width, height)
+    if keyframes.ndim != 4 or keyframes.shape[1] != 3:
+        raise ValueError(f"keyframes have shape {tuple(keyframes.shape)}; expected (n, 3, H, W), RGB")
+    check_segments(len(keyframes), settings.frames)
+    hints = _hints(model, sketches, len(keyframes) - 1, settings.frames, width, height, fit)
+    fitted = fit_images(keyframes.float(), width, height, fit)
+
+    contexts = _contexts(model, keyframes.float() * 2 - 1, settings)
+    with _on_device(model, model.autoencoder):
+        encoded = model.autoencoder.encode_keyframes((fitted * 2 - 1).to(model.device, model.dtype))
+    condition = keyframe_condition(encoded.latents.float() * LATENT_SCALE, settings.frames)
+    latents = _sample(model, condition, contexts, hints, settings, callback)
+    references = reference_pairs(encoded.features)
+    return join_segments(_decode(model, latents, references, settings.two_pass))
+
+
+@contextmanager
+def _on_device(model: ToonCrafter, *modules: torch.nn.Module | None) -> Iterator[None]:
+    for module in filter(None, modules):
+        module.to(model.device)
+    try:
+        yield
+    finally:
+        for module in filter(None, modules):
+            module.to("cpu")
+
+
+def _hints(
+    model: ToonCrafter,
+    sketches: Mapping[int, Tensor],
+    segments: int,
+    frames: int,
+    width: int,
+    height: int,
+    fit: Fit,
+) -> Tensor | None:
+    if not sketches:
+        return None
+    if model.sketch_encoder is None:
+        raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
+    fitted = {i: fit_images(sketch_hints(s[None].float()), width, height, fit)[0] for i, s in sketches.items()}
+    return place_sketches(fitted, segments, frames).to(model.device, model.dtype)
+
+
+def _contexts(model: ToonCrafter, keyframes: Tensor, settings: Settings) -> list[tuple[CrossContext, CrossContext]]:
+    """Conditional and unconditional tokens of each segment; an image context shows the segment's first keyframe."""
+    size = model.vision.config.image_size
+    grey = keyframes.new_zeros(1, 3, size, size)
+    pixels = torch.cat([preprocess(keyframes[:-1], size), preprocess(grey, size)])
+    with _on_device(model, model.text, model.vision, model.projector):
+        prompts = [
+            model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
+            for prompt in (settings.prompt, settings.negative_prompt)
+        ]
+        tokens = model.projector(model.vision(pixels.to(model.device, model.dtype)))
+    images = resample_frames(tokens, settings.frames).split(1)
+    unconditional = CrossContext(prompts[1], images[-1])
+    return [(CrossContext(prompts[0], image), unconditional) for image in images[:-1]]
+
+
+def _sample(
+    model: ToonCrafter,
+    condition: Tensor,
+    contexts: list[tuple[CrossContext, CrossContext]],
+    hints: Tensor | None,
+    settings: Settings,
+    callback: Callable[[DDIMStep], None] | None,
+) -> Tensor:
+    """Sample all segments' latents (S, c, t, h, w), scaled."""
+    schedule = Schedule.published()
+    generator = torch.Generator().manual_seed(settings.seed)
+    segments, _, frames, height, width = condition.shape
+    channels = model.unet.config.out_channels
+
+    def noise() -> Tensor:
+        drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
+        return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
+
+    def velocity(z: Tensor, t: int) -> Tensor:
+        """Segments one after the other, so that memory does not grow with their number."""
+        return torch.cat([segment_velocity(z, t, index) for index in range(segments)])
+
+    def segment_velocity(z: Tensor, t: int, index: int) -> Tensor:
+        noisy = z[index : index + 1].to(model.dtype)
+        x = torch.cat([noisy, condition[index : index + 1].to(noisy)], dim=1)
+        hint = None if hints is None else hints[index : index + 1]
+        conditional = predict(x, t, contexts[index][0], hint)
+        if settings.guidance_scale == 1:
+            return conditional
+        unconditional = predict(x, t, contexts[index][1], hint)
+        return guide(conditional, unconditional, settings.guidance_scale, settings.guidance_rescale)
+
+    def predict(x: Tensor, t: int, context: CrossContext, hint: Tensor | None) -> Tensor:
+        timesteps = torch.tensor([t], device=model.device)
+        rates = torch.tensor([settings.frame_rate], device=model.device)
+        controls: Controls | None = None
+        if hint is not None and model.sketch_encoder is not None:
+            controls = model.sketch_encoder(x[:, :channels], hint, timesteps, context, settings.sketch_strength)
+        return model.unet(x, timesteps, rates, context, controls).float()
+
+    with _on_device(model, model.unet, model.sketch_encoder):
+        timesteps = schedule.trailing_timesteps(settings.steps)
+        return ddim(velocity, noise(), schedule, timesteps, settings.eta, noise, callback)
+
+
+def _decode(model: ToonCrafter, latents: Tensor, references: list[Tensor], two_pass: bool) -> Tensor:
+    """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other."""
+    autoencoder = model.autoencoder
+    decode = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
+    decoded: list[Tensor] = []
+    with _on_device(model, autoencoder):
+        for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
+            frames = decode(segment, [maps[index : index + 1] for maps in references])
+            decoded.append(((frames.float() + 1) / 2).clamp(0, 1).cpu())
+    return torch.cat(decoded)

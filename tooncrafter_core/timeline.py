@@ -1,0 +1,122 @@
+"""Where keyframes, sketches and frames sit in time.
+
+n keyframes make S = n - 1 segments of t frames. Neighbouring segments share a keyframe, which is one frame of the
+result: the result has S (t - 1) + 1 frames, and frame i is frame i mod (t - 1) of segment i // (t - 1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def total_frames(segments: int, frames: int) -> int:
+    """Frames of the result."""
+    return segments * (frames - 1) + 1
+
+
+def check_segments(keyframes: int, frames: int) -> None:
+    """Raise ValueError unless there are at least two keyframes and two frames a segment."""
+    if keyframes < 2:
+        raise ValueError(f"got {keyframes} keyframe(s); expected 2 or more in one batch, in the order they are shown")
+    if frames < 2:
+        raise ValueError(f"frames is {frames}; expected 2 or more for each segment, both keyframes included")
+
+
+def keyframe_condition(latents: Tensor, frames: int) -> Tensor:
+    """Condition channels: keyframes at both ends of their segment, zeros between.
+
+    Args:
+        latents: scaled keyframe latents (n, c, h, w).
+        frames: t.
+
+    Returns:
+        (n - 1, c, t, h, w)
+    """
+    segments = latents.shape[0] - 1
+    condition = latents.new_zeros(segments, latents.shape[1], frames, *latents.shape[2:])
+    condition[:, :, 0] = latents[:-1]
+    condition[:, :, -1] = latents[1:]
+    return condition
+
+
+def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int) -> Tensor:
+    """Put sketches at their frames and empty (black) images at all others (SPEC section 6).
+
+    Args:
+        hints: by frame of the result: white lines on black (1, H, W), at least one. A sketch at a shared
+            keyframe goes to both of its segments.
+        segments: S.
+        frames: t.
+
+    Returns:
+        (S, 1, t, H, W)
+
+    Raises:
+        ValueError: a frame outside the result.
+    """
+    first = next(iter(hints.values()))
+    placed = first.new_zeros(segments, 1, frames, *first.shape[-2:])
+    last = total_frames(segments, frames) - 1
+    for index, hint in hints.items():
+        if not 0 <= index <= last:
+            raise ValueError(f"sketch at frame {index}; expected 0 to {last} for {segments} segment(s) of {frames}")
+        segment, within = divmod(index, frames - 1)
+        if segment < segments:
+            placed[segment, :, within] = hint
+        if within == 0 and segment > 0:
+            placed[segment - 1, :, -1] = hint
+    return placed
+
+
+def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
+    """Read frame indices such as `5, 9-11`.
+
+    Args:
+        text: indices and ranges, separated by commas; the first frame is 0, and -1 the last.
+        count: number of sketches they are for.
+        total: number of frames of the result.
+
+    Returns:
+        `count` indices, 0 to `total - 1`, in the order given
+
+    Raises:
+        ValueError: not a list of numbers, an index out of range or given twice, or another number of them.
+    """
+    indices: list[int] = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"(-?\d+)(?:\s*-\s*(\d+))?", item)
+        if match is None:
+            raise ValueError(f"cannot read {item!r} in frame indices {text!r}; expected a list such as 5, 9-11")
+        first = int(match[1])
+        last = int(match[2]) if match[2] else first
+        if last < first:
+            raise ValueError(f"range {item!r} in frame indices {text!r} runs backwards; write {last}-{first}")
+        indices += range(first, last + 1)
+    outside = [i for i in indices if not -total <= i < total]
+    if outside:
+        raise ValueError(f"frame index {outside[0]} is out of range; expected 0 to {total - 1} (or -1 for the last)")
+    indices = [i % total for i in indices]
+    twice = sorted({i for i in indices if indices.count(i) > 1})
+    if twice:
+        raise ValueError(f"frame index {twice[0]} is given more than once in {text!r}; give each frame one sketch")
+    if len(indices) != count:
+        raise ValueError(
+            f"{count} sketch(es) but {len(indices)} frame indices in {text!r}; give one index for each sketch"
+        )
+    return indices
+
+
+def join_segments(frames: Tensor) -> Tensor:
+    """Segments' frames to the result's, each shared keyframe once (taken from the segment it begins).
+
+    Args:
+        frames: (S, c, t, H, W).
+
+    Returns:
+        (S (t - 1) + 1, c, H, W)
+    """
+    return torch.cat([*(segment[:, :-1] for segment in frames), frames[-1, :, -1:]], dim=1).transpose(0, 1)
