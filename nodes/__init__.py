@@ -1,0 +1,22 @@
+"""The nodes, as a ComfyUI extension."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .dual_ref_decode import ToonCrafterDualRefDecode
+from .encode_keyframes import ToonCrafterEncodeKeyframes
+from .loader import ToonCrafterLoader
+from .sampler import ToonCrafterSampler
+from .sketch_encoder_loader import ToonCrafterSketchEncoderLoader
+from .sketch_guide import ToonCrafterSketchGuide
+
+
+class ToonCrafterExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            ToonCrafterLoader,
+            ToonCrafterSketchEncoderLoader,
+            ToonCrafterEncodeKeyframes,
+            ToonCrafterSketchGuide,
+            ToonCrafterSampler,
+            ToonCrafterDualRefDecode,
+        ]

@@ -1,0 +1,71 @@
+"""ToonCrafter Dual-Ref Decode: latents and the keyframes' references to frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.utils
+import torch
+from comfy_api.latest import io
+from einops import rearrange
+
+from ..tooncrafter_core.autoencoder import reference_pairs
+from ..tooncrafter_core.config import PIXELS_PER_LATENT
+from ..tooncrafter_core.timeline import join_segments
+from .host.vae import ToonCrafterVAE
+from .types import CATEGORY, References, ReferencesWire
+
+
+class ToonCrafterDualRefDecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ToonCrafterDualRefDecode",
+            display_name="ToonCrafter Dual-Ref Decode",
+            category=CATEGORY,
+            description="Decodes the frames of each segment together, with the detail of its two keyframes. A keyframe "
+            "between two segments comes out once.",
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE of ToonCrafter Loader."),
+                io.Latent.Input("latent", tooltip="Latents of all frames, from the Sampler."),
+                ReferencesWire.Input("references", tooltip="From Encode Keyframes."),
+                io.Boolean.Input(
+                    "two_pass",
+                    default=True,
+                    tooltip="Decode the two centre frames of each segment a second time from fewer neighbours, which "
+                    "hides a seam in the middle, as published. Takes twice the time.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="frames", tooltip="All frames in order, keyframes included.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, vae: ToonCrafterVAE | None, latent: dict[str, Any], references: References, two_pass: bool
+    ) -> io.NodeOutput:
+        samples = latent["samples"]
+        _check(vae, samples, references)
+        segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
+        pairs = reference_pairs(references.features)
+        progress = comfy.utils.ProgressBar(references.segments)
+        decoded = []
+        for index in range(references.segments):
+            maps = [pair[index : index + 1] for pair in pairs]
+            decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
+            progress.update(1)
+        return io.NodeOutput(join_segments(torch.cat(decoded)).movedim(1, -1))
+
+
+def _check(vae: object, samples: torch.Tensor, references: References) -> None:
+    if not isinstance(vae, ToonCrafterVAE):
+        raise ValueError(
+            f"vae is {'None' if vae is None else 'of another model'}; Dual-Ref Decode needs the VAE of ToonCrafter "
+            "Loader. Use VAE Decode for other VAEs."
+        )
+    size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
+    if size != references.size or len(samples) % references.segments:
+        raise ValueError(
+            f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with references of "
+            f"{references.segments + 1} keyframes of {references.size[1]} x {references.size[0]} pixels. Connect "
+            "references and latent of the same Encode Keyframes."
+        )

@@ -1,0 +1,75 @@
+"""The core's DDIM as a ComfyUI sampler, and the core's guidance on a MODEL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.samplers import KSAMPLER
+from einops import rearrange
+from torch import Tensor
+
+from ...tooncrafter_core.ddim import DDIMStep, ddim
+from ...tooncrafter_core.guidance import guide
+
+
+def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:
+    """A SAMPLER that walks the given timesteps; its noise comes from a CPU generator.
+
+    Give it the sigmas of the same timesteps, see `sigmas_of`.
+    """
+
+    def sample(
+        model: Callable[..., Tensor],
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Callable[[dict[str, Any]], None] | None,
+        disable: bool,
+    ) -> Tensor:
+        sampling = model.inner_model.inner_model.model_sampling
+        ones = x.new_ones(len(x))
+
+        def velocity(z: Tensor, t: int) -> Tensor:
+            sigma = ones * sampling.sigmas[t].to(x)
+            noisy = z / sampling.calculate_input(sigma, torch.ones_like(z))
+            return sampling.schedule.velocity(z, model(noisy, sigma, **extra_args), t)
+
+        def noise() -> Tensor:
+            return torch.randn(x.shape, generator=generator).to(x)
+
+        def report(step: DDIMStep) -> None:
+            if callback is not None:
+                callback({"i": step.index, "denoised": step.denoised, "x": step.latents})
+
+        z = sampling.calculate_input(ones * sigmas[0], x)
+        return ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+
+    return KSAMPLER(sample)
+
+
+def sigmas_of(model: ModelPatcher, timesteps: list[int]) -> Tensor:
+    """ComfyUI's sigmas at the given timesteps, and 0 after them."""
+    sigmas = model.get_model_object("model_sampling").sigmas
+    return torch.cat([sigmas[timesteps], sigmas.new_zeros(1)])
+
+
+def with_guidance_rescale(model: ModelPatcher, frames: int, rescale: float) -> ModelPatcher:
+    """A clone of MODEL whose guidance is `guidance.guide`: on v, standard deviations over whole segments."""
+
+    def rescaled(args: dict[str, Any]) -> Tensor:
+        if args["uncond"] is None:
+            return args["denoised"]
+        sampling, sigma, x = args["model"].model_sampling, args["sigma"], args["input"]
+        conditional, unconditional = (
+            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", t=frames)
+            for name in ("cond_denoised", "uncond_denoised")
+        )
+        guided = guide(conditional, unconditional, args["cond_scale"], rescale)
+        return sampling.calculate_denoised(sigma, guided.flatten(0, 1), x)
+
+    clone = model.clone()
+    clone.set_model_sampler_post_cfg_function(rescaled)
+    return clone

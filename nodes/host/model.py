@@ -1,0 +1,142 @@
+"""The denoiser as ComfyUI's MODEL: frames travel as the batch, as they do for Stable Video Diffusion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management as management
+import torch
+from comfy.conds import CONDConstant, CONDCrossAttn, CONDNoiseShape
+from comfy.ldm.modules.attention import optimized_attention
+from comfy.model_base import BaseModel, ModelType
+from comfy.model_patcher import ModelPatcher
+from comfy.ops import pick_operations
+from comfy.supported_models import SD20
+from einops import rearrange
+from torch import Tensor
+
+from ...tooncrafter_core.checkpoint import Checkpoint
+from ...tooncrafter_core.config import ModelConfig, UNetConfig
+from ...tooncrafter_core.context import CrossContext
+from ...tooncrafter_core.layers import Layers
+from ...tooncrafter_core.projector import ImageProjector, resample_frames
+from ...tooncrafter_core.unet import Controls, UNet
+from .conditioning import KEY, CONDSegments, Keyframes
+from .sampling import ToonCrafterSampling
+
+Control = dict[str, list[Tensor | None]]
+
+
+class HostUNet(UNet):
+    """The U-Net, called with frames as the batch and run on one segment after the other."""
+
+    def __init__(self, config: UNetConfig, layers: Layers) -> None:
+        super().__init__(config, layers)
+        self.dtype = layers.dtype
+
+    def forward(  # the arguments are ComfyUI's, and what `ToonCrafterModel.extra_conds` adds
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        segments: tuple[CrossContext, ...],
+        frames: int,
+        frame_rate: int,
+        control: Control | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Predict v for (p S t, c, h, w): p passes (conditional, unconditional) of S segments of t frames."""
+        count = len(segments)
+        video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
+        times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
+        rates = torch.full_like(times, frame_rate)
+        predicted = [
+            super(HostUNet, self).forward(video[s], times, rates, segments[s], _controls(control, x, s, count, frames))
+            for s in range(count)
+        ]
+        return rearrange(torch.stack(predicted), "s p c t h w -> (p s t) c h w")
+
+
+def _controls(control: Control | None, x: Tensor, segment: int, count: int, frames: int) -> Controls | None:
+    """One segment's share of what ComfyUI's ControlNets return."""
+    if control is None:
+        return None
+
+    def pick(value: Tensor | None) -> Tensor:
+        if value is None:
+            return x.new_zeros(())
+        return rearrange(value.to(x.dtype), "(p s t) c h w -> s (p t) c h w", s=count, t=frames)[segment]
+
+    middle = control.get("middle") or [None]
+    return Controls([pick(value) for value in control["output"]], pick(middle[0]))
+
+
+class ToonCrafterModel(BaseModel):
+    """U-Net, image-context projector and sampling parameters, under ComfyUI's memory management."""
+
+    def __init__(self, host_config: SD20, config: ModelConfig, device: torch.device) -> None:
+        super().__init__(host_config, ModelType.V_PREDICTION, device=device)
+        operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
+        layers = Layers(operations, optimized_attention, host_config.unet_config["dtype"], device)
+        self.diffusion_model = HostUNet(config.unet, layers).eval()
+        self.image_proj_model = ImageProjector(config.projector, layers).eval()
+        self.model_sampling = ToonCrafterSampling()
+
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
+        """What one CONDITIONING item means to the U-Net; called once for each run, before the first step."""
+        keyframes: Keyframes | None = kwargs.get(KEY)
+        noise: Tensor = kwargs["noise"]
+        if keyframes is None:
+            raise ValueError(
+                "A ToonCrafter model needs keyframes. Connect positive and negative to ToonCrafter Encode Keyframes."
+            )
+        if tuple(noise.shape) != keyframes.latent_shape:
+            raise ValueError(
+                f"The latent batch has shape {tuple(noise.shape)}; expected {keyframes.latent_shape} for these "
+                "keyframes. Connect the latent output of the same ToonCrafter Encode Keyframes."
+            )
+        text = self._text(kwargs["cross_attn"])
+        return {
+            "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
+            "c_crossattn": CONDCrossAttn(text),
+            "segments": CONDSegments(self._contexts(text, keyframes, kwargs["device"])),
+            "frames": CONDConstant(keyframes.frames),
+            "frame_rate": CONDConstant(keyframes.frame_rate),
+        }
+
+    def _text(self, text: Tensor) -> Tensor:
+        expected = self.diffusion_model.config.context_dim
+        if text.shape[-1] != expected:
+            raise ValueError(
+                f"The text conditioning is {text.shape[-1]} wide; this model expects {expected}. Encode the prompt "
+                "with the CLIP of ToonCrafter Loader, or with the CLIP of an SD 2.x model (OpenCLIP ViT-H)."
+            )
+        return text[:1]
+
+    def _contexts(self, text: Tensor, keyframes: Keyframes, device: torch.device) -> tuple[CrossContext, ...]:
+        expected = self.image_proj_model.config.input_dim
+        if keyframes.vision.shape[-1] != expected:
+            raise ValueError(
+                f"The vision tokens are {keyframes.vision.shape[-1]} wide; this model expects {expected}. Give Encode "
+                "Keyframes the CLIP_VISION of ToonCrafter Loader, or an OpenCLIP ViT-H from Load CLIP Vision."
+            )
+        dtype = self.manual_cast_dtype or self.get_dtype()
+        tokens = self.image_proj_model(keyframes.vision.to(device, dtype))
+        images = resample_frames(tokens, keyframes.frames).expand(keyframes.segments, -1, -1, -1)
+        return tuple(CrossContext(text.to(device, dtype), image) for image in images.split(1))
+
+
+def load_model(checkpoint: Checkpoint) -> ModelPatcher:
+    """MODEL from a checkpoint that has a U-Net and a projector; dtype and devices are ComfyUI's choice."""
+    device, parameters = management.get_torch_device(), sum(t.numel() for t in checkpoint.part("unet").values())
+    host_config = SD20({"disable_unet_model_creation": True})
+    weights = next(iter(checkpoint.part("unet").values())).dtype
+    dtype = management.unet_dtype(
+        model_params=parameters, supported_dtypes=host_config.supported_inference_dtypes, weight_dtype=weights
+    )
+    host_config.set_inference_dtype(
+        dtype, management.unet_manual_cast(dtype, device, host_config.supported_inference_dtypes)
+    )
+    model = ToonCrafterModel(host_config, checkpoint.config, management.unet_inital_load_device(parameters, dtype))
+    model.diffusion_model.load_state_dict(checkpoint.part("unet"))
+    model.image_proj_model.load_state_dict(checkpoint.part("projector"))
+    return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())

@@ -1,0 +1,64 @@
+"""ToonCrafter Loader: one checkpoint to MODEL, CLIP, CLIP_VISION and VAE."""
+
+from __future__ import annotations
+
+import logging
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from .host.model import load_model
+from .host.towers import load_clip, load_clip_vision
+from .host.vae import ToonCrafterVAE
+from .types import CATEGORY
+
+log = logging.getLogger(__name__)
+
+
+class ToonCrafterLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ToonCrafterLoader",
+            display_name="ToonCrafter Loader",
+            category=CATEGORY,
+            description="Loads a ToonCrafter checkpoint (or a DynamiCrafter interpolation checkpoint) and hands out "
+            "its parts. A part that the file lacks comes out as None: pruned files have no CLIP and no CLIP_VISION, "
+            "use Load CLIP and Load CLIP Vision with OpenCLIP ViT-H files then.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=folder_paths.get_filename_list("checkpoints"),
+                    tooltip="A file in ComfyUI's models/checkpoints folder, such as ToonCrafter's model.ckpt.",
+                )
+            ],
+            outputs=[
+                io.Model.Output(
+                    display_name="model", tooltip="The denoiser (U-Net and image-context projector). For the Sampler."
+                ),
+                io.Clip.Output(display_name="clip", tooltip="The text tower. For CLIP Text Encode."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="The vision tower. For Encode Keyframes."),
+                io.Vae.Output(
+                    display_name="vae",
+                    tooltip="The autoencoder. For Encode Keyframes and Dual-Ref Decode; stock VAE nodes work too, "
+                    "without the keyframes' detail.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, checkpoint: str) -> io.NodeOutput:
+        opened = read_checkpoint(folder_paths.get_full_path_or_raise("checkpoints", checkpoint))
+        if opened.config.unet is None or opened.config.projector is None:
+            raise CheckpointError(
+                f"{checkpoint} has {', '.join(opened.parts)} but no denoiser. A sketch encoder belongs into the "
+                "models/controlnet folder and is loaded with ToonCrafter Sketch Encoder Loader."
+            )
+        log.info(opened.report())
+        return io.NodeOutput(
+            load_model(opened),
+            load_clip(opened) if opened.config.text else None,
+            load_clip_vision(opened) if opened.config.vision else None,
+            ToonCrafterVAE(opened) if opened.config.autoencoder else None,
+        )

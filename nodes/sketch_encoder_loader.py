@@ -1,0 +1,43 @@
+"""ToonCrafter Sketch Encoder Loader: a sketch encoder checkpoint to CONTROL_NET."""
+
+from __future__ import annotations
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from .host.control import load_control_net
+from .types import CATEGORY
+
+
+class ToonCrafterSketchEncoderLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ToonCrafterSketchEncoderLoader",
+            display_name="ToonCrafter Sketch Encoder Loader",
+            category=CATEGORY,
+            description="Loads a ToonCrafter sketch encoder.",
+            inputs=[
+                io.Combo.Input(
+                    "sketch_encoder",
+                    options=folder_paths.get_filename_list("controlnet"),
+                    tooltip="A file in ComfyUI's models/controlnet folder, such as ToonCrafter's sketch_encoder.ckpt.",
+                )
+            ],
+            outputs=[
+                io.ControlNet.Output(
+                    display_name="control_net", tooltip="The sketch encoder. For Sketch Guide, or for Apply ControlNet."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, sketch_encoder: str) -> io.NodeOutput:
+        opened = read_checkpoint(folder_paths.get_full_path_or_raise("controlnet", sketch_encoder))
+        if opened.config.sketch is None:
+            raise CheckpointError(
+                f"{sketch_encoder} has {', '.join(opened.parts)} but no sketch encoder. A ToonCrafter checkpoint "
+                "belongs into the models/checkpoints folder and is loaded with ToonCrafter Loader."
+            )
+        return io.NodeOutput(load_control_net(opened))

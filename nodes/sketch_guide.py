@@ -1,0 +1,96 @@
+"""ToonCrafter Sketch Guide: line drawings at chosen frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy.controlnet import ControlNet
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..tooncrafter_core.config import PIXELS_PER_LATENT
+from ..tooncrafter_core.images import fit_images, sketch_hints
+from ..tooncrafter_core.timeline import parse_frame_indices, place_sketches
+from .host.conditioning import keyframes_of
+from .types import CATEGORY
+
+
+class ToonCrafterSketchGuide(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ToonCrafterSketchGuide",
+            display_name="ToonCrafter Sketch Guide",
+            category=CATEGORY,
+            description="Lets line drawings guide chosen frames. Frames without a drawing stay free.",
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="Positive conditioning of Encode Keyframes."),
+                io.Conditioning.Input("negative", tooltip="Negative conditioning of Encode Keyframes."),
+                io.ControlNet.Input("control_net", tooltip="From ToonCrafter Sketch Encoder Loader."),
+                io.Image.Input(
+                    "sketches",
+                    tooltip="One drawing for each frame index, as one batch. Dark lines on light paper or light lines "
+                    "on black, told apart by what most of the picture is; a blank page is no sketch. Drawings are "
+                    "fitted to the frame as the keyframes were.",
+                ),
+                io.String.Input(
+                    "frame_indices",
+                    default="7",
+                    tooltip="Frames the drawings are for, such as 5, 9-11. The first frame is 0 and -1 is the last; "
+                    "with more than two keyframes the count goes on over the segments.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.6,
+                    min=0.0,
+                    max=2.0,
+                    step=0.01,
+                    tooltip="How strongly the drawings guide; 0.6 is the usual value, 0 is not at all.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="Conditioning with the drawings."),
+                io.Conditioning.Output(display_name="negative", tooltip="Conditioning with the drawings."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        positive: list[list[Any]],
+        negative: list[list[Any]],
+        control_net: ControlNet,
+        sketches: Tensor,
+        frame_indices: str,
+        strength: float,
+    ) -> io.NodeOutput:
+        keyframes = keyframes_of(positive, "positive")
+        indices = parse_frame_indices(frame_indices, len(sketches), keyframes.total_frames)
+        height, width = (side * PIXELS_PER_LATENT for side in keyframes.latents.shape[-2:])
+        hints = fit_images(sketch_hints(sketches[..., :3].movedim(-1, 1).float()), width, height, keyframes.fit)
+        placed = place_sketches(dict(zip(indices, hints, strict=True)), keyframes.segments, keyframes.frames)
+        batch = placed.transpose(1, 2).flatten(0, 1)
+        guides: dict[ControlNet | None, ControlNet] = {}
+        return io.NodeOutput(
+            _guide(positive, control_net, batch, strength, guides),
+            _guide(negative, control_net, batch, strength, guides),
+        )
+
+
+def _guide(
+    conditioning: list[list[Any]],
+    control_net: ControlNet,
+    hints: Tensor,
+    strength: float,
+    guides: dict[ControlNet | None, ControlNet],
+) -> list[list[Any]]:
+    """Chain the sketch encoder after whatever ControlNet an item has; `guides` keeps one for each of those, so that
+    positive and negative share it and ComfyUI can run them in one batch."""
+    guided = []
+    for text, values in conditioning:
+        previous = values.get("control")
+        if previous not in guides:
+            guide = control_net.copy().set_cond_hint(hints, strength)
+            guides[previous] = guide.set_previous_controlnet(previous)
+        guided.append([text, {**values, "control": guides[previous], "control_apply_to_uncond": False}])
+    return guided
