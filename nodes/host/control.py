@@ -7,7 +7,6 @@ from typing import Any
 import comfy.model_management as management
 import torch
 from comfy.controlnet import ControlNet
-from comfy.ldm.modules.attention import optimized_attention
 from comfy.ops import pick_operations
 from einops import rearrange
 from torch import Tensor
@@ -17,6 +16,7 @@ from ...tooncrafter_core.config import SketchConfig
 from ...tooncrafter_core.context import CrossContext
 from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.sketch_encoder import SketchEncoder
+from .attention import attention_for
 
 
 class HostSketchEncoder(SketchEncoder):
@@ -53,7 +53,7 @@ def load_control_net(checkpoint: Checkpoint) -> ControlNet:
         weight_dtype=next(iter(weights.values())).dtype,
     )
     manual_cast = management.unet_manual_cast(dtype, device)
-    layers = Layers(pick_operations(dtype, manual_cast), optimized_attention, dtype, management.unet_offload_device())
+    layers = Layers(pick_operations(dtype, manual_cast), attention_for(device), dtype, management.unet_offload_device())
     model = HostSketchEncoder(checkpoint.config.sketch, layers).eval()
     model.load_state_dict(weights)
     return ControlNet(model, load_device=device, manual_cast_dtype=manual_cast, extra_conds=["frames"])

@@ -7,7 +7,6 @@ from typing import Any
 import comfy.model_management as management
 import torch
 from comfy.conds import CONDConstant, CONDCrossAttn, CONDNoiseShape
-from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_base import BaseModel, ModelType
 from comfy.model_patcher import ModelPatcher
 from comfy.ops import pick_operations
@@ -21,6 +20,7 @@ from ...tooncrafter_core.context import CrossContext
 from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.unet import Controls, UNet
+from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .sampling import ToonCrafterSampling
 
@@ -76,7 +76,8 @@ class ToonCrafterModel(BaseModel):
     def __init__(self, host_config: SD20, config: ModelConfig, device: torch.device) -> None:
         super().__init__(host_config, ModelType.V_PREDICTION, device=device)
         operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
-        layers = Layers(operations, optimized_attention, host_config.unet_config["dtype"], device)
+        attention = attention_for(management.get_torch_device())
+        layers = Layers(operations, attention, host_config.unet_config["dtype"], device)
         self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()

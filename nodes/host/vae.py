@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import comfy.model_management as management
 import comfy.ops
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import VAE
 from einops import rearrange
@@ -18,6 +17,7 @@ from torch import Tensor
 from ...tooncrafter_core.autoencoder import Autoencoder
 from ...tooncrafter_core.checkpoint import Checkpoint
 from ...tooncrafter_core.layers import Layers
+from .attention import attention_for
 
 
 class HostAutoencoder(Autoencoder):
@@ -42,7 +42,7 @@ class ToonCrafterVAE(VAE):
         self.vae_dtype = management.vae_dtype(self.device, self.working_dtypes)
         self.output_device = management.intermediate_device()
         offload_device = management.vae_offload_device()
-        layers = Layers(comfy.ops.disable_weight_init, optimized_attention, self.vae_dtype, offload_device)
+        layers = Layers(comfy.ops.disable_weight_init, attention_for(self.device), self.vae_dtype, offload_device)
         self.first_stage_model = HostAutoencoder(checkpoint.config.autoencoder, layers).eval()
         self.first_stage_model.load_state_dict(checkpoint.part("autoencoder"))
         self.patcher = ModelPatcher(self.first_stage_model, load_device=self.device, offload_device=offload_device)

@@ -1,0 +1,84 @@
+"""Draws the demo's keyframes and sketch: a ball that hops over a hill, at any moment of the hop.
+
+    python scripts/draw_keyframes.py     # writes assets/keyframes/
+
+The drawings are this project's own, under its licence.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (512, 320)
+_OVERSAMPLING = 4
+_INK, _SKY, _SUN, _HILL, _GRASS = "#2b2233", "#aee0f2", "#ffd95a", "#8fc98a", "#5fae6b"
+_BALL, _CHEEK = "#f2715b", "#f7a48f"
+
+
+def picture(moment: float) -> Image.Image:
+    """The scene in colour; `moment` runs from 0 (first keyframe) to 1 (last)."""
+    image, draw = _paper(_SKY)
+    _circle(draw, 430, 62, 34, _SUN)
+    draw.ellipse(_scaled(-60, 196, 330, 520), fill=_HILL, outline=_INK, width=_stroke())
+    draw.rectangle(_scaled(-8, 262, 520, 330), fill=_GRASS, outline=_INK, width=_stroke())
+    _ball(draw, moment, _BALL, _CHEEK)
+    return _finished(image)
+
+
+def sketch(moment: float) -> Image.Image:
+    """The ball alone as black lines on white."""
+    image, draw = _paper("white")
+    _ball(draw, moment, "white", "white")
+    return _finished(image)
+
+
+def _ball(draw: ImageDraw.ImageDraw, moment: float, body: str, cheek: str) -> None:
+    """Squashed on the ground, stretched in the air, with a face that turns a little forward."""
+    height = math.sin(math.pi * moment)
+    x, y = 90 + 332 * moment, 216 - 128 * height
+    wide, tall = 46 - 7 * height, 40 + 9 * height
+    lean = 12 * math.cos(math.pi * moment)
+    draw.ellipse(_scaled(x - wide, y - tall, x + wide, y + tall), fill=body, outline=_INK, width=_stroke())
+    for side in (-1, 1):
+        eye = x + lean + 15 * side
+        draw.ellipse(_scaled(eye - 7, y - 17, eye + 7, y + 3), fill="white", outline=_INK, width=_stroke(3))
+        _circle(draw, eye + lean / 4, y - 6, 3, _INK)
+        _circle(draw, eye + 12 * side, y + 11, 6, cheek, outline=cheek)
+    draw.arc(_scaled(x + lean - 12, y - 2, x + lean + 12, y + 18), 20, 160, fill=_INK, width=_stroke())
+
+
+def _paper(colour: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", (SIZE[0] * _OVERSAMPLING, SIZE[1] * _OVERSAMPLING), colour)
+    return image, ImageDraw.Draw(image)
+
+
+def _finished(image: Image.Image) -> Image.Image:
+    return image.resize(SIZE, Image.Resampling.LANCZOS)
+
+
+def _scaled(*values: float) -> list[float]:
+    return [value * _OVERSAMPLING for value in values]
+
+
+def _stroke(width: int = 4) -> int:
+    return width * _OVERSAMPLING
+
+
+def _circle(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: str, outline: str = _INK) -> None:
+    draw.ellipse(_scaled(x - radius, y - radius, x + radius, y + radius), fill=fill, outline=outline, width=_stroke(3))
+
+
+def main() -> None:
+    folder = ROOT / "assets" / "keyframes"
+    folder.mkdir(parents=True, exist_ok=True)
+    picture(0).save(folder / "first.png")
+    picture(1).save(folder / "last.png")
+    sketch(7 / 15).save(folder / "sketch_07.png")
+
+
+if __name__ == "__main__":
+    main()

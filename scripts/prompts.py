@@ -1,0 +1,109 @@
+"""ComfyUI prompts (API form) of the graph this project is about, for the demo and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Prompt = dict[str, dict[str, Any]]
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """One node; an input [id, index] is a wire from another node's output."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def interpolation(
+    keyframes: Sequence[str],
+    checkpoint: str = "model.ckpt",
+    *,
+    encode: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
+    two_pass: bool = True,
+    text: str = "",
+) -> Prompt:
+    """Loader -> Encode Keyframes -> Sampler -> Dual-Ref Decode -> Save Image.
+
+    Args:
+        keyframes: names of pictures in ComfyUI's input folder.
+        checkpoint: name of a file in the checkpoints folder.
+        encode: widget values of Encode Keyframes other than the published ones.
+        sample: widget values of the Sampler other than the published ones.
+        two_pass: widget of Dual-Ref Decode.
+        text: the prompt.
+    """
+    sizes = {"width": 512, "height": 320, "frames": 16, "fps": 10, "fit": "crop", **(encode or {})}
+    sampling = {"seed": 0, "steps": 50, "guidance_scale": 7.5, "guidance_rescale": 0.7, "eta": 1.0, "denoise": 1.0}
+    return {
+        "loader": node("ToonCrafterLoader", checkpoint=checkpoint),
+        **batch(keyframes, "keyframes"),
+        "positive": node("CLIPTextEncode", clip=["loader", 1], text=text),
+        "negative": node("CLIPTextEncode", clip=["loader", 1], text=""),
+        "encode": node(
+            "ToonCrafterEncodeKeyframes",
+            keyframes=["keyframes", 0],
+            positive=["positive", 0],
+            negative=["negative", 0],
+            clip_vision=["loader", 2],
+            vae=["loader", 3],
+            **sizes,
+        ),
+        "sampler": node(
+            "ToonCrafterSampler",
+            model=["loader", 0],
+            positive=["encode", 0],
+            negative=["encode", 1],
+            latent=["encode", 2],
+            **{**sampling, **(sample or {})},
+        ),
+        "decode": node(
+            "ToonCrafterDualRefDecode",
+            vae=["loader", 3],
+            latent=["sampler", 0],
+            references=["encode", 3],
+            two_pass=two_pass,
+        ),
+        "save": node("SaveImage", images=["decode", 0], filename_prefix="frame"),
+    }
+
+
+def with_sketches(
+    prompt: Prompt,
+    sketches: Sequence[str],
+    frame_indices: str,
+    sketch_encoder: str = "sketch_encoder.ckpt",
+    strength: float = 0.6,
+) -> Prompt:
+    """The same graph with a Sketch Guide before the Sampler."""
+    guide = node(
+        "ToonCrafterSketchGuide",
+        positive=["encode", 0],
+        negative=["encode", 1],
+        control_net=["sketch_loader", 0],
+        sketches=["sketches", 0],
+        frame_indices=frame_indices,
+        strength=strength,
+    )
+    sampler = prompt["sampler"]
+    guided = {**sampler, "inputs": {**sampler["inputs"], "positive": ["guide", 0], "negative": ["guide", 1]}}
+    return {
+        **prompt,
+        **batch(sketches, "sketches"),
+        "sketch_loader": node("ToonCrafterSketchEncoderLoader", sketch_encoder=sketch_encoder),
+        "guide": guide,
+        "sampler": guided,
+    }
+
+
+def batch(pictures: Sequence[str], name: str) -> Prompt:
+    """Load Image for each picture, and the nodes that make one batch of them; the last is called `name`."""
+    loads = {f"{name}_{i}": node("LoadImage", image=picture) for i, picture in enumerate(pictures)}
+    if len(pictures) == 1:
+        return {name: loads[f"{name}_0"]}
+    joins: Prompt = {}
+    previous = f"{name}_0"
+    for i in range(1, len(pictures)):
+        joined = name if i == len(pictures) - 1 else f"{name}_joined_{i}"
+        joins[joined] = node("ImageBatch", image1=[previous, 0], image2=[f"{name}_{i}", 0])
+        previous = joined
+    return {**loads, **joins}
