@@ -128,6 +128,8 @@ def _randomise(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] in _UNINITIALISED:
             parameter.normal_(std=parameter.shape[-1] ** -0.5)
+        if name.startswith("input_hint_block.") and name.endswith("weight"):
+            nn.init.kaiming_normal_(parameter)  # eight convolutions in a row, no norm: a sketch must come through
     for norm in model.modules():
         if isinstance(norm, (nn.GroupNorm, nn.LayerNorm)):
             norm.weight += 0.1 * torch.randn_like(norm.weight)
@@ -145,10 +147,11 @@ def _contrastive_head(prefix: str, width: int) -> dict[str, Tensor]:
 
 
 def _unused_by_vision(blank: Checkpoint, text: TextConfig, vision: VisionConfig) -> dict[str, Tensor]:
-    """What the file keeps beside the vision tower: a second text tower, and what follows the last vision block."""
+    """What the file keeps beside the vision tower: a text tower without its blocks, and vision's projection."""
     visual = PREFIXES["vision"]
+    tower = _named("embedder.model.", blank.build("text", Layers()))
     return {
-        **_named("embedder.model.", blank.build("text", Layers())),
+        **{name: tensor for name, tensor in tower.items() if ".resblocks." not in name},
         **_contrastive_head("embedder.model.", text.width),
         f"{visual}proj": torch.rand(vision.width, text.width).half(),
         f"{visual}ln_post.weight": torch.rand(vision.width).half(),

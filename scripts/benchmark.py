@@ -1,0 +1,223 @@
+"""What the published model costs at 320x512 and 16 frames, counted on meta tensors: no weights, no GPU.
+
+`python scripts/benchmark.py flops` writes floating-point operations and peak activation memory as a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
+from tooncrafter_core.autoencoder import Autoencoder, reference_pairs
+from tooncrafter_core.config import (
+    PIXELS_PER_LATENT,
+    TOKENS_PER_FRAME,
+    AutoencoderConfig,
+    ModelConfig,
+    ProjectorConfig,
+    SketchConfig,
+    TextConfig,
+    UNetConfig,
+    VisionConfig,
+)
+from tooncrafter_core.context import CrossContext
+from tooncrafter_core.layers import Layers
+from tooncrafter_core.unet import UNet
+
+WIDTH, HEIGHT, FRAMES = 512, 320, 16
+
+UNET = UNetConfig(
+    in_channels=8,
+    out_channels=4,
+    model_channels=320,
+    channel_mult=(1, 2, 4, 4),
+    res_blocks=2,
+    attention_levels=(True, True, True, False),
+    head_channels=64,
+    context_dim=1024,
+)
+AUTOENCODER = AutoencoderConfig(
+    channels=128,
+    channel_mult=(1, 2, 4, 4),
+    res_blocks=2,
+    latent_channels=4,
+    dual_reference=True,
+    reference_head_channels=64,
+)
+PUBLISHED = ModelConfig(
+    unet=UNET,
+    autoencoder=AUTOENCODER,
+    projector=ProjectorConfig(
+        frames=FRAMES,
+        width=1024,
+        depth=4,
+        heads=12,
+        inner_dim=768,
+        feed_forward_dim=4096,
+        input_dim=1280,
+        output_dim=1024,
+    ),
+    text=TextConfig(width=1024, layers=24, heads=16, feed_forward_dim=4096, context_length=77, vocabulary=49408),
+    vision=VisionConfig(width=1280, layers=32, heads=16, feed_forward_dim=5120, image_size=224, patch_size=14),
+)
+"""Sizes of the published `model.ckpt`."""
+
+PUBLISHED_SKETCH = ModelConfig(
+    sketch=SketchConfig(
+        in_channels=4,
+        model_channels=320,
+        channel_mult=(1, 2, 4, 4),
+        res_blocks=2,
+        attention_levels=(True, True, True, False),
+        head_channels=64,
+        context_dim=1024,
+        hint_channels=1,
+        hint_widths=(16, 16, 32, 32, 96, 96, 256),
+    )
+)
+"""Sizes of the published `sketch_encoder.ckpt`."""
+
+Work = Callable[[], object]
+
+
+def count_flops(work: Work) -> int:
+    """Floating-point operations of matrix products and convolutions, attention's among them."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+class PeakMemory(TorchDispatchMode):
+    """The most bytes that were alive at once among the tensors made inside this context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.peak = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
+    ) -> Any:
+        out = function(*arguments, **(keywords or {}))
+        known = set(map(id, _storages((arguments, keywords))))
+        for storage in {id(storage): storage for storage in _storages(out)}.values():
+            if id(storage) not in known:
+                self._born(storage)
+        return out
+
+    def _born(self, storage: torch.UntypedStorage) -> None:
+        size = storage.nbytes()
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._died, size).atexit = False
+
+    def _died(self, size: int) -> None:
+        self.alive -= size
+
+
+def _storages(values: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def peak_bytes(work: Work) -> int:
+    """Peak activation memory: everything `work` makes, weights and inputs not among it."""
+    with torch.no_grad(), PeakMemory() as memory:
+        work()
+    return memory.peak
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """As much memory as a fused kernel takes: its result. On meta tensors PyTorch's own makes the whole matrix."""
+    return torch.empty_like(q)
+
+
+def counting_layers() -> Layers:
+    """Attention is counted by its matrix products."""
+    return Layers(device="meta")
+
+
+def half_layers() -> Layers:
+    """As a GPU runs it: float16 and fused attention."""
+    return Layers(device="meta", dtype=torch.float16, attention=fused_attention)
+
+
+class Denoising:
+    """One U-Net forward pass; calling it again finds the context's keys and values kept."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.model = UNet(UNET, layers)
+        self.x = _meta(layers, 1, UNET.in_channels, FRAMES, HEIGHT // PIXELS_PER_LATENT, WIDTH // PIXELS_PER_LATENT)
+        self.number = torch.empty(1, dtype=torch.long, device="meta")
+        text = _meta(layers, 1, 77, UNET.context_dim)
+        self.context = CrossContext(text, _meta(layers, 1, FRAMES, TOKENS_PER_FRAME, UNET.context_dim))
+
+    def __call__(self) -> Tensor:
+        return self.model(self.x, self.number, self.number, self.context)
+
+
+class Encoding:
+    """Encoding both keyframes of a segment, once."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.model = Autoencoder(AUTOENCODER, layers)
+        self.images = _meta(layers, 2, 3, HEIGHT, WIDTH)
+
+    def __call__(self) -> object:
+        return self.model.encode_keyframes(self.images)
+
+
+class Decoding:
+    """One decode of a segment with both keyframes' features; the published sampler does two."""
+
+    def __init__(self, layers: Layers) -> None:
+        encoding = Encoding(layers)
+        self.model = encoding.model
+        with torch.no_grad():
+            encoded = self.model.encode_keyframes(encoding.images)
+        self.references = reference_pairs(encoded.features)
+        self.latents = _meta(layers, 1, encoded.latents.shape[1], FRAMES, *encoded.latents.shape[2:])
+
+    def __call__(self) -> Tensor:
+        return self.model.decode_segments(self.latents, self.references)
+
+
+def _meta(layers: Layers, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=layers.dtype, device="meta")
+
+
+def table() -> Iterator[str]:
+    """Lines of the report."""
+    yield f"{WIDTH}x{HEIGHT}, {FRAMES} frames, one segment{'TFLOP':>14}{'peak fp16 activations':>24}"
+    for name, work in (("U-Net forward", Denoising), ("encode two keyframes", Encoding), ("decode once", Decoding)):
+        counted, measured = work(counting_layers()), work(half_layers())
+        yield _row(name, count_flops(counted), peak_bytes(measured))
+        if work is Denoising:
+            yield _row("U-Net forward, kept keys", count_flops(counted), peak_bytes(measured))
+
+
+def _row(name: str, flops: int, peak: int) -> str:
+    return f"{name:<31}{flops / 1e12:>14.3f}{peak / 2**20:>20.0f} MiB"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["flops"])
+    parser.parse_args()
+    for line in table():
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A ComfyUI with checkpoints in it, and the pictures the tests of the graph start from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from comfy_server import ROOT, ComfyServer
+from random_checkpoint import write_random_checkpoints
+
+SHARED_KEYFRAMES = ROOT.parent / "shared" / "keyframes"
+DRAWN = ROOT / "assets" / "keyframes"
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small complete checkpoint and its sketch encoder, with random weights."""
+    return write_random_checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def comfy_server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with this project and good checkpoints, each also in the wrong folder, and bad ones."""
+    model, sketch = checkpoints
+    folder = tmp_path_factory.mktemp("others")
+    damaged, pruned = folder / "damaged.safetensors", folder / "pruned.ckpt"
+    damaged.write_bytes(b"not a checkpoint")
+    tensors = torch.load(model, weights_only=True)["state_dict"]
+    torch.save({n: t for n, t in tensors.items() if not n.startswith(("cond_stage_model.", "embedder."))}, pruned)
+    models = {
+        "checkpoints/model.ckpt": model,
+        "checkpoints/sketch_encoder.ckpt": sketch,
+        "checkpoints/damaged.safetensors": damaged,
+        "checkpoints/pruned.ckpt": pruned,
+        "controlnet/sketch_encoder.ckpt": sketch,
+        "controlnet/model.ckpt": model,
+    }
+    with ComfyServer(models=models) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_keyframes() -> Path:
+    """The folder of real cartoon pictures."""
+    if not SHARED_KEYFRAMES.is_dir():
+        pytest.skip(f"no real keyframes: {SHARED_KEYFRAMES} is absent")
+    return SHARED_KEYFRAMES
+
+
+@pytest.fixture(scope="session")
+def drawn(comfy_server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """This project's own drawings in ComfyUI's input folder: first, last and sketch_07."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return {
+        path.stem: comfy_server.upload(Path(shutil.copy(path, folder / f"drawn_{path.name}")))
+        for path in sorted(DRAWN.glob("*.png"))
+    }

@@ -1,0 +1,125 @@
+"""A user's mistake gives a message to act on, soon and before any sampling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from comfy_server import ComfyServer, PromptFailed
+from prompts import Prompt, batch, interpolation, node, with_sketches
+
+SMALL = {"width": 64, "height": 64}
+TOO_LONG = {"steps": 1000}
+SECONDS_BEFORE_SAMPLING = 10
+
+
+@pytest.fixture(scope="module")
+def graph(comfy_server: ComfyServer, drawn: dict[str, str]) -> Prompt:
+    """A good graph, whose loading and encoding have run already; sampling it would take minutes."""
+    good = interpolation([drawn["first"], drawn["last"]], encode=SMALL, sample={"steps": 1})
+    sketched = with_sketches(good, [drawn["sketch_07"]], "7")
+    comfy_server.run(sketched)
+    sampler = sketched["sampler"]
+    return {**sketched, "sampler": {**sampler, "inputs": {**sampler["inputs"], **TOO_LONG}}}
+
+
+def _changed(graph: Prompt, name: str, **inputs: object) -> Prompt:
+    return {**graph, name: {**graph[name], "inputs": {**graph[name]["inputs"], **inputs}}}
+
+
+def _one_keyframe(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "encode", keyframes=["keyframes_0", 0])
+
+
+def _other_size_in_the_sampler(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = _changed(graph, "encode", width=128)["encode"]
+    return _changed({**graph, "other": other}, "sampler", latent=["other", 2])
+
+
+def _other_size_in_the_decoder(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = _changed(graph, "encode", width=128)["encode"]
+    return _changed({**graph, "other": other}, "decode", latent=["other", 2])
+
+
+def _index_out_of_range(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "guide", frame_indices="16")
+
+
+def _index_twice(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    two = {**graph, **batch([drawn["sketch_07"]] * 2, "sketches")}
+    return _changed(two, "guide", frame_indices="5, 5")
+
+
+def _counts_differ(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "guide", frame_indices="5, 9-11")
+
+
+def _index_unreadable(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "guide", frame_indices="seven")
+
+
+def _sketch_encoder_in_the_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "loader", checkpoint="sketch_encoder.ckpt")
+
+
+def _damaged_file_in_the_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "loader", checkpoint="damaged.safetensors")
+
+
+def _model_in_the_sketch_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "sketch_loader", sketch_encoder="model.ckpt")
+
+
+def _no_clip(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _pruned(graph, clip_vision=["loader", 2])
+
+
+def _no_clip_vision(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(_pruned(graph), "positive", clip=["loader", 1])
+
+
+def _pruned(graph: Prompt, **inputs: object) -> Prompt:
+    """CLIP, and CLIP_VISION unless given, from a file without towers."""
+    pruned = {**graph, "pruned": node("ToonCrafterLoader", checkpoint="pruned.ckpt")}
+    pruned = _changed(pruned, "positive", clip=["pruned", 1])
+    return _changed(pruned, "encode", **{"clip_vision": ["pruned", 2], **inputs})
+
+
+def _conditioning_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "sampler", positive=["positive", 0])
+
+
+CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
+    (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
+    (_other_size_in_the_sampler, "sampler", ["(16, 4, 8, 16)", "(16, 4, 8, 8)", "same Encode Keyframes"]),
+    (_other_size_in_the_decoder, "decode", ["128 x 64", "64 x 64", "same Encode Keyframes"]),
+    (_index_out_of_range, "guide", ["16", "0 to 15"]),
+    (_index_twice, "guide", ["5", "more than once"]),
+    (_counts_differ, "guide", ["1 sketch", "4 frame indices"]),
+    (_index_unreadable, "guide", ["seven", "5, 9-11"]),
+    (_sketch_encoder_in_the_loader, "loader", ["sketch_encoder.ckpt", "Sketch Encoder Loader"]),
+    (_damaged_file_in_the_loader, "loader", ["damaged.safetensors", "not a complete safetensors file"]),
+    (_model_in_the_sketch_loader, "sketch_loader", ["model.ckpt", "ToonCrafter Loader"]),
+    (_no_clip, "positive", ["clip input is invalid: None"]),
+    (_no_clip_vision, "encode", ["clip_vision is None", "Load CLIP Vision"]),
+    (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
+]
+
+
+@pytest.mark.parametrize(("break_it", "node_id", "words"), CASES, ids=[case[0].__name__[1:] for case in CASES])
+def test_mistake_is_explained_at_once(
+    comfy_server: ComfyServer,
+    graph: Prompt,
+    drawn: dict[str, str],
+    break_it: Callable[[Prompt, dict[str, str]], Prompt],
+    node_id: str,
+    words: list[str],
+) -> None:
+    broken = break_it(graph, drawn)
+    started = time.monotonic()
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.run(broken, timeout=30)
+    assert failure.value.node_id == node_id
+    assert all(word in failure.value.exception_message for word in words), failure.value.exception_message
+    assert time.monotonic() - started < SECONDS_BEFORE_SAMPLING

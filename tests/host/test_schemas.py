@@ -1,0 +1,68 @@
+"""Every node is there, and tells a user of the page all about itself."""
+
+from __future__ import annotations
+
+import pytest
+from comfy_server import ComfyServer
+
+NODES = {
+    "ToonCrafterLoader": ["MODEL", "CLIP", "CLIP_VISION", "VAE"],
+    "ToonCrafterSketchEncoderLoader": ["CONTROL_NET"],
+    "ToonCrafterEncodeKeyframes": ["CONDITIONING", "CONDITIONING", "LATENT", "TOONCRAFTER_REFERENCES"],
+    "ToonCrafterSketchGuide": ["CONDITIONING", "CONDITIONING"],
+    "ToonCrafterSampler": ["LATENT"],
+    "ToonCrafterDualRefDecode": ["IMAGE"],
+}
+PUBLISHED = {
+    "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": 16, "fps": 10},
+    "ToonCrafterSketchGuide": {"strength": 0.6},
+    "ToonCrafterSampler": {
+        "steps": 50,
+        "guidance_scale": 7.5,
+        "guidance_rescale": 0.7,
+        "eta": 1.0,
+        "denoise": 1.0,
+    },
+    "ToonCrafterDualRefDecode": {"two_pass": True},
+}
+
+
+@pytest.fixture(scope="module")
+def ours(comfy_server: ComfyServer) -> dict[str, dict]:
+    return {name: info for name, info in comfy_server.object_info().items() if name.startswith("ToonCrafter")}
+
+
+def _inputs(info: dict) -> dict[str, list]:
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def test_every_node_is_loaded(ours: dict[str, dict]) -> None:
+    assert {name: info["output"] for name, info in ours.items()} == NODES
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_explains_itself(ours: dict[str, dict], name: str) -> None:
+    info = ours[name]
+    assert info["category"] == "ToonCrafter"
+    assert info["description"]
+    assert all(options[1].get("tooltip") for options in _inputs(info).values())
+    assert all(info["output_tooltips"])
+    assert len(info["output_tooltips"]) == len(info["output"])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_numbers_have_ranges(ours: dict[str, dict], name: str) -> None:
+    for _, options in ((kind, options) for kind, options in _inputs(ours[name]).values() if kind in ("INT", "FLOAT")):
+        assert options["min"] <= options["default"] <= options["max"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_defaults_are_the_published_settings(ours: dict[str, dict], name: str) -> None:
+    inputs = _inputs(ours[name])
+    assert {key: inputs[key][1]["default"] for key in PUBLISHED[name]} == PUBLISHED[name]
+
+
+def test_loaders_list_their_folders(ours: dict[str, dict]) -> None:
+    kind, options = _inputs(ours["ToonCrafterLoader"])["checkpoint"]
+    listed = options["options"] if kind == "COMBO" else kind
+    assert "model.ckpt" in listed
