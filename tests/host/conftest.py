@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,10 +50,6 @@ def real_keyframes() -> Path:
 
 
 @pytest.fixture(scope="session")
-def drawn(comfy_server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """This project's own drawings in ComfyUI's input folder: first, last and sketch_07."""
-    folder = tmp_path_factory.mktemp("drawn")
-    return {
-        path.stem: comfy_server.upload(Path(shutil.copy(path, folder / f"drawn_{path.name}")))
-        for path in sorted(DRAWN.glob("*.png"))
-    }
+def drawn(comfy_server: ComfyServer) -> dict[str, str]:
+    """This project's own drawings in ComfyUI's input folder, under their own names: first, last and sketch_07."""
+    return {path.stem: comfy_server.upload(path) for path in sorted(DRAWN.glob("*.png"))}
