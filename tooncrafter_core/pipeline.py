@@ -16,7 +16,7 @@ from .checkpoint import CheckpointError, read_checkpoint
 from .config import LATENT_SCALE
 from .context import CrossContext
 from .ddim import DDIMStep, ddim
-from .guidance import guide
+from .denoiser import GuidedDenoiser, activation_bytes
 from .images import Fit, check_size, fit_images, sketch_hints
 from .projector import ImageProjector, resample_frames
 from .schedule import Schedule
@@ -24,7 +24,7 @@ from .sketch_encoder import SketchEncoder
 from .text_tower import TextTower
 from .timeline import check_segments, join_segments, keyframe_condition, place_sketches
 from .tokenizer import tokenize
-from .unet import Controls, UNet
+from .unet import UNet
 from .vision_tower import VisionTower, preprocess
 
 
@@ -220,38 +220,48 @@ def _sample(
     """Sample all segments' latents (S, c, t, h, w), scaled."""
     schedule = Schedule.published()
     generator = torch.Generator().manual_seed(settings.seed)
-    segments, _, frames, height, width = condition.shape
-    channels = model.unet.config.out_channels
+    segments, channels, frames, height, width = condition.shape
 
     def noise() -> Tensor:
+        """Drawn with the frames as the batch, as on ComfyUI's wires."""
         drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
         return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
 
-    def velocity(z: Tensor, t: int) -> Tensor:
-        """Segments one after the other, so that memory does not grow with their number."""
-        return torch.cat([segment_velocity(z, t, index) for index in range(segments)])
-
-    def segment_velocity(z: Tensor, t: int, index: int) -> Tensor:
-        noisy = z[index : index + 1].to(model.dtype)
-        x = torch.cat([noisy, condition[index : index + 1].to(noisy)], dim=1)
-        hint = None if hints is None else hints[index : index + 1]
-        conditional = predict(x, t, contexts[index][0], hint)
-        if settings.guidance_scale == 1:
-            return conditional
-        unconditional = predict(x, t, contexts[index][1], hint)
-        return guide(conditional, unconditional, settings.guidance_scale, settings.guidance_rescale)
-
-    def predict(x: Tensor, t: int, context: CrossContext, hint: Tensor | None) -> Tensor:
-        timesteps = torch.tensor([t], device=model.device)
-        rates = torch.tensor([settings.frame_rate], device=model.device)
-        controls: Controls | None = None
-        if hint is not None and model.sketch_encoder is not None:
-            controls = model.sketch_encoder(x[:, :channels], hint, timesteps, context, settings.sketch_strength)
-        return model.unet(x, timesteps, rates, context, controls).float()
-
-    with _on_device(model, model.unet, model.sketch_encoder):
+    with _on_device(model, model.unet, model.sketch_encoder if hints is not None else None):
+        denoiser = GuidedDenoiser(
+            unet=model.unet,
+            condition=condition.to(model.dtype),
+            contexts=[_passes(model, pair, condition, settings) for pair in contexts],
+            frame_rate=settings.frame_rate,
+            guidance_scale=settings.guidance_scale,
+            guidance_rescale=settings.guidance_rescale,
+            sketch_encoder=model.sketch_encoder,
+            hints=hints,
+            sketch_strength=settings.sketch_strength,
+        )
         timesteps = schedule.trailing_timesteps(settings.steps)
-        return ddim(velocity, noise(), schedule, timesteps, settings.eta, noise, callback)
+        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, callback)
+
+
+def _passes(
+    model: ToonCrafter, pair: tuple[CrossContext, CrossContext], condition: Tensor, settings: Settings
+) -> list[CrossContext]:
+    """What the U-Net runs for one segment: one pass without guidance, else both in one batch where memory allows."""
+    if settings.guidance_scale == 1:
+        return [pair[0]]
+    if pair[0].text.shape == pair[1].text.shape and _both_passes_fit(model, condition):
+        return [CrossContext.join(pair)]
+    return list(pair)
+
+
+def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
+    """Whether a batch of two is worth it and has room: on a CPU it gains nothing."""
+    device = torch.device(model.device)
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    frames, height, width = condition.shape[2:]
+    return 2 * activation_bytes(model.unet.config, frames, height, width, model.dtype) < free
 
 
 def _decode(model: ToonCrafter, latents: Tensor, references: list[Tensor], two_pass: bool) -> Tensor:

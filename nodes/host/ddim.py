@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.samplers import KSAMPLER
 from einops import rearrange
 from torch import Tensor
+from tqdm import tqdm
 
 from ...tooncrafter_core.ddim import DDIMStep, ddim
 from ...tooncrafter_core.guidance import guide
@@ -41,11 +42,13 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
             return torch.randn(x.shape, generator=generator).to(x)
 
         def report(step: DDIMStep) -> None:
+            bar.update()
             if callback is not None:
                 callback({"i": step.index, "denoised": step.denoised, "x": step.latents})
 
         z = sampling.calculate_input(ones * sigmas[0], x)
-        return ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+        with tqdm(total=len(timesteps), disable=disable) as bar:
+            return ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
 
     return KSAMPLER(sample)
 

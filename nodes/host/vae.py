@@ -16,8 +16,13 @@ from torch import Tensor
 
 from ...tooncrafter_core.autoencoder import Autoencoder
 from ...tooncrafter_core.checkpoint import Checkpoint
+from ...tooncrafter_core.config import PIXELS_PER_LATENT
 from ...tooncrafter_core.layers import Layers
 from .attention import attention_for
+
+_DECODE_VALUES_PER_PIXEL = 7
+"""Values alive at the decoder's memory peak for each of a frame's pixels, in units of the finest level's channels;
+counted at the published size (scripts/benchmark.py)."""
 
 
 class HostAutoencoder(Autoencoder):
@@ -80,7 +85,8 @@ class ToonCrafterVAE(VAE):
             frames (1, 3, t, H, W) in [0, 1], float32
         """
         frames, height, width = latents.shape[2:]
-        memory = frames * self.memory_used_decode((1, 1, height, width), self.vae_dtype)
+        values = _DECODE_VALUES_PER_PIXEL * self.first_stage_model.config.channels
+        memory = values * frames * height * width * PIXELS_PER_LATENT**2 * self.vae_dtype.itemsize
         management.load_models_gpu([self.patcher], memory_required=memory)
         model = self.first_stage_model
         decode = model.decode_segments_twice if two_pass else model.decode_segments

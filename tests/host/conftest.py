@@ -37,7 +37,12 @@ def comfy_server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPa
         "controlnet/sketch_encoder.ckpt": sketch,
         "controlnet/model.ckpt": model,
     }
-    with ComfyServer(models=models) as server:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "elsewhere.ckpt").symlink_to(model)
+    paths = folder / "extra_model_paths.yaml"
+    paths.write_text(f"other_place:\n  base_path: {elsewhere}\n  checkpoints: .\n  controlnet: .\n")
+    with ComfyServer(models=models, arguments=("--cpu", "--extra-model-paths-config", str(paths))) as server:
         yield server
 
 

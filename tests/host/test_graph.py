@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ComfyServer
+from comfy_server import ComfyServer, PromptFailed
 from prompts import interpolation, with_sketches
 
 from tooncrafter_core.media import read_image
@@ -18,6 +19,15 @@ QUICK = {"steps": 2}
 def frames_of(server: ComfyServer, prompt: dict, timeout: float = 300) -> torch.Tensor:
     """Run a prompt and read the frames it saved: (n, 3, H, W)."""
     return torch.stack([read_image(path) for path in server.outputs(server.run(prompt, timeout))])
+
+
+def wait_for_progress(server: ComfyServer, timeout: float = 60) -> None:
+    """Return once the running prompt has sampled for a moment: its progress bar is in the log."""
+    deadline = time.monotonic() + timeout
+    seen = server.log_text().count("/1000 [")
+    while server.log_text().count("/1000 [") < seen + 2:
+        assert time.monotonic() < deadline, "sampling never began"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +90,19 @@ def test_partial_denoising_stays_near_its_start(comfy_server: ComfyServer, drawn
         again["decode"] = {**prompt["decode"], "inputs": {**prompt["decode"]["inputs"], "latent": ["again", 0]}}
         changes.append((frames_of(comfy_server, again) - start).abs().mean())
     assert 0 < changes[0] < changes[1]
+
+
+def test_interruption_leaves_a_working_server(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    names = [drawn["first"], drawn["last"]]
+    endless = comfy_server.queue(interpolation(names, encode=SMALL, sample={"steps": 1000}))
+    wait_for_progress(comfy_server)
+    comfy_server.interrupt()
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.wait(endless, timeout=30)
+    assert failure.value.interrupted
+    assert failure.value.node_id == "sampler"
+    frames = frames_of(comfy_server, interpolation(names, encode=SMALL, sample={**QUICK, "seed": 11}))
+    assert frames.shape == (16, 3, 64, 128)
 
 
 def test_stock_nodes_accept_our_wires(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:

@@ -62,7 +62,10 @@ def test_defaults_are_the_published_settings(ours: dict[str, dict], name: str) -
     assert {key: inputs[key][1]["default"] for key in PUBLISHED[name]} == PUBLISHED[name]
 
 
-def test_loaders_list_their_folders(ours: dict[str, dict]) -> None:
-    kind, options = _inputs(ours["ToonCrafterLoader"])["checkpoint"]
+@pytest.mark.parametrize(
+    ("name", "widget"), [("ToonCrafterLoader", "checkpoint"), ("ToonCrafterSketchEncoderLoader", "sketch_encoder")]
+)
+def test_loaders_list_their_folders_and_extra_paths(ours: dict[str, dict], name: str, widget: str) -> None:
+    kind, options = _inputs(ours[name])[widget]
     listed = options["options"] if kind == "COMBO" else kind
-    assert "model.ckpt" in listed
+    assert {"sketch_encoder.ckpt", "model.ckpt", "elsewhere.ckpt"} <= set(listed)

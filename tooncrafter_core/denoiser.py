@@ -1,0 +1,75 @@
+"""The guided denoiser that the sampler calls: all segments, conditional and unconditional passes, sketches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import UNetConfig
+from .context import CrossContext
+from .guidance import guide
+from .sketch_encoder import SketchEncoder
+from .unet import UNet
+
+_ACTIVATIONS_PER_LATENT_PIXEL = 33
+"""Values alive at the U-Net's memory peak for each of a frame's latent pixels, in units of `model_channels`; counted
+at the published size (scripts/benchmark.py)."""
+
+
+def activation_bytes(config: UNetConfig, frames: int, height: int, width: int, dtype: torch.dtype) -> int:
+    """Memory one U-Net pass over one segment needs beside the weights, for latents of height x width."""
+    return _ACTIVATIONS_PER_LATENT_PIXEL * config.model_channels * frames * height * width * dtype.itemsize
+
+
+@dataclass(frozen=True)
+class GuidedDenoiser:
+    """`denoiser(z, t) -> v` for `ddim`, with z and v (S, c, t, h, w).
+
+    Segments run one after the other, so that memory does not grow with their number.
+
+    Attributes:
+        unet: the U-Net.
+        condition: keyframe condition channels (S, c, t, h, w), scaled.
+        contexts: for each segment, what to run one after the other: [conditional] without guidance,
+            [conditional, unconditional], or [both joined] for one pass of batch 2.
+        frame_rate: frames per second the model is told.
+        guidance_scale: see `guidance.guide`.
+        guidance_rescale: see `guidance.guide`.
+        sketch_encoder: needed with hints.
+        hints: sketches (S, 1, t, 8 h, 8 w), white on black.
+        sketch_strength: factor on the sketch encoder's outputs.
+    """
+
+    unet: UNet
+    condition: Tensor
+    contexts: list[list[CrossContext]]
+    frame_rate: int
+    guidance_scale: float
+    guidance_rescale: float
+    sketch_encoder: SketchEncoder | None = None
+    hints: Tensor | None = None
+    sketch_strength: float = 1.0
+
+    def __call__(self, z: Tensor, t: int) -> Tensor:
+        return torch.cat([self._segment(z, t, index) for index in range(len(z))])
+
+    def _segment(self, z: Tensor, t: int, index: int) -> Tensor:
+        predictions = torch.cat([self._pass(z, t, index, context) for context in self.contexts[index]]).float()
+        if len(predictions) == 1:
+            return predictions
+        return guide(predictions[:1], predictions[1:], self.guidance_scale, self.guidance_rescale)
+
+    def _pass(self, z: Tensor, t: int, index: int, context: CrossContext) -> Tensor:
+        """One run of the U-Net, with as many rows as the context has."""
+        rows = len(context.text)
+        condition = self.condition[index : index + 1].expand(rows, -1, -1, -1, -1)
+        noisy = z[index : index + 1].to(condition.dtype).expand_as(condition)
+        timesteps = torch.full((rows,), t, device=z.device)
+        rates = torch.full((rows,), self.frame_rate, device=z.device)
+        controls = None
+        if self.sketch_encoder is not None and self.hints is not None:
+            hint = self.hints[index : index + 1].expand(rows, -1, -1, -1, -1)
+            controls = self.sketch_encoder(noisy, hint, timesteps, context, self.sketch_strength)
+        return self.unet(torch.cat([noisy, condition], dim=1), timesteps, rates, context, controls)
