@@ -11,10 +11,10 @@ import torch
 from tqdm import tqdm
 
 from .checkpoint import read_checkpoint
-from .images import FITS, fit_images
-from .media import check_output, read_image, write_contact_sheet, write_frames
+from .images import FITS, check_size, fit_images
+from .media import check_output, check_picture, read_image, write_contact_sheet, write_frames
 from .pipeline import Settings, ToonCrafter, interpolate
-from .timeline import parse_frame_indices, total_frames
+from .timeline import check_segments, parse_frame_indices, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -74,15 +74,18 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
+    check_segments(len(options.keyframes), settings.frames)
+    check_size(options.width, options.height)
     check_output(options.output)
+    if options.contact_sheet:
+        check_picture(options.contact_sheet)
+    device = _device(options.device)
     files = _sketch_files(options.sketch, total_frames(len(options.keyframes) - 1, settings.frames))
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     sketches = {index: read_image(file) for index, file in files.items()}
     keyframes = [fit_images(read_image(f)[None], options.width, options.height, options.fit) for f in options.keyframes]
-    model = ToonCrafter.load(
-        options.checkpoint, options.sketch_encoder, torch.device(options.device), _DTYPES[options.dtype]
-    )
+    model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
     with tqdm(total=settings.steps, unit="step") as bar:
         frames = interpolate(
             model,
@@ -98,6 +101,15 @@ def _interpolate(options: argparse.Namespace) -> None:
     if options.contact_sheet:
         write_contact_sheet(frames, options.contact_sheet)
     sys.stdout.write(f"{len(frames)} frames in {options.output}\n")
+
+
+def _device(name: str) -> torch.device:
+    """The device of this name, once it is known to work."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name} cannot be used: {reason}") from error
 
 
 def _sketch_files(items: list[str], total: int) -> dict[int, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,9 @@ from .vision_tower import VisionTower
 _WRAPPERS = ("state_dict", "module")
 _DEEPSPEED_PREFIX = "_forward_module."
 _SHOWN = 5
+_DOWNLOAD_AGAIN = "It is damaged, or no checkpoint at all: download it again, or use another file."
+_UNREADABLE = (RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error)
+"""What PyTorch's reader raises on files that are cut short or are something else."""
 
 PREFIXES = {
     "unet": "model.diffusion_model.",
@@ -75,7 +80,7 @@ def normalise(content: Mapping[str, Any]) -> dict[str, Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     return {
         name.removeprefix(_DEEPSPEED_PREFIX).replace("framestride_embed", "fps_embedding"): tensor
         for name, tensor in tensors.items()
@@ -234,13 +239,15 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
     try:
         content = _torch_load(path)
     except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted is None:
+            raise CheckpointError(f"{path.name} cannot be read as a PyTorch file. {_DOWNLOAD_AGAIN}") from error
         raise CheckpointError(
-            f"{path.name} is not a plain file of tensors, and reading it could run code hidden in it, so it was "
-            f"refused ({str(error).splitlines()[0]}). Use a .safetensors file, or a .ckpt that holds tensors only."
+            f"{path.name} was refused: it asks for {wanted[1]}, and a file that asks for more than tensors could run "
+            "code hidden in it. Use a .safetensors file, or a .ckpt that holds tensors only."
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path.name} cannot be read as a PyTorch file: {reason}") from error
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{path.name} cannot be read as a PyTorch file. {_DOWNLOAD_AGAIN}") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path.name} holds a {type(content).__name__}; expected a dictionary of tensors")
     return content
@@ -248,8 +255,7 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
 
 def _torch_load(path: Path) -> Any:
     """Memory-mapped where the file is in the zip format (PyTorch 1.6 and later), else read whole."""
-    mapped = torch.serialization._is_zipfile(path.open("rb"))
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
 
 
 def _listing(what: str, names: Iterable[str]) -> str:

@@ -38,6 +38,15 @@ class CrossContext:
         self.image = image
         self._kept: dict[nn.Module, tuple[KeysValues, ...]] = {}
 
+    def check(self, batch: int, frames: int) -> None:
+        """Raise ValueError unless the tokens are for this many segments of this many frames."""
+        for_frames = self.image.shape[1] if self.image is not None and self.image.ndim == 4 else frames
+        if (len(self.text), for_frames) != (batch, frames):
+            raise ValueError(
+                f"the context is for {len(self.text)} segment(s) of {for_frames} frames; expected {batch} of {frames}. "
+                "Resample the image tokens with `resample_frames`."
+            )
+
     @property
     def image_rows(self) -> Tensor | None:
         """Image tokens with one row for each query group: (b t, n, d), or (b, m, d) when shared."""

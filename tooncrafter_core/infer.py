@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -24,6 +24,9 @@ _OPENCLIP_VISION_HEADS = {1280: 16, 1408: 16, 1664: 16}
 """Heads of OpenCLIP's H, g and bigG vision towers; head counts do not show in shapes."""
 
 
+Config = TypeVar("Config")
+
+
 class Shapes:
     """Shapes of the tensors whose names begin with a prefix, looked up by the rest of the name."""
 
@@ -39,15 +42,14 @@ class Shapes:
     def __contains__(self, name: str) -> bool:
         return name in self._shapes
 
-    def __call__(self, name: str) -> tuple[int, ...]:
-        """Shape of one tensor; ValueError when it is missing."""
+    def __call__(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """Shape of one tensor; ValueError when it is missing, empty or of another number of dimensions."""
         if name not in self._shapes:
             raise ValueError(f"tensor {self._prefix}{name} is missing, so the model's size cannot be told")
-        return self._shapes[name]
-
-    def matching(self, pattern: str) -> Iterator[tuple[int, ...]]:
-        """Shapes of all tensors whose whole name matches."""
-        return (shape for name, shape in self._shapes.items() if re.fullmatch(pattern, name))
+        shape = self._shapes[name]
+        if len(shape) != dimensions or 0 in shape:
+            raise ValueError(f"tensor {self._prefix}{name} has shape {shape}; expected {dimensions} dimensions, none 0")
+        return shape
 
     def count(self, template: str) -> int:
         """How many consecutive indices from 0 exist of a name such as `block.{}.weight`."""
@@ -80,14 +82,19 @@ def infer_config(tensors: Mapping[str, Tensor]) -> ModelConfig:
     )
 
 
-def _part(tensors, prefix, infer):  # type: ignore[no-untyped-def]
+def _part(tensors: Mapping[str, Tensor], prefix: str, infer: Callable[[Shapes], Config]) -> Config | None:
     shapes = Shapes(tensors, prefix)
     return infer(shapes) if shapes else None
 
 
+def _heads(width: int, head: int) -> int:
+    """Heads of the given size, or of the next smaller one that divides the width."""
+    return next(width // size for size in range(head, 0, -1) if width % size == 0)
+
+
 def _contracting_path(shapes: Shapes) -> tuple[tuple[int, ...], int, tuple[bool, ...]]:
     """Widths as multiples of the first, residual blocks per level, and which levels attend."""
-    base = shapes("input_blocks.0.0.weight")[0]
+    base = shapes("input_blocks.0.0.weight", 4)[0]
     levels: list[list[int]] = [[]]
     attends = [False]
     index = 1
@@ -96,7 +103,7 @@ def _contracting_path(shapes: Shapes) -> tuple[tuple[int, ...], int, tuple[bool,
             levels.append([])
             attends.append(False)
         elif f"input_blocks.{index}.0.in_layers.2.weight" in shapes:
-            levels[-1].append(shapes(f"input_blocks.{index}.0.in_layers.2.weight")[0])
+            levels[-1].append(shapes(f"input_blocks.{index}.0.in_layers.2.weight", 4)[0])
             attends[-1] = attends[-1] or f"input_blocks.{index}.1.norm.weight" in shapes
         else:
             break
@@ -107,28 +114,28 @@ def _contracting_path(shapes: Shapes) -> tuple[tuple[int, ...], int, tuple[bool,
 
 
 def _context_dim(shapes: Shapes) -> int:
-    return shapes("middle_block.1.transformer_blocks.0.attn2.to_k.weight")[1]
+    return shapes("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 2)[1]
 
 
 def _unet(shapes: Shapes) -> UNetConfig:
     channel_mult, res_blocks, attends = _contracting_path(shapes)
-    model_channels, in_channels = shapes("input_blocks.0.0.weight")[:2]
+    model_channels, in_channels = shapes("input_blocks.0.0.weight", 4)[:2]
     return UNetConfig(
         in_channels=in_channels,
-        out_channels=shapes("out.2.weight")[0],
+        out_channels=shapes("out.2.weight", 4)[0],
         model_channels=model_channels,
         channel_mult=channel_mult,
         res_blocks=res_blocks,
         attention_levels=attends,
-        head_channels=shapes("init_attn.0.proj_in.weight")[0] // _INIT_ATTENTION_HEADS,
+        head_channels=shapes("init_attn.0.proj_in.weight", 3)[0] // _INIT_ATTENTION_HEADS,
         context_dim=_context_dim(shapes),
     )
 
 
 def _sketch(shapes: Shapes) -> SketchConfig:
     channel_mult, res_blocks, attends = _contracting_path(shapes)
-    model_channels, in_channels = shapes("input_blocks.0.0.weight")[:2]
-    widths = [shapes(f"input_hint_block.{2 * i}.weight")[0] for i in range(7)]
+    model_channels, in_channels = shapes("input_blocks.0.0.weight", 4)[:2]
+    widths = [shapes(f"input_hint_block.{2 * i}.weight", 4)[0] for i in range(7)]
     return SketchConfig(
         in_channels=in_channels,
         model_channels=model_channels,
@@ -137,64 +144,64 @@ def _sketch(shapes: Shapes) -> SketchConfig:
         attention_levels=attends,
         head_channels=64 if model_channels % 64 == 0 else 16,
         context_dim=_context_dim(shapes),
-        hint_channels=shapes("input_hint_block.0.weight")[1],
+        hint_channels=shapes("input_hint_block.0.weight", 4)[1],
         hint_widths=tuple(widths),
     )
 
 
 def _autoencoder(shapes: Shapes) -> AutoencoderConfig:
-    channels = shapes("encoder.conv_in.weight")[0]
+    channels = shapes("encoder.conv_in.weight", 4)[0]
     levels = shapes.count("encoder.down.{}.block.0.conv1.weight")
     dual_reference = "decoder.mid.block_1.mix_factor" in shapes
     head = {}
     if dual_reference:
-        inner = shapes(f"decoder.attn_refinement.{levels - 1}.to_q.weight")[0]
+        inner = shapes(f"decoder.attn_refinement.{levels - 1}.to_q.weight", 2)[0]
         head["reference_head_channels"] = inner // _REFERENCE_HEADS
     return AutoencoderConfig(
         channels=channels,
-        channel_mult=tuple(shapes(f"encoder.down.{i}.block.0.conv1.weight")[0] // channels for i in range(levels)),
+        channel_mult=tuple(shapes(f"encoder.down.{i}.block.0.conv1.weight", 4)[0] // channels for i in range(levels)),
         res_blocks=shapes.count("encoder.down.0.block.{}.conv1.weight"),
-        latent_channels=shapes("decoder.conv_in.weight")[1],
+        latent_channels=shapes("decoder.conv_in.weight", 4)[1],
         dual_reference=dual_reference,
         **head,
     )
 
 
 def _projector(shapes: Shapes, head: int) -> ProjectorConfig:
-    _, queries, width = shapes("latents")
-    inner = shapes("layers.0.0.to_q.weight")[0]
+    _, queries, width = shapes("latents", 3)
+    inner = shapes("layers.0.0.to_q.weight", 2)[0]
     return ProjectorConfig(
         frames=queries // TOKENS_PER_FRAME,
         width=width,
         depth=shapes.count("layers.{}.0.to_q.weight"),
-        heads=inner // head,
+        heads=_heads(inner, head),
         inner_dim=inner,
-        feed_forward_dim=shapes("layers.0.1.1.weight")[0],
-        input_dim=shapes("proj_in.weight")[1],
-        output_dim=shapes("proj_out.weight")[0],
+        feed_forward_dim=shapes("layers.0.1.1.weight", 2)[0],
+        input_dim=shapes("proj_in.weight", 2)[1],
+        output_dim=shapes("proj_out.weight", 2)[0],
     )
 
 
 def _text(shapes: Shapes, head: int) -> TextConfig:
-    length, width = shapes("positional_embedding")
+    length, width = shapes("positional_embedding", 2)
     return TextConfig(
         width=width,
         layers=shapes.count("transformer.resblocks.{}.ln_1.weight"),
-        heads=width // head,
-        feed_forward_dim=shapes("transformer.resblocks.0.mlp.c_fc.weight")[0],
+        heads=_heads(width, head),
+        feed_forward_dim=shapes("transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         context_length=length,
-        vocabulary=shapes("token_embedding.weight")[0],
+        vocabulary=shapes("token_embedding.weight", 2)[0],
     )
 
 
 def _vision(shapes: Shapes, head: int) -> VisionConfig:
-    width, _, patch, _ = shapes("conv1.weight")
-    tokens = shapes("positional_embedding")[0]
+    width, _, patch, _ = shapes("conv1.weight", 4)
+    tokens = shapes("positional_embedding", 2)[0]
     return VisionConfig(
         width=width,
         layers=shapes.count("transformer.resblocks.{}.ln_1.weight"),
-        heads=_OPENCLIP_VISION_HEADS.get(width, width // head),
-        feed_forward_dim=shapes("transformer.resblocks.0.mlp.c_fc.weight")[0],
+        heads=_OPENCLIP_VISION_HEADS.get(width, _heads(width, head)),
+        feed_forward_dim=shapes("transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         image_size=round((tokens - 1) ** 0.5) * patch,
         patch_size=patch,
     )

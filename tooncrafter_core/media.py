@@ -7,14 +7,16 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 _ANIMATIONS = (".webp", ".gif")
+_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of pictures with 16 bits of grey."""
 
 
 def read_image(path: str | Path) -> Tensor:
-    """Read a picture as RGB (3, H, W) in [0, 1]; what is transparent becomes white.
+    """Read a picture as RGB (3, H, W) in [0, 1], turned as its camera says; what is transparent becomes white.
 
     Raises:
         FileNotFoundError: no such file.
@@ -22,7 +24,10 @@ def read_image(path: str | Path) -> Tensor:
     """
     try:
         with Image.open(path) as image:
-            rgba = image.convert("RGBA")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
+                upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
+            rgba = upright.convert("RGBA")
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
     paper = Image.new("RGBA", rgba.size, "white")
@@ -37,6 +42,13 @@ def check_output(path: str | Path) -> None:
         raise ValueError(f"cannot write {suffix} files; expected .mp4, .webp, .gif or a folder for PNGs")
     if suffix == "" and Path(path).is_file():
         raise ValueError(f"{path} is a file; expected a folder for PNGs")
+
+
+def check_picture(path: str | Path) -> None:
+    """Raise ValueError unless `write_contact_sheet` can write to this path."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in Image.registered_extensions():
+        raise ValueError(f"cannot write {suffix or 'nameless'} pictures; expected an ending such as .png or .jpg")
 
 
 def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:

@@ -86,20 +86,8 @@ def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
     Raises:
         ValueError: not a list of numbers, an index out of range or given twice, or another number of them.
     """
-    indices: list[int] = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"(-?\d+)(?:\s*-\s*(\d+))?", item)
-        if match is None:
-            raise ValueError(f"cannot read {item!r} in frame indices {text!r}; expected a list such as 5, 9-11")
-        first = int(match[1])
-        last = int(match[2]) if match[2] else first
-        if last < first:
-            raise ValueError(f"range {item!r} in frame indices {text!r} runs backwards; write {last}-{first}")
-        indices += range(first, last + 1)
-    outside = [i for i in indices if not -total <= i < total]
-    if outside:
-        raise ValueError(f"frame index {outside[0]} is out of range; expected 0 to {total - 1} (or -1 for the last)")
-    indices = [i % total for i in indices]
+    items = filter(None, (part.strip() for part in text.split(",")))
+    indices = [index for item in items for index in _parse_range(item, text, total)]
     twice = sorted({i for i in indices if indices.count(i) > 1})
     if twice:
         raise ValueError(f"frame index {twice[0]} is given more than once in {text!r}; give each frame one sketch")
@@ -108,6 +96,21 @@ def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
             f"{count} sketch(es) but {len(indices)} frame indices in {text!r}; give one index for each sketch"
         )
     return indices
+
+
+def _parse_range(item: str, text: str, total: int) -> range:
+    """The indices of one item of a list: `5`, `-1` or `9-11`."""
+    match = re.fullmatch(r"(-\d+)|(\d+)(?:\s*-\s*(\d+))?", item)
+    if match is None:
+        raise ValueError(f"cannot read {item!r} in frame indices {text!r}; expected a list such as 5, 9-11")
+    first = int(match[1] or match[2])
+    last = int(match[3]) if match[3] else first
+    if last < first:
+        raise ValueError(f"range {item!r} in frame indices {text!r} runs backwards; write {last}-{first}")
+    for index in (first, last):
+        if not -total <= index < total:
+            raise ValueError(f"frame index {index} is out of range; expected 0 to {total - 1} (or -1 for the last)")
+    return range(first % total, last % total + 1)
 
 
 def join_segments(frames: Tensor) -> Tensor:

@@ -106,6 +106,7 @@ class UNet(nn.Module):
                 f"U-Net input has shape {tuple(x.shape)}; expected (b, {self.config.in_channels}, t, h, w)"
             )
         frames = x.shape[2]
+        context.check(len(x), frames)
         step = StepInputs(self._embed(timesteps, frame_rates, x.dtype), context, frames)
         h = rearrange(x, "b c t h w -> (b t) c h w")
         skips: list[Tensor] = []

@@ -1,0 +1,194 @@
+"""The command line, from files to files, and what it says about a user's mistakes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tooncrafter_core.__main__ import main
+from tooncrafter_core.media import read_image
+
+SMALL = ["--width", "64", "--height", "64", "--steps", "2", "--frames", "3", "--device", "cpu"]
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[str]:
+    """Two keyframes."""
+    paths = [tmp_path / "first.png", tmp_path / "last.png"]
+    for seed, path in enumerate(paths):
+        noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((80, 60)).save(path)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def checkpoint(tiny_files: tuple[Path, Path]) -> list[str]:
+    return ["--checkpoint", str(tiny_files[0])]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """A folder that does not exist yet."""
+    return tmp_path / "made" / "here"
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str], pictures: list[str], checkpoint: list[str], output: Path) -> Refusal:
+    """What is said about arguments that come after otherwise good ones."""
+
+    def of(*arguments: str, keyframes: list[str] = pictures) -> str:
+        status = main(["interpolate", *keyframes, *checkpoint, *SMALL, "-o", str(output), *arguments])
+        said = capsys.readouterr()
+        assert (status, said.out) == (2, "")
+        assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+        assert not output.exists()
+        return said.err
+
+    return of
+
+
+def count_frames(path: Path) -> int:
+    if path.is_dir():
+        return len(list(path.glob("*.png")))
+    if path.suffix == ".mp4":
+        with av.open(str(path)) as video:
+            return sum(1 for _ in video.decode(video=0))
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webp", ".gif", ""])
+def test_interpolate(
+    ending: str, pictures: list[str], checkpoint: list[str], output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, sheet = output / f"frames{ending}", output / "sheets" / "sheet.png"
+    arguments = [*pictures, *checkpoint, *SMALL, "-o", str(path), "--contact-sheet", str(sheet)]
+    assert main(["interpolate", *arguments]) == 0
+    assert capsys.readouterr().out == f"3 frames in {path}\n"
+    assert count_frames(path) == 3
+    assert read_image(sheet).shape == (3, 64, 4 * 64)
+
+
+def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], checkpoint: list[str], output: Path) -> None:
+    sheet = output / "sheet.png"
+    keyframes = [*pictures, pictures[0]]
+    assert main(["interpolate", *keyframes, *checkpoint, *SMALL, "-o", str(output), "--contact-sheet", str(sheet)]) == 0
+    frames = torch.stack([read_image(path) for path in sorted(output.glob("0*.png"))])
+    assert frames.shape == (5, 3, 64, 64)
+    assert (frames.flatten(1).std(dim=1) > 0.02).all()
+    tiles = read_image(sheet).unflatten(2, (4, 64)).unflatten(1, (2, 64)).permute(1, 3, 0, 2, 4).flatten(0, 1)
+    assert torch.equal(tiles[:5], frames)
+    assert (tiles[5:] == 1).all()
+
+
+def test_sketches(
+    pictures: list[str], checkpoint: list[str], tiny_files: tuple[Path, Path], output: Path, tmp_path: Path
+) -> None:
+    arguments = ["interpolate", *pictures, *checkpoint, *SMALL]
+    sketch = ["--sketch", f"1={pictures[0]}", "--sketch-encoder", str(tiny_files[1])]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert main([*arguments, *sketch, "-o", str(tmp_path / "sketched")]) == 0
+    plain, sketched = (read_image(folder / "0001.png") for folder in (output, tmp_path / "sketched"))
+    assert not torch.equal(plain, sketched)
+
+
+def test_inspect(tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tiny_files[1])]) == 0
+    first, sketch = capsys.readouterr().out.splitlines()
+    assert first == "sketch_encoder.ckpt: 340 tensors"
+    assert sketch.split() == ["sketch", "4.0", "M", "parameters", "float16"]
+
+
+def test_as_a_command(tmp_path: Path) -> None:
+    """The one test that starts a process: the exit status and the streams are the real ones."""
+    command = [sys.executable, "-m", "tooncrafter_core", "inspect", str(tmp_path / "no.ckpt")]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"error: no checkpoint at {tmp_path / 'no.ckpt'}; check the path\n"
+
+
+def test_missing_files(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    nothing = str(tmp_path / "nothing")
+    assert f"{nothing}.png" in refusal(keyframes=[pictures[0], f"{nothing}.png"])
+    assert f"{nothing}.ckpt" in refusal("--checkpoint", f"{nothing}.ckpt")
+    assert f"{nothing}.png" in refusal("--sketch", f"1={nothing}.png", "--sketch-encoder", "s.ckpt")
+
+
+def test_not_a_picture(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("not a picture")
+    assert "notes.png is not a picture" in refusal(keyframes=[pictures[0], str(tmp_path / "notes.png")])
+    whole = Path(pictures[0]).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    refusal(keyframes=[pictures[0], str(tmp_path / "half.png")])
+
+
+def test_not_a_checkpoint(refusal: Refusal, pictures: list[str], tiny_files: tuple[Path, Path]) -> None:
+    assert "first.png" in refusal("--checkpoint", pictures[0])
+    assert "needs unet, autoencoder, projector, text and vision" in refusal("--checkpoint", str(tiny_files[1]))
+    sketch = ["--sketch", f"1={pictures[0]}", "--sketch-encoder", str(tiny_files[0])]
+    assert "model.ckpt has no sketch" in refusal(*sketch)
+
+
+@pytest.mark.parametrize(
+    ("sketch", "message"),
+    [
+        ("middle.png", "expected FRAME=FILE such as 7=middle.png"),
+        ("1=", "expected FRAME=FILE"),
+        ("x=middle.png", "cannot read 'x'"),
+        ("3=middle.png", "3 is out of range; expected 0 to 2"),
+        ("0-1=middle.png", "1 sketch(es) but 2 frame indices"),
+        ("1=middle.png", "--sketch needs --sketch-encoder FILE"),
+    ],
+)
+def test_bad_sketches(sketch: str, message: str, refusal: Refusal) -> None:
+    assert message in refusal("--sketch", sketch)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [("--steps", "0", "steps is 0; expected 1 to 1000"), ("--eta", "2", "eta"), ("--frames", "1", "frames is 1")],
+)
+def test_settings_out_of_range(flag: str, value: str, message: str, refusal: Refusal) -> None:
+    assert message in refusal(flag, value)
+
+
+def test_unknown_ending(refusal: Refusal, tmp_path: Path) -> None:
+    assert "cannot write .avi files; expected .mp4, .webp, .gif or a folder" in refusal("-o", str(tmp_path / "f.avi"))
+
+
+def test_a_file_in_place_of_the_folder(refusal: Refusal, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is a file; expected a folder" in refusal("-o", str(tmp_path / "file"))
+
+
+def test_one_keyframe(refusal: Refusal, pictures: list[str]) -> None:
+    assert "got 1 keyframe" in refusal("--checkpoint", "not-read-yet.ckpt", keyframes=pictures[:1])
+
+
+@pytest.mark.parametrize("width", ["0", "100"])
+def test_a_bad_size(width: str, refusal: Refusal) -> None:
+    assert f"width is {width}" in refusal("--checkpoint", "not-read-yet.ckpt", "--width", width)
+
+
+def test_a_negative_size(refusal: Refusal) -> None:
+    assert "width is -8" in refusal("--width", "-8")
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+def test_no_such_device(device: str, refusal: Refusal) -> None:
+    assert device in refusal("--device", device)
+
+
+def test_unknown_ending_of_the_contact_sheet(refusal: Refusal, tmp_path: Path) -> None:
+    assert ".avi" in refusal("--contact-sheet", str(tmp_path / "sheet.avi"))

@@ -1,0 +1,43 @@
+"""Pictures are read as they look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tooncrafter_core.media import read_image
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGB", (51, 102, 204)), ("L", 102), ("RGBA", (51, 102, 204, 255))])
+def test_modes(mode: str, colour: object, tmp_path: Path) -> None:
+    image = Image.new(mode, (5, 3), colour)  # type: ignore[arg-type]
+    image.save(tmp_path / "p.png")
+    red, green, blue, *_ = colour * 3 if isinstance(colour, tuple) else (colour,) * 3
+    expected = torch.tensor([red, green, blue]).view(3, 1, 1).expand(3, 3, 5) / 255
+    assert torch.allclose(read_image(tmp_path / "p.png"), expected)
+
+
+def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.putpixel((0, 0), (0, 0, 0, 255))
+    image.save(tmp_path / "p.png")
+    pixels = read_image(tmp_path / "p.png")
+    assert (pixels[:, 0, 0] == 0).all()
+    assert (pixels[:, 1:] == 1).all()
+
+
+def test_16_bit_grey(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 32768, np.uint16)).save(tmp_path / "p.png")
+    assert torch.allclose(read_image(tmp_path / "p.png"), torch.tensor(0.5), atol=0.01)
+
+
+def test_turned_photograph(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 8))
+    exif = image.getexif()
+    exif[0x0112] = 6  # the top of the picture is at its right
+    image.save(tmp_path / "p.jpg", exif=exif)
+    assert read_image(tmp_path / "p.jpg").shape == (3, 16, 8)

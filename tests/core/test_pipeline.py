@@ -1,0 +1,145 @@
+"""From pictures to frames: several segments, sketches, and what the settings change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from golden import relative_error
+from torch import Tensor
+
+from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core.ddim import DDIMStep
+
+SETTINGS = Settings(steps=2, frames=3)
+draw = partial(interpolate, width=32, height=24, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def keyframes() -> Tensor:
+    """Three smooth pictures of another size."""
+    small = torch.rand(3, 3, 3, 4, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(small, size=(45, 70), mode="bilinear")
+
+
+@pytest.fixture(scope="module")
+def frames(tiny: ToonCrafter, keyframes: Tensor) -> Tensor:
+    """Of all three."""
+    return draw(tiny, keyframes)
+
+
+def line() -> Tensor:
+    """A drawing: black on white."""
+    page = torch.ones(3, 45, 70)
+    page[:, ::6] = 0
+    return page
+
+
+def test_frames_of_two_segments(frames: Tensor) -> None:
+    assert frames.shape == (5, 3, 24, 32)
+    assert frames.dtype == torch.float32
+    assert frames.device.type == "cpu"
+    assert frames.min() >= 0 and frames.max() <= 1
+    assert (frames.flatten(1).std(dim=1) > 0.02).all(), "a frame of one colour"
+    assert all(relative_error(a, b) > 1e-3 for a, b in zip(frames[1:], frames[:-1], strict=True)), "nothing moves"
+
+
+def test_a_run_can_be_repeated(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    torch.manual_seed(123)
+    assert torch.equal(draw(tiny, keyframes), frames)
+
+
+def test_segments_do_not_see_one_another(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    """The first segment is the same whatever comes after it, but for what the random generator gave."""
+    settings = replace(SETTINGS, eta=0.0)
+    other = torch.cat([keyframes[:2], keyframes[:1]])
+    both = [draw(tiny, batch, settings=settings) for batch in (keyframes, other)]
+    assert relative_error(both[0][:2], both[1][:2]) < 1e-5
+    assert relative_error(both[0][3:], both[1][3:]) > 1e-2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a boy jumps"},
+        {"negative_prompt": "blurry"},
+        {"prompt": "cat " * 100},
+        {"frame_rate": 24},
+        {"guidance_scale": 1.0},
+        {"guidance_rescale": 0.0},
+        {"eta": 0.0},
+        {"seed": 1},
+        {"steps": 3},
+    ],
+    ids=str,
+)
+def test_every_setting_counts(change: dict[str, Any], tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    changed = draw(tiny, keyframes, settings=replace(SETTINGS, **change))
+    assert changed.shape == frames.shape
+    assert relative_error(changed, frames) > 1e-4
+
+
+def test_two_passes_count(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    settings = Settings(steps=1, frames=6)
+    twice, once = (draw(tiny, keyframes[:2], settings=replace(settings, two_pass=flag)) for flag in (True, False))
+    assert [torch.equal(a, b) for a, b in zip(once, twice, strict=True)] == [True, True, False, False, True, True]
+
+
+def test_sketches_count(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    one, other = draw(tiny, keyframes, sketches={1: line()}), draw(tiny, keyframes, sketches={3: line()})
+    assert relative_error(one, frames) > 1e-3
+    assert relative_error(one, other) > 1e-3
+    assert torch.equal(draw(tiny, keyframes, sketches={}), frames)
+
+
+def test_both_polarities_of_a_sketch_are_the_same(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    one, other = draw(tiny, keyframes, sketches={1: line()}), draw(tiny, keyframes, sketches={1: 1 - line()})
+    assert relative_error(one, other) < 1e-4
+
+
+def test_sketches_of_strength_0_do_nothing(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    settings = replace(SETTINGS, sketch_strength=0.0)
+    assert relative_error(draw(tiny, keyframes, settings=settings, sketches={1: line()}), frames) < 1e-5
+
+
+def test_the_callback_sees_every_step(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    steps = list[DDIMStep]()
+    draw(tiny, keyframes, callback=steps.append)
+    assert [step.index for step in steps] == [0, 1]
+    assert all(step.latents.shape == step.denoised.shape == (2, 4, 3, 3, 4) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 100}, "width is 100"),
+        ({"height": 0}, "height is 0"),
+        ({"keyframes": torch.rand(1, 3, 24, 32)}, "got 1 keyframe"),
+        ({"keyframes": torch.rand(2, 4, 24, 32)}, "expected .n, 3, H, W., RGB"),
+        ({"keyframes": torch.rand(3, 24, 32)}, "expected .n, 3, H, W., RGB"),
+        ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
+        ({"fit": "cover"}, "'cover'"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_found_before_anything_runs(
+    change: dict[str, Any], message: str, tiny: ToonCrafter, keyframes: Tensor
+) -> None:
+    def ran(*_: Any) -> None:
+        raise AssertionError("a model ran")
+
+    hooks = [model.register_forward_pre_hook(ran) for model in (tiny.text, tiny.vision, tiny.autoencoder.encoder)]
+    try:
+        with pytest.raises(ValueError, match=message):
+            draw(**{"model": tiny, "keyframes": keyframes, **change})
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_sketches_need_their_encoder(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"load sketch_encoder\.ckpt as well"):
+        draw(replace(tiny, sketch_encoder=None), keyframes, sketches={1: line()})

@@ -1,0 +1,132 @@
+"""Keyframes, sketches and frames are where they belong in time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from tooncrafter_core.timeline import (
+    check_segments,
+    join_segments,
+    keyframe_condition,
+    parse_frame_indices,
+    place_sketches,
+    total_frames,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("0", [0]),
+        ("5, 9-11", [5, 9, 10, 11]),
+        ("11,5", [11, 5]),
+        (" 3 - 5 ,", [3, 4, 5]),
+        ("7-7", [7]),
+        ("-1", [15]),
+        ("0, -1, -2", [0, 15, 14]),
+        ("-16", [0]),
+    ],
+)
+def test_frame_indices(text: str, expected: list[int]) -> None:
+    assert parse_frame_indices(text, len(expected), 16) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "message"),
+    [
+        ("a", 1, "cannot read 'a'"),
+        ("1;2", 2, "cannot read '1;2'"),
+        ("1 2", 2, "cannot read '1 2'"),
+        ("1.5", 1, "cannot read '1.5'"),
+        ("1-", 1, "cannot read '1-'"),
+        ("-3--1", 3, "cannot read '-3--1'"),
+        ("9-5", 1, "runs backwards; write 5-9"),
+        ("16", 1, "16 is out of range; expected 0 to 15"),
+        ("-17", 1, "-17 is out of range"),
+        ("14-16", 3, "16 is out of range"),
+        ("1, 0-2", 4, "1 is given more than once"),
+        ("0, -16", 2, "0 is given more than once"),
+        ("", 1, "1 sketch.* but 0 frame indices"),
+        ("1, 2", 1, "1 sketch.* but 2 frame indices"),
+        ("1", 3, "3 sketch.* but 1 frame indices"),
+    ],
+)
+def test_bad_frame_indices(text: str, count: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_frame_indices(text, count, 16)
+
+
+def test_a_huge_range_is_refused_at_once() -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="out of range"):
+        parse_frame_indices("0-2000000", 1, 16)
+    assert time.perf_counter() - start < 0.02
+
+
+@pytest.mark.parametrize(("segments", "frames", "expected"), [(1, 16, 16), (2, 16, 31), (3, 2, 4)])
+def test_total_frames(segments: int, frames: int, expected: int) -> None:
+    assert total_frames(segments, frames) == expected
+
+
+@pytest.mark.parametrize(("keyframes", "frames", "message"), [(1, 16, "got 1 keyframe"), (0, 16, "0"), (2, 1, "is 1")])
+def test_too_few_keyframes_or_frames(keyframes: int, frames: int, message: str) -> None:
+    check_segments(2, 2)
+    with pytest.raises(ValueError, match=message):
+        check_segments(keyframes, frames)
+
+
+def test_keyframes_stand_at_both_ends_of_their_segments() -> None:
+    latents = torch.randn(3, 4, 2, 5)
+    condition = keyframe_condition(latents, 6)
+    assert condition.shape == (2, 4, 6, 2, 5)
+    assert torch.equal(condition[:, :, 0], latents[:-1])
+    assert torch.equal(condition[:, :, -1], latents[1:])
+    assert condition[:, :, 1:-1].count_nonzero() == 0
+
+
+def drawing(value: float) -> Tensor:
+    return torch.full((1, 4, 6), value)
+
+
+def placed(*indices: int) -> dict[tuple[int, int], float]:
+    """(segment, frame) -> value, of every frame that is not black; two segments of five frames."""
+    hints = place_sketches({index: drawing(index + 1) for index in indices}, 2, 5)
+    assert hints.shape == (2, 1, 5, 4, 6)
+    values = {(s, f): hints[s, 0, f] for s in range(2) for f in range(5)}
+    assert all((value == value[0, 0]).all() for value in values.values())
+    return {where: value[0, 0].item() for where, value in values.items() if value.any()}
+
+
+def test_sketches_inside_segments() -> None:
+    assert placed(1, 6) == {(0, 1): 2, (1, 2): 7}
+
+
+def test_a_sketch_at_a_shared_keyframe_is_in_both_segments() -> None:
+    assert placed(4) == {(0, 4): 5, (1, 0): 5}
+
+
+def test_sketches_at_the_ends() -> None:
+    assert placed(0, 8) == {(0, 0): 1, (1, 4): 9}
+
+
+@pytest.mark.parametrize("index", [-1, 9])
+def test_a_sketch_outside(index: int) -> None:
+    with pytest.raises(ValueError, match=f"frame {index}; expected 0 to 8 for 2 segment"):
+        place_sketches({index: drawing(1)}, 2, 5)
+
+
+def test_joined_segments_have_every_shared_keyframe_once() -> None:
+    frames = torch.arange(15.0).view(3, 1, 5, 1, 1).expand(3, 2, 5, 3, 4)
+    joined = join_segments(frames)
+    assert joined.shape == (total_frames(3, 5), 2, 3, 4)
+    assert joined[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14]
+
+
+def test_one_segment_is_joined_to_itself() -> None:
+    frames = torch.randn(1, 3, 4, 2, 2)
+    assert torch.equal(join_segments(frames), frames[0].transpose(0, 1))
