@@ -38,24 +38,8 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     "clip_vision", tooltip="OpenCLIP ViT-H, from ToonCrafter Loader or Load CLIP Vision."
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of ToonCrafter Loader."),
-                io.Int.Input(
-                    "width",
-                    default=512,
-                    min=64,
-                    max=4096,
-                    step=8,
-                    tooltip="Width of the result in pixels, a multiple of 8. The published model was trained at 512 x "
-                    "320; multiples of 64 are what it is made for.",
-                ),
-                io.Int.Input(
-                    "height",
-                    default=320,
-                    min=64,
-                    max=4096,
-                    step=8,
-                    tooltip="Height of the result in pixels, a multiple of 8. The published model was trained at 512 x "
-                    "320; multiples of 64 are what it is made for.",
-                ),
+                _size_input("width", 512),
+                _size_input("height", 320),
                 io.Int.Input(
                     "frames",
                     default=16,
@@ -119,6 +103,18 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
             {"samples": samples},
             References(features),
         )
+
+
+def _size_input(name: str, default: int) -> io.Int.Input:
+    return io.Int.Input(
+        name,
+        default=default,
+        min=64,
+        max=4096,
+        step=8,
+        tooltip=f"{name.capitalize()} of the result in pixels, a multiple of 8. The published model was trained at "
+        "512 x 320; multiples of 64 are what it is made for.",
+    )
 
 
 def _check_parts(clip_vision: ClipVisionModel | None, vae: object) -> None:

@@ -32,6 +32,8 @@ PACK_NAME = "ComfyUI-ToonCrafter"
 FOLDERS = ("custom_nodes", "models", "input", "output", "temp", "user")
 NOT_PART_OF_THE_PACK = (".*", "__pycache__", "output")
 POLL_SECONDS = 0.05
+# Threads that wait for each other by spinning make a server on a shared machine many times slower.
+SERVER_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 LOG_TAIL_LINES = 60
 
 log = logging.getLogger(__name__)
@@ -229,7 +231,7 @@ class ComfyServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
+                env={**os.environ, **SERVER_ENVIRONMENT, **self._environment},
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from .checkpoint import read_checkpoint
-from .images import FITS, check_size, fit_images
+from .images import FITS, check_size
 from .media import check_output, check_picture, read_image, write_contact_sheet, write_frames
 from .pipeline import Settings, ToonCrafter, interpolate
 from .timeline import check_segments, parse_frame_indices, total_frames
@@ -84,12 +84,12 @@ def _interpolate(options: argparse.Namespace) -> None:
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     sketches = {index: read_image(file) for index, file in files.items()}
-    keyframes = [fit_images(read_image(f)[None], options.width, options.height, options.fit) for f in options.keyframes]
+    keyframes = [read_image(file) for file in options.keyframes]
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
     with tqdm(total=settings.steps, unit="step") as bar:
         frames = interpolate(
             model,
-            torch.cat(keyframes),
+            keyframes,
             options.width,
             options.height,
             options.fit,

@@ -42,6 +42,7 @@ def check_output(path: str | Path) -> None:
         raise ValueError(f"cannot write {suffix} files; expected .mp4, .webp, .gif or a folder for PNGs")
     if suffix == "" and Path(path).is_file():
         raise ValueError(f"{path} is a file; expected a folder for PNGs")
+    _check_parent(path)
 
 
 def check_picture(path: str | Path) -> None:
@@ -49,6 +50,7 @@ def check_picture(path: str | Path) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in Image.registered_extensions():
         raise ValueError(f"cannot write {suffix or 'nameless'} pictures; expected an ending such as .png or .jpg")
+    _check_parent(path)
 
 
 def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
@@ -70,6 +72,13 @@ def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
     else:
         for index, image in enumerate(images):
             image.save(path / f"{index:04}.png")
+
+
+def _check_parent(path: str | Path) -> None:
+    """Raise ValueError when a file is where a folder above this path would have to be."""
+    blocking = next((parent for parent in Path(path).absolute().parents if parent.is_file()), None)
+    if blocking is not None:
+        raise ValueError(f"cannot write {path}: {blocking} is a file, not a folder")
 
 
 def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = 4) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,7 @@ class Settings:
 @torch.inference_mode()
 def interpolate(
     model: ToonCrafter,
-    keyframes: Tensor,
+    keyframes: Sequence[Tensor] | Tensor,
     width: int = 512,
     height: int = 320,
     fit: Fit = "crop",
@@ -133,7 +133,7 @@ def interpolate(
 
     Args:
         model: the models.
-        keyframes: two or more pictures in order (n, 3, H, W) in [0, 1].
+        keyframes: two or more pictures in order, each (3, H, W) in [0, 1], of any sizes; or one batch of them.
         width: width of the result, a multiple of 8 (of 64 is best).
         height: height of the result, likewise.
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
@@ -150,13 +150,15 @@ def interpolate(
     settings = settings or Settings()
     sketches = sketches or {}
     check_size(width, height)
-    if keyframes.ndim != 4 or keyframes.shape[1] != 3:
-        raise ValueError(f"keyframes have shape {tuple(keyframes.shape)}; expected (n, 3, H, W), RGB")
-    check_segments(len(keyframes), settings.frames)
-    hints = _hints(model, sketches, len(keyframes) - 1, settings.frames, width, height, fit)
-    fitted = fit_images(keyframes.float(), width, height, fit)
+    for picture in [*keyframes, *sketches.values()]:
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise ValueError(f"a picture has shape {tuple(picture.shape)}; expected (3, H, W), RGB")
+    pictures = [picture[None].float() for picture in keyframes]
+    check_segments(len(pictures), settings.frames)
+    hints = _hints(model, sketches, len(pictures) - 1, settings.frames, width, height, fit)
+    fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
 
-    contexts = _contexts(model, keyframes.float() * 2 - 1, settings)
+    contexts = _contexts(model, pictures, settings)
     with _on_device(model, model.autoencoder):
         encoded = model.autoencoder.encode_keyframes((fitted * 2 - 1).to(model.device, model.dtype))
     condition = keyframe_condition(encoded.latents.float() * LATENT_SCALE, settings.frames)
@@ -193,11 +195,13 @@ def _hints(
     return place_sketches(fitted, segments, frames).to(model.device, model.dtype)
 
 
-def _contexts(model: ToonCrafter, keyframes: Tensor, settings: Settings) -> list[tuple[CrossContext, CrossContext]]:
+def _contexts(
+    model: ToonCrafter, pictures: list[Tensor], settings: Settings
+) -> list[tuple[CrossContext, CrossContext]]:
     """Conditional and unconditional tokens of each segment; an image context shows the segment's first keyframe."""
     size = model.vision.config.image_size
-    grey = keyframes.new_zeros(1, 3, size, size)
-    pixels = torch.cat([preprocess(keyframes[:-1], size), preprocess(grey, size)])
+    grey = torch.full((1, 3, size, size), 0.5)
+    pixels = torch.cat([preprocess(picture * 2 - 1, size) for picture in [*pictures[:-1], grey]])
     with _on_device(model, model.text, model.vision, model.projector):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]

@@ -112,18 +112,25 @@ def test_the_callback_sees_every_step(tiny: ToonCrafter, keyframes: Tensor) -> N
     assert all(step.latents.shape == step.denoised.shape == (2, 4, 3, 3, 4) for step in steps)
 
 
+def test_keyframes_may_have_any_sizes(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    """Each is fitted by itself, so cutting the last one to size beforehand changes nothing."""
+    others, last = list(keyframes[:-1]), torch.rand(3, 24, 32)
+    wider = torch.nn.functional.pad(last, (8, 8), value=0.3)
+    assert torch.equal(draw(tiny, [*others, wider]), draw(tiny, [*others, last]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"width": 100}, "width is 100"),
         ({"height": 0}, "height is 0"),
         ({"keyframes": torch.rand(1, 3, 24, 32)}, "got 1 keyframe"),
-        ({"keyframes": torch.rand(2, 4, 24, 32)}, "expected .n, 3, H, W., RGB"),
-        ({"keyframes": torch.rand(3, 24, 32)}, "expected .n, 3, H, W., RGB"),
+        ({"keyframes": torch.rand(2, 4, 24, 32)}, "expected .3, H, W., RGB"),
+        ({"keyframes": torch.rand(3, 24, 32)}, "expected .3, H, W., RGB"),
         ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
         ({"fit": "cover"}, "'cover'"),
     ],
-    ids=str,
+    ids=["width", "height", "one keyframe", "four channels", "one picture", "sketch", "fit"],
 )
 def test_mistakes_are_found_before_anything_runs(
     change: dict[str, Any], message: str, tiny: ToonCrafter, keyframes: Tensor
