@@ -14,6 +14,7 @@ from ..tooncrafter_core.schedule import Schedule
 from .host.conditioning import keyframes_of
 from .host.ddim import ddim_sampler, sigmas_of, with_guidance_rescale
 from .host.model import ToonCrafterModel
+from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
 
@@ -116,6 +117,12 @@ def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[A
     """Frames of a segment, once everything is known to fit together."""
     if not isinstance(model.model, ToonCrafterModel):
         raise ValueError(f"model is a {type(model.model).__name__}; expected the model of ToonCrafter Loader.")
+    sampling = model.get_model_object("model_sampling")
+    if not isinstance(sampling, ToonCrafterSampling):
+        raise ValueError(
+            f"model has its sampling replaced by {type(sampling).__name__}; this Sampler runs the published schedule "
+            "only. Take the ModelSampling node out, or use KSampler."
+        )
     keyframes = keyframes_of(positive, "positive")
     for found, name in ((keyframes, "positive"), (keyframes_of(negative, "negative"), "negative")):
         if tuple(samples.shape) != found.latent_shape:

@@ -18,7 +18,6 @@ from comfy_server import ROOT, ComfyServer
 from prompts import Prompt, interpolation, with_sketches
 from random_checkpoint import write_random_checkpoints
 
-sys.path.insert(0, str(ROOT))
 from tooncrafter_core.media import read_image, write_contact_sheet, write_frames
 
 KEYFRAMES = ROOT / "assets" / "keyframes"

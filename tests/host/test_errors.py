@@ -90,6 +90,11 @@ def _conditioning_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Pro
     return _changed(graph, "sampler", positive=["positive", 0])
 
 
+def _other_schedule(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    patch = node("ModelSamplingDiscrete", model=["loader", 0], sampling="eps", zsnr=False)
+    return _changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
+
+
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
     (_other_size_in_the_sampler, "sampler", ["(16, 4, 8, 16)", "(16, 4, 8, 8)", "same Encode Keyframes"]),
@@ -104,6 +109,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_no_clip, "positive", ["clip input is invalid: None"]),
     (_no_clip_vision, "encode", ["clip_vision is None", "Load CLIP Vision"]),
     (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
+    (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
 ]
 
 
