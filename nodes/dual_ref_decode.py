@@ -9,7 +9,6 @@ import torch
 from comfy_api.latest import io
 from einops import rearrange
 
-from ..tooncrafter_core.autoencoder import reference_pairs
 from ..tooncrafter_core.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.timeline import join_segments
 from .host.vae import ToonCrafterVAE
@@ -46,11 +45,10 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
         samples = latent["samples"]
         _check(vae, samples, references)
         segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
-        pairs = reference_pairs(references.features)
         progress = comfy.utils.ProgressBar(references.segments)
         decoded = []
         for index in range(references.segments):
-            maps = [pair[index : index + 1] for pair in pairs]
+            maps = references.of_segment(index)
             decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
             progress.update(1)
         return io.NodeOutput(join_segments(torch.cat(decoded)).movedim(1, -1))
@@ -63,9 +61,10 @@ def _check(vae: object, samples: torch.Tensor, references: References) -> None:
             "Loader. Use VAE Decode for other VAEs."
         )
     size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
-    if size != references.size or len(samples) % references.segments:
+    count = references.segments * references.frames
+    if size != references.size or len(samples) != count:
         raise ValueError(
-            f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with references of "
-            f"{references.segments + 1} keyframes of {references.size[1]} x {references.size[0]} pixels. Connect "
-            "references and latent of the same Encode Keyframes."
+            f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with these references; expected {count} "
+            f"of {references.size[1]} x {references.size[0]} pixels. Connect references and latent of the same Encode "
+            "Keyframes."
         )

@@ -101,7 +101,7 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
             node_helpers.conditioning_set_values(positive, {KEY: Keyframes(latents, shown, frames, fps, fit)}),
             node_helpers.conditioning_set_values(negative, {KEY: Keyframes(latents, nothing, frames, fps, fit)}),
             {"samples": samples},
-            References(features),
+            References(features, frames),
         )
 
 

@@ -95,7 +95,7 @@ class ToonCrafterSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         samples = latent["samples"]
         frames = _check(model, positive, negative, samples)
-        timesteps = Schedule.published().trailing_timesteps(min(round(steps / denoise), 1000))[-steps:]
+        timesteps = _timesteps(steps, denoise)
         generator = torch.Generator().manual_seed(seed)
         sampled = comfy.sample.sample_custom(
             with_guidance_rescale(model, frames, guidance_rescale),
@@ -111,6 +111,14 @@ class ToonCrafterSampler(io.ComfyNode):
             seed=seed,
         )
         return io.NodeOutput({**latent, "samples": sampled})
+
+
+def _timesteps(steps: int, denoise: float) -> list[int]:
+    """The last `steps` of the trailing timesteps of a longer run, so that they begin at `denoise` of the noise; fewer
+    where that share of the schedule has fewer."""
+    schedule = Schedule.published()
+    count = max(1, min(steps, round(len(schedule) * denoise)))
+    return schedule.trailing_timesteps(min(round(count / denoise), len(schedule)))[-count:]
 
 
 def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[Any]], samples: torch.Tensor) -> int:

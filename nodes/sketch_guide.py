@@ -66,6 +66,8 @@ class ToonCrafterSketchGuide(io.ComfyNode):
     ) -> io.NodeOutput:
         keyframes = keyframes_of(positive, "positive")
         indices = parse_frame_indices(frame_indices, len(sketches), keyframes.total_frames)
+        if strength == 0:
+            return io.NodeOutput(positive, negative)
         height, width = (side * PIXELS_PER_LATENT for side in keyframes.latents.shape[-2:])
         hints = fit_images(sketch_hints(sketches[..., :3].movedim(-1, 1).float()), width, height, keyframes.fit)
         placed = place_sketches(dict(zip(indices, hints, strict=True)), keyframes.segments, keyframes.frames)

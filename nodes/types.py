@@ -14,13 +14,19 @@ class References:
 
     Attributes:
         features: five maps (n, ...), see `tooncrafter_core.autoencoder.Encoded`.
+        frames: frames of each segment.
     """
 
     features: list[Tensor]
+    frames: int
 
     @property
     def segments(self) -> int:
         return len(self.features[0]) - 1
+
+    def of_segment(self, index: int) -> list[Tensor]:
+        """The maps of one segment's two keyframes, each (1, 2, ...)."""
+        return [maps[None, index : index + 2] for maps in self.features]
 
     @property
     def size(self) -> tuple[int, int]:

@@ -211,6 +211,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; check the path")
     tensors = normalise(_read(path))
+    unet = PREFIXES["unet"]
+    if any(name.startswith(unet) for name in tensors) and not any(
+        name.startswith(unet + "init_attn") for name in tensors
+    ):
+        raise CheckpointError(
+            f"{path.name} has a U-Net without layers over frames ({unet}init_attn): it is of another model, such as "
+            "Stable Diffusion. Load it with ComfyUI's own loaders."
+        )
     try:
         config = infer_config(tensors)
     except ValueError as error:

@@ -7,6 +7,12 @@ from dataclasses import dataclass, fields
 TOKENS_PER_FRAME = 16
 """Image tokens the projector makes for each frame (SPEC section 2)."""
 
+INIT_ATTENTION_HEADS = 8
+"""Heads of the U-Net's first temporal transformer, whatever its width (SPEC section 2)."""
+
+REFERENCE_HEADS = 8
+"""Heads of the decoder's attention to the keyframes (SPEC section 5)."""
+
 LATENT_SCALE = 0.18215
 """Latents are the autoencoder's posterior mean times this, as in Stable Diffusion 1 and 2."""
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .config import AutoencoderConfig
+from .config import REFERENCE_HEADS, AutoencoderConfig
 from .image_blocks import ImageResBlock, Middle
 from .layers import Layers
 
@@ -55,7 +55,7 @@ class ReferenceAttention(nn.Module):
 
     def __init__(self, layers: Layers, channels: int, head_channels: int) -> None:
         super().__init__()
-        inner = 8 * head_channels
+        inner = REFERENCE_HEADS * head_channels
         self.attention = layers.attention
         self.norm = layers.group_norm(channels, eps=1e-6)
         self.to_q = layers.linear(channels, inner, bias=False)
@@ -68,7 +68,7 @@ class ReferenceAttention(nn.Module):
         batch, height, width = references.shape[0], *x.shape[-2:]
         tokens = rearrange(references, "b r c h w -> b (r h w) c")
         q = self.to_q(rearrange(self.norm(x), "(b t) c h w -> b (t h w) c", b=batch))
-        out = self.to_out(self.attention(q, self.to_k(tokens), self.to_v(tokens), 8))
+        out = self.to_out(self.attention(q, self.to_k(tokens), self.to_v(tokens), REFERENCE_HEADS))
         return x + rearrange(out, "b (t h w) c -> (b t) c h w", h=height, w=width)
 
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 from torch import Tensor
 
 from .config import (
+    INIT_ATTENTION_HEADS,
+    REFERENCE_HEADS,
     TOKENS_PER_FRAME,
     AutoencoderConfig,
     ModelConfig,
@@ -18,8 +20,6 @@ from .config import (
     VisionConfig,
 )
 
-_INIT_ATTENTION_HEADS = 8
-_REFERENCE_HEADS = 8
 _OPENCLIP_VISION_HEADS = {1280: 16, 1408: 16, 1664: 16}
 """Heads of OpenCLIP's H, g and bigG vision towers; head counts do not show in shapes."""
 
@@ -127,7 +127,7 @@ def _unet(shapes: Shapes) -> UNetConfig:
         channel_mult=channel_mult,
         res_blocks=res_blocks,
         attention_levels=attends,
-        head_channels=shapes("init_attn.0.proj_in.weight", 3)[0] // _INIT_ATTENTION_HEADS,
+        head_channels=shapes("init_attn.0.proj_in.weight", 3)[0] // INIT_ATTENTION_HEADS,
         context_dim=_context_dim(shapes),
     )
 
@@ -156,7 +156,7 @@ def _autoencoder(shapes: Shapes) -> AutoencoderConfig:
     head = {}
     if dual_reference:
         inner = shapes(f"decoder.attn_refinement.{levels - 1}.to_q.weight", 2)[0]
-        head["reference_head_channels"] = inner // _REFERENCE_HEADS
+        head["reference_head_channels"] = inner // REFERENCE_HEADS
     return AutoencoderConfig(
         channels=channels,
         channel_mult=tuple(shapes(f"encoder.down.{i}.block.0.conv1.weight", 4)[0] // channels for i in range(levels)),

@@ -10,12 +10,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .blocks import StageFactory, Upsample, embedding_mlp, sinusoid
-from .config import UNetConfig
+from .config import INIT_ATTENTION_HEADS, UNetConfig
 from .context import CrossContext
 from .layers import Layers
 from .transformer import StepInputs, TemporalTransformer
-
-_INIT_ATTENTION_HEADS = 8
 
 
 class Controls(NamedTuple):
@@ -51,7 +49,7 @@ class UNet(nn.Module):
                 TemporalTransformer(
                     layers,
                     config.model_channels,
-                    _INIT_ATTENTION_HEADS,
+                    INIT_ATTENTION_HEADS,
                     config.head_channels,
                     conv_projection=True,
                 )

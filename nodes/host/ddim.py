@@ -48,7 +48,9 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar:
-            return ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+            z = ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+        mask = extra_args["denoise_mask"]
+        return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
 
     return KSAMPLER(sample)
 

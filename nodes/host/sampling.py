@@ -57,5 +57,6 @@ class ToonCrafterSampling(ModelSamplingDiscrete, V_PREDICTION):
         low, high = self.log_sigmas[above - 1], self.log_sigmas[above]
         weight = ((log_sigma - low) / (high - low)).clamp(0, 1)
         rescale = torch.lerp(self.rescale[above - 1], self.rescale[above], weight)
-        alpha = torch.where(log_sigma < self.log_sigmas[-1], (1 + (log_sigma.exp() * rescale) ** 2).rsqrt(), 0.0)
+        has_signal = sigma.to(self.sigmas) < self.sigmas[-1]
+        alpha = torch.where(has_signal, (1 + (log_sigma.exp() * rescale) ** 2).rsqrt(), 0.0)
         return reshape_sigma(alpha.to(sigma), dimensions), reshape_sigma(rescale.to(sigma), dimensions)

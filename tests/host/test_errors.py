@@ -42,6 +42,11 @@ def _other_size_in_the_decoder(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return _changed({**graph, "other": other}, "decode", latent=["other", 2])
 
 
+def _too_few_latents_in_the_decoder(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    few = node("LatentFromBatch", samples=["encode", 2], batch_index=0, length=2)
+    return _changed({**graph, "few": few}, "decode", latent=["few", 0])
+
+
 def _index_out_of_range(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return _changed(graph, "guide", frame_indices="16")
 
@@ -99,6 +104,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
     (_other_size_in_the_sampler, "sampler", ["(16, 4, 8, 16)", "(16, 4, 8, 8)", "same Encode Keyframes"]),
     (_other_size_in_the_decoder, "decode", ["128 x 64", "64 x 64", "same Encode Keyframes"]),
+    (_too_few_latents_in_the_decoder, "decode", ["2 latents", "expected 16"]),
     (_index_out_of_range, "guide", ["16", "0 to 15"]),
     (_index_twice, "guide", ["5", "more than once"]),
     (_counts_differ, "guide", ["1 sketch", "4 frame indices"]),

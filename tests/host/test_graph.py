@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_server import ComfyServer, PromptFailed
-from prompts import interpolation, with_sketches
+from prompts import interpolation, node, with_sketches
 
 from tooncrafter_core.media import read_image
 
@@ -90,6 +90,17 @@ def test_partial_denoising_stays_near_its_start(comfy_server: ComfyServer, drawn
         again["decode"] = {**prompt["decode"], "inputs": {**prompt["decode"]["inputs"], "latent": ["again", 0]}}
         changes.append((frames_of(comfy_server, again) - start).abs().mean())
     assert 0 < changes[0] < changes[1]
+
+
+def test_noise_mask_keeps_what_it_covers(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """Where the mask is 0, latents come out of the Sampler as they went in."""
+    prompt = interpolation([drawn["first"], drawn["last"]], encode=SMALL, sample=QUICK)
+    mask = node("SolidMask", value=0.0, width=128, height=64)
+    masked = node("SetLatentNoiseMask", samples=["sampler", 0], mask=["mask", 0])
+    again = node("ToonCrafterSampler", **{**prompt["sampler"]["inputs"], "latent": ["masked", 0], "seed": 5})
+    decode = node("ToonCrafterDualRefDecode", **{**prompt["decode"]["inputs"], "latent": ["again", 0]})
+    kept = frames_of(comfy_server, {**prompt, "mask": mask, "masked": masked, "again": again, "decode": decode})
+    assert (kept - frames_of(comfy_server, prompt)).abs().max() <= 1.5 / 255
 
 
 def test_interruption_leaves_a_working_server(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
