@@ -21,6 +21,7 @@ from random_checkpoint import write_random_checkpoints
 from tooncrafter_core.media import read_image, write_contact_sheet, write_frames
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
+DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
 SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
 FRAME_RATE = 10
 
@@ -43,17 +44,16 @@ def main() -> None:
             sample={"steps": options.steps},
         )
         _run(server, prompt, options.output / "interpolation")
-        if sketch_encoder:
+        if sketch_encoder and options.keyframes == DRAWN:  # the sketch is of these drawings
             sketched = with_sketches(prompt, [server.upload(SKETCH)], SKETCH_FRAME, sketch_encoder.name)
             _run(server, sketched, options.output / "with_sketch")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    shipped = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
-    parser.add_argument("keyframes", nargs="*", type=Path, default=shipped, help="two or more pictures")
+    parser.add_argument("keyframes", nargs="*", type=Path, default=DRAWN, help="two or more pictures")
     parser.add_argument("--checkpoint", type=Path, help="a complete ToonCrafter checkpoint")
-    parser.add_argument("--sketch-encoder", type=Path, help="a ToonCrafter sketch encoder")
+    parser.add_argument("--sketch-encoder", type=Path, help="a ToonCrafter sketch encoder, for the shipped sketch")
     parser.add_argument("--steps", type=int, default=10, help="sampling steps (published: 50)")
     parser.add_argument("--width", type=int, default=256, help="pixels (published: 512)")
     parser.add_argument("--height", type=int, default=160, help="pixels (published: 320)")
