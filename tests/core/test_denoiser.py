@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -66,8 +67,19 @@ def test_two_passes_for_each_segment(denoiser: GuidedDenoiser, z: Tensor) -> Non
 
 
 def test_one_joined_pass_is_the_same(denoiser: GuidedDenoiser, z: Tensor) -> None:
-    joined = replace(denoiser, contexts=[[CrossContext.join(pair)] for pair in PAIRS])
-    assert relative_error(joined(z, T), denoiser(z, T)) < 1e-4
+    """In double precision: guidance and norms over few pixels amplify what rounding does to float32."""
+    assert denoiser.hints is not None
+    pairs = [[context.to("cpu", torch.float64) for context in pair] for pair in PAIRS]
+    apart = replace(
+        denoiser,
+        unet=deepcopy(denoiser.unet).double(),
+        sketch_encoder=deepcopy(denoiser.sketch_encoder).double(),
+        condition=denoiser.condition.double(),
+        hints=denoiser.hints.double(),
+        contexts=pairs,
+    )
+    joined = replace(apart, contexts=[[CrossContext.join(pair)] for pair in pairs])
+    assert relative_error(joined(z, T), apart(z, T)) < 1e-5
 
 
 def test_one_context_is_no_guidance(denoiser: GuidedDenoiser, z: Tensor) -> None:
