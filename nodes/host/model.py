@@ -128,16 +128,18 @@ class ToonCrafterModel(BaseModel):
 
 def load_model(checkpoint: Checkpoint) -> ModelPatcher:
     """MODEL from a checkpoint that has a U-Net and a projector; dtype and devices are ComfyUI's choice."""
-    device, parameters = management.get_torch_device(), sum(t.numel() for t in checkpoint.part("unet").values())
+    device, weights = management.get_torch_device(), checkpoint.part("unet")
+    parameters = sum(tensor.numel() for tensor in weights.values())
     host_config = SD20({"disable_unet_model_creation": True})
-    weights = next(iter(checkpoint.part("unet").values())).dtype
     dtype = management.unet_dtype(
-        model_params=parameters, supported_dtypes=host_config.supported_inference_dtypes, weight_dtype=weights
+        model_params=parameters,
+        supported_dtypes=host_config.supported_inference_dtypes,
+        weight_dtype=next(iter(weights.values())).dtype,
     )
     host_config.set_inference_dtype(
         dtype, management.unet_manual_cast(dtype, device, host_config.supported_inference_dtypes)
     )
     model = ToonCrafterModel(host_config, checkpoint.config, management.unet_inital_load_device(parameters, dtype))
-    model.diffusion_model.load_state_dict(checkpoint.part("unet"))
+    model.diffusion_model.load_state_dict(weights)
     model.image_proj_model.load_state_dict(checkpoint.part("projector"))
     return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
