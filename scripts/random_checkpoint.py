@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tooncrafter_core.checkpoint import PREFIXES, Checkpoint
+from tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_published_name
 from tooncrafter_core.config import (
     AutoencoderConfig,
     ModelConfig,
@@ -120,7 +120,7 @@ def _with_last_text_block(config: ModelConfig) -> ModelConfig:
 def _named(prefix: str, model: nn.Module) -> dict[str, Tensor]:
     """A new model's tensors under their published names."""
     _randomise(model)
-    return {prefix + _published(name): tensor.detach().half() for name, tensor in model.state_dict().items()}
+    return {prefix + to_published_name(name): tensor.detach().half() for name, tensor in model.state_dict().items()}
 
 
 @torch.no_grad()
@@ -134,12 +134,6 @@ def _randomise(model: nn.Module) -> None:
         if isinstance(norm, (nn.GroupNorm, nn.LayerNorm)):
             norm.weight += 0.1 * torch.randn_like(norm.weight)
             norm.bias += 0.1 * torch.randn_like(norm.bias)
-
-
-def _published(name: str) -> str:
-    """The way back from `checkpoint.to_core_name`."""
-    name = name.replace(".attn.in_proj.", ".attn.in_proj_")
-    return name.replace("decoder.time_mix_conv.", "decoder.conv_out.time_mix_conv.")
 
 
 def _contrastive_head(prefix: str, width: int) -> dict[str, Tensor]:

@@ -75,6 +75,12 @@ def to_core_name(name: str) -> str:
     return name.replace("decoder.conv_out.time_mix_conv.", "decoder.time_mix_conv.")
 
 
+def to_published_name(name: str) -> str:
+    """The way back from `to_core_name`."""
+    name = name.replace(".attn.in_proj.", ".attn.in_proj_")
+    return name.replace("decoder.time_mix_conv.", "decoder.conv_out.time_mix_conv.")
+
+
 def normalise(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Unwrap a loaded file and bring its tensors' names to the published form."""
     for wrapper in _WRAPPERS:

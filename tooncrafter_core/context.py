@@ -21,12 +21,13 @@ class CrossContext:
         text: (b, L, d), any L; shared by all frames of a segment.
         image: (b, t, n, d): frame i attends to its own n tokens. Or (b, m, d): every frame attends to all m
             (what the published code does when the frame count is not the trained one). None: no image tokens.
+        keep: False makes keys and values anew at each use, as training needs.
 
     Raises:
         ValueError: the shapes do not fit together.
     """
 
-    def __init__(self, text: Tensor, image: Tensor | None = None) -> None:
+    def __init__(self, text: Tensor, image: Tensor | None = None, keep: bool = True) -> None:
         if text.ndim != 3:
             raise ValueError(f"text tokens have shape {tuple(text.shape)}; expected (b, L, d)")
         if image is not None and (image.ndim not in (3, 4) or image.shape[0] != text.shape[0]):
@@ -36,6 +37,7 @@ class CrossContext:
             )
         self.text = text
         self.image = image
+        self._keep = keep
         self._kept: dict[nn.Module, tuple[KeysValues, ...]] = {}
 
     def check(self, batch: int, frames: int) -> None:
@@ -54,6 +56,8 @@ class CrossContext:
 
     def keys_values(self, layer: nn.Module, make: Callable[[], tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
         """The keys and values of one layer, made at the first call."""
+        if not self._keep:
+            return make()
         if layer not in self._kept:
             self._kept[layer] = make()
         return self._kept[layer]

@@ -64,7 +64,7 @@ def infer_config(tensors: Mapping[str, Tensor]) -> ModelConfig:
 
     Only names (as published, see `checkpoint.normalise`) and shapes are looked at. Head counts of attention do
     not show in the shapes: they follow from the U-Net's head size, which does (`init_attn`), and from OpenCLIP's
-    published vision towers; a sketch encoder alone has heads of 64 channels where its width allows, else 16.
+    published vision towers; a sketch encoder alone has heads of 64 channels at the published width, else 16.
 
     Raises:
         ValueError: a part is there but a tensor its size depends on is missing or has an impossible size.
@@ -142,7 +142,7 @@ def _sketch(shapes: Shapes) -> SketchConfig:
         channel_mult=channel_mult,
         res_blocks=res_blocks,
         attention_levels=attends,
-        head_channels=64 if model_channels % 64 == 0 else 16,
+        head_channels=64 if model_channels % 320 == 0 else 16,
         context_dim=_context_dim(shapes),
         hint_channels=shapes("input_hint_block.0.weight", 4)[1],
         hint_widths=tuple(widths),

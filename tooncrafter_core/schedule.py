@@ -74,6 +74,14 @@ class Schedule:
         """z at timestep t from a clean latent and standard normal noise of the same shape."""
         return self.signal(t) * x0 + self.noise(t) * eps
 
+    def noisy_and_velocity(self, x0: Tensor, eps: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """z and v of clean latents (b, ...) with noise of the same shape, at a timestep for each (b,)."""
+        shape = (-1, *[1] * (x0.ndim - 1))
+        bars = self.alphas_bar.to(x0)[timesteps].view(shape)
+        clean = self.rescale.to(x0)[timesteps].view(shape) * x0
+        alpha, sigma = bars.sqrt(), (1 - bars).sqrt()
+        return alpha * clean + sigma * eps, alpha * eps - sigma * clean
+
     def split(self, z: Tensor, v: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """z and the model's v at timestep t -> (x0, eps)."""
         alpha, sigma = float(self.alphas_bar[t].sqrt()), self.noise(t)

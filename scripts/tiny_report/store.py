@@ -1,0 +1,66 @@
+"""What was measured or drawn before, kept on disk so that an interrupted report goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Values = dict[str, float]
+_log = logging.getLogger(__name__)
+
+
+class Results:
+    """Numbers by key in a file of one JSON object a line. A line cut short by an interruption is measured again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        self._values: dict[str, Values] = {}
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                self._values[row["key"]] = row["values"]
+            except (ValueError, KeyError, TypeError):
+                _log.warning("%s, line %d is damaged; it is measured again", path, number)
+        self._separator = "" if not text or text.endswith("\n") else "\n"
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: str, make: Callable[[], Values], **about: object) -> Values:
+        """The values of a key; made, and written with `about` for a reader, if there are none yet."""
+        if key not in self._values:
+            values = make()
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self._separator + json.dumps({"key": key, **about, "values": values}) + "\n")
+            self._separator = ""
+            self._values[key] = values
+        return self._values[key]
+
+
+class Renders:
+    """Frames (uint8) by key, one compressed file for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+        """The frames of a key, made if there are none yet. A file appears complete or not at all."""
+        path = self.folder / f"{key[:32]}.npz"
+        if not path.exists():
+            frames = make()
+            partial = path.with_suffix(".partial")
+            with partial.open("wb") as file:
+                np.savez_compressed(file, frames=frames.cpu().numpy())
+            partial.replace(path)
+            return frames
+        with np.load(path) as kept:
+            return torch.from_numpy(kept["frames"])

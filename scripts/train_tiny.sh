@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Train tooncrafter-tiny as assets/tooncrafter-tiny/README.md describes: data set, five trainings, packing. Each step
+# goes on where it was broken off. Hours on two CPU cores; what it makes outside the repository is in ~/.cache.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python="$(python3 scripts/environment.py)"
+recipe=assets/tooncrafter-tiny/recipe
+export OMP_WAIT_POLICY=PASSIVE
+
+[ -e ~/.cache/tooncrafter-data/set/manifest.jsonl ] || "$python" scripts/build_dataset.py ~/.cache/tooncrafter-data/set
+"$python" -m tooncrafter_core.training autoencoder --config "$recipe/1_autoencoder.json"
+"$python" -m tooncrafter_core.training base --config "$recipe/2_base.json"
+"$python" -m tooncrafter_core.training rectify --config "$recipe/3_rectify.json"
+"$python" -m tooncrafter_core.training decoder --config "$recipe/4_decoder.json"
+"$python" -m tooncrafter_core.training sketch --config "$recipe/5_sketch.json"
+"$python" scripts/pack_tiny.py

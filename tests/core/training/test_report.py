@@ -1,0 +1,365 @@
+"""The report: which clips it takes, what it concludes from numbers, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import report_tiny
+import torch
+from PIL import Image
+from tiny_report import cost, summary
+from tiny_report.measures import Bench, baselines
+from tiny_report.sheets import COLUMNS, Block, write_sheets
+from tiny_report.store import Renders, Results
+from tiny_report.subject import TinyModel
+from tiny_report.windows import FRAMES, LARGE_MOTION, MIDDLE, Window, as_bytes, as_float, in_order, take_windows
+from torch import Tensor
+
+from tooncrafter_core.pipeline import Settings
+from tooncrafter_core.training.clips import Sample
+from tooncrafter_core.training.manifest import Clip, write_manifest
+
+HEIGHT, WIDTH = 32, 64
+
+
+def square(at: int) -> Tensor:
+    """A dark square on light ground, uint8."""
+    frame = torch.full((3, HEIGHT, WIDTH), 230, dtype=torch.uint8)
+    frame[:, 8:24, at : at + 16] = 20
+    return frame
+
+
+def moving() -> Tensor:
+    """It moves fast, then slowly: what is right in the middle is not half the way."""
+    return torch.stack([square(round(40 * (i / 15) ** 0.5)) for i in range(FRAMES)])
+
+
+def window(name: str = "a", motion: float = 40.0) -> Window:
+    return Window(name, name, "a square", 12, motion, seed=1, video=moving())
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).square().mean(dim=(1, 2, 3))
+
+
+def lines(frames: Tensor) -> Tensor:
+    """White where neighbours differ."""
+    grey = frames.mean(dim=1, keepdim=True)
+    return ((grey - grey.roll(1, dims=-1)).abs() > 0.3).float()
+
+
+class Stub:
+    """A model that knows the truth but for a wrong place, which a sketch puts right at the middle."""
+
+    def __init__(self, identity: str = "stub", off: int = 4) -> None:
+        self.identity = identity
+        self.sketch_identity = identity + "+sketch"
+        self.off = off
+        self.calls: list[str] = []
+
+    def draw(self, window: Window, sketch: Tensor | None = None) -> Tensor:
+        self.calls.append("drawn" if sketch is None else "guided")
+        frames = window.video.roll(self.off, dims=-1)
+        if sketch is not None:
+            assert sketch.shape == (3, HEIGHT, WIDTH)
+            frames[MIDDLE] = window.video[MIDDLE]
+        return frames
+
+    def reconstruct(self, window: Window, references: bool) -> Tensor:
+        self.calls.append("reconstructed")
+        return as_bytes(window.frames + (0.01 if references else 0.02) * (1 - 2 * window.frames))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(distance, "mse", lines, Results(tmp_path / "results.jsonl"), Renders(tmp_path / "renders"))
+
+
+def clips(**counts: int) -> list[Clip]:
+    """So many held-out toon clips of each source."""
+    return [
+        Clip(Path(f"/set/{source}{i}"), 24.0, source, "held_out", source, "toon", 3.0)
+        for source, count in counts.items()
+        for i in range(count)
+    ]
+
+
+def test_one_clip_of_each_source_comes_first() -> None:
+    given = clips(a=3, b=1, c=2)
+    others = [replace(given[0], split="train"), replace(given[0], domain="film")]
+    ordered = in_order([*given, *others], "toon", 0, Path("/set"))
+    assert sorted(clip.path for clip in ordered) == sorted(clip.path for clip in given)
+    assert [{clip.source for clip in ordered[i:j]} for i, j in ((0, 3), (3, 5), (5, 6))] == [
+        {"a", "b", "c"},
+        {"a", "c"},
+        {"a"},
+    ]
+
+
+def test_the_order_depends_on_the_seed_alone() -> None:
+    given = clips(**{f"s{i}": 2 for i in range(10)})
+    moved = [replace(clip, path=Path("/elsewhere") / clip.path.name) for clip in reversed(given)]
+
+    def names(clips_: list[Clip], seed: int, folder: str) -> list[str]:
+        return [clip.path.name for clip in in_order(clips_, "toon", seed, Path(folder))]
+
+    assert names(given, 0, "/set") == names(moved, 0, "/elsewhere")
+    assert names(given, 0, "/set") != names(given, 1, "/set")
+
+
+def test_a_domain_without_clips_is_refused() -> None:
+    with pytest.raises(ValueError, match="no held-out film clips"):
+        in_order(clips(a=1), "film", 0, Path("/set"))
+
+
+def test_unreadable_clips_are_replaced_and_counted() -> None:
+    given = clips(a=1, b=1, c=1, d=1)
+    seeds: list[int] = []
+
+    def draw(clip: Clip, seed: int) -> Sample | None:
+        seeds.append(seed)
+        return None if clip.source == "b" else Sample(moving(), 12.4, clip.caption, 0, False, 0, 1)
+
+    windows, skipped = take_windows(given, 2, draw, Path("/set"), seed=0)
+    assert [w.name for w in windows] == ["a0", "c0"] and skipped == 1
+    assert windows[0].fps == 12 and windows[0].caption == "a"
+    assert len(set(seeds)) == 3, "each clip has its own seed"
+
+
+def test_large_motion_begins_at_the_threshold() -> None:
+    assert window(motion=LARGE_MOTION).moves_far and not window(motion=LARGE_MOTION - 0.01).moves_far
+
+
+def test_a_window_is_told_by_what_the_model_is_given() -> None:
+    one = window()
+    assert one.identity == replace(one, motion=0.0).identity
+    others = [
+        replace(one, seed=2),
+        replace(one, caption="b"),
+        replace(one, video=255 - one.video),
+        replace(one, fps=24),
+    ]
+    assert len({other.identity for other in [one, *others]}) == 5
+
+
+def test_in_betweens_are_measured_without_the_keyframes(bench: Bench) -> None:
+    one, stub = window(), Stub()
+    values = bench.in_betweens(stub, one)
+    drawn = as_float(one.video.roll(4, dims=-1))
+    assert values["ours"] == pytest.approx(4 * float((drawn - one.frames)[1:-1].square().mean()), rel=1e-5)
+    dissolve = baselines(one)["dissolve"]
+    assert values["dissolve"] == pytest.approx(4 * float((dissolve - one.frames)[1:-1].square().mean()), rel=1e-5)
+    assert values["nearest"] > 0 and values["ours_psnr"] > 0
+
+
+def test_a_perfect_model_has_no_distance(bench: Bench) -> None:
+    values = bench.in_betweens(Stub(off=0), window())
+    assert values["ours"] == 0 and summary.gain(values) == min(values["dissolve"], values["nearest"]) > 0
+
+
+def test_references_are_worth_what_the_decoder_loses_without(bench: Bench) -> None:
+    found = summary.reconstruction([bench.reconstruction(Stub(), window())])
+    assert found["gain_psnr"]["mean"] == pytest.approx(6, abs=1.5)  # half the error, but for rounding
+    assert found["mean"]["with_f1"] == 1
+
+
+def test_a_sketch_puts_the_middle_frame_right(bench: Bench) -> None:
+    values = bench.sketching(Stub(), window())
+    assert values["with_f1"] == 1 and values["with_middle"] == 0
+    assert values["without_f1"] < 0.5 and values["without_middle"] > 0
+    assert values["with_beside"] == values["without_beside"]
+    assert values["sketch_share"] == pytest.approx(2 * 16 / (HEIGHT * WIDTH))
+
+
+def test_clips_without_lines_are_left_out_and_counted() -> None:
+    row = {"with_f1": 0.9, "without_f1": 0.6, "with_beside": 0.1, "without_beside": 0.2, "sketch_share": 0.1}
+    found = summary.sketching([row, {**row, "with_f1": 0.0, "sketch_share": 0.0}])
+    assert (found["clips"], found["clips_without_lines"]) == (1, 1)
+    assert found["gain_f1"]["mean"] == pytest.approx(0.3)
+    assert [bar.met for bar in summary.bars({"sketch": found}, None, {})] == [True, True]
+
+
+def test_nothing_is_drawn_or_measured_twice(bench: Bench, tmp_path: Path) -> None:
+    stub, windows = Stub(), [window("a"), window("b")]
+    first = [bench.in_betweens(stub, one) for one in windows]
+    bench.sketching(stub, windows[0])
+    assert stub.calls == ["drawn", "drawn", "guided"], "a sketch's comparison uses the frames that are there"
+    again = replace(bench, results=Results(tmp_path / "results.jsonl"), renders=Renders(tmp_path / "renders"))
+    fresh = Stub()
+    assert [again.in_betweens(fresh, one) for one in windows] == first
+    assert fresh.calls == []
+    again.in_betweens(Stub("other model"), windows[0])
+    assert len(again.results) == 6, "in-betweens of three, a sketch, baselines of two windows"
+
+
+def test_an_interrupted_line_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    results = Results(path)
+    results.get("a", lambda: {"x": 1.0}, clip="a")
+    results.get("b", lambda: {"x": 2.0}, clip="b")
+    path.write_text(path.read_text()[:-10])
+    resumed = Results(path)
+    assert len(resumed) == 1
+    assert resumed.get("b", lambda: {"x": 3.0}) == {"x": 3.0}
+    assert Results(path).get("b", lambda: {"x": 4.0}) == {"x": 3.0}
+    assert Results(path).get("a", lambda: {"x": 4.0}) == {"x": 1.0}
+
+
+def test_bars_of_in_betweens() -> None:
+    far, near = window(motion=20), window(motion=1)
+    wins = {"ours": 0.1, "dissolve": 0.3, "nearest": 0.2}
+    loses = {"ours": 0.25, "dissolve": 0.3, "nearest": 0.2}
+    found = summary.in_betweens([far, far, far, near], [wins, wins, loses, loses])
+    assert found["share_better_large_motion"] == pytest.approx(2 / 3) and found["share_better"] == 0.5
+    assert found["gain"]["mean"] == pytest.approx(0.025)
+    bars = summary.bars({"in_betweens": found}, None, {})
+    assert [bar.met for bar in bars] == [True, True, False]
+    assert bars[2].name.endswith("(of 3)")
+
+
+def test_without_clips_of_large_motion_the_bar_is_not_met() -> None:
+    found = summary.in_betweens([window(motion=1)], [{"ours": 0.1, "dissolve": 0.3, "nearest": 0.2}])
+    bar = summary.bars({"in_betweens": found}, None, {})[2]
+    assert bar.value is None and not bar.met
+
+
+def test_bars_of_cost_and_variants() -> None:
+    bars = summary.bars({}, {"seconds": 21.0, "peak_bytes": 1.5e9}, {n: {"mean": {"ours": v}} for n, v in VARIANTS})
+    assert [(bar.name[0], bar.met) for bar in bars] == [("4", True), ("5", False), ("5", True)]
+
+
+VARIANTS = (("I", 0.3), ("IV", 0.2), ("V", 0.25))
+
+
+def test_the_whole_report(bench: Bench, tmp_path: Path) -> None:
+    group = report_tiny.Group("toon", [window("a"), window("b", motion=1.0)], 1)
+    variants = {"I": Stub("I", off=8), "IV": Stub("IV", off=2)}
+    measured = report_tiny.measure(bench, Stub(), [group], variants, report_tiny.PARTS, tmp_path / "sheets")
+    report = report_tiny.assemble(ABOUT, [group], measured, None)
+    json.dumps(report, allow_nan=False)
+    assert report["groups"]["toon"]["clips"] == 2 and report["groups"]["toon"]["skipped"] == 1
+    assert [bar["name"][0] for bar in report["bars"]] == ["1", "1", "1", "2", "3", "3", "4"]
+    text = summary.markdown(report)
+    assert "| variant |" in text and "not met" not in text.partition("## All bars")[2]
+    names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
+    assert names == ["toon_best_1.png", "toon_first_1.png", "toon_worst_1.png"]
+
+
+ABOUT = {
+    "model": {"file": "m", "sha256": "0" * 64},
+    "perceptual": "mse",
+    "settings": {"steps": 1},
+    "width": WIDTH,
+    "height": HEIGHT,
+    "stride": 1,
+    "seed": 0,
+    "line_threshold": 0.5,
+}
+
+
+def test_sheets_show_the_right_frames(tmp_path: Path) -> None:
+    frames = torch.arange(FRAMES).float()[:, None, None, None].expand(-1, 3, 8, 16) / 20
+    files = write_sheets(tmp_path, "x", [Block("title", {"truth": frames, "ours": frames})] * 5)
+    assert [file.name for file in files] == ["x_1.png", "x_2.png"]
+    with Image.open(files[1]) as image:
+        row = np.asarray(image.convert("L"))[20, 2 - len(COLUMNS) * 34 :: 34]  # 2 px between frames
+    assert row.tolist() == [round(255 * column / 20) for column in COLUMNS]
+
+
+def test_a_model_draws_and_reconstructs(tiny_files: tuple[Path, Path]) -> None:
+    model = TinyModel(*tiny_files, Settings(steps=1, guidance_scale=1.0, two_pass=False))
+    one = replace(window(), video=moving()[..., :32])
+    drawn = model.draw(one)
+    assert drawn.shape == one.video.shape and drawn.dtype == torch.uint8
+    assert torch.equal(drawn, model.draw(one))
+    sketch = lines(one.frames[MIDDLE : MIDDLE + 1])[0].expand(3, -1, -1)
+    assert not torch.equal(drawn, model.draw(one, sketch))
+    both = [model.reconstruct(one, references) for references in (True, False)]
+    assert both[0].shape == one.video.shape and not torch.equal(*both)
+
+
+def test_identities_follow_files_and_settings(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text(file.name)
+    settings = Settings(steps=1)
+    model = TinyModel(files[0], None, settings)
+    same = TinyModel(files[0], files[1], settings)
+    assert same.identity == model.identity and same.sketch_identity != model.sketch_identity
+    assert TinyModel(files[1], None, settings).identity != model.identity
+    assert TinyModel(files[0], None, replace(settings, steps=2)).identity != model.identity
+
+
+def test_cost_is_that_of_a_fresh_process(tiny_files: tuple[Path, Path]) -> None:
+    held = torch.ones(200 * 2**20)  # 800 MB that the other process does not have
+    spent = cost.measure(tiny_files[0], 64, 64, {"steps": 1, "frames": 2, "guidance_scale": 1.0}, threads=1)
+    assert 100e6 < spent["peak_bytes"] < cost.peak_bytes() - held.nbytes // 2
+    assert spent["seconds"] > 0 and spent["load_seconds"] > 0 and spent["steps"] == 1
+
+
+def test_a_failed_measurement_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"(?s)measuring time and memory failed.*missing\.ckpt"):
+        cost.measure(tmp_path / "missing.ckpt", 64, 64, {})
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A data set of two clips, a folder of keyframes and a model that is fast; gives the command line."""
+    for name in ("one", "two"):
+        folder = tmp_path / "set" / name
+        folder.mkdir(parents=True)
+        for i, frame in enumerate(moving()):
+            Image.fromarray(frame.permute(1, 2, 0).numpy()).save(folder / f"{i:02}.png")
+    rows = [Clip(tmp_path / "set" / n, 12.0, "a square", "held_out", n, "toon", 9.0) for n in ("one", "two")]
+    write_manifest(tmp_path / "set" / "manifest.jsonl", rows)
+    for end in ("first", "last"):
+        Image.fromarray(moving()[0].permute(1, 2, 0).numpy()).save(tmp_path / f"hop_{end}.png")
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    monkeypatch.setattr(report_tiny, "load_perceptual", lambda *paths: distance)
+    monkeypatch.setattr(report_tiny, "TinyModel", lambda *arguments: Stub())
+
+    def arguments(*more: str) -> list[str]:
+        files = {"model": tiny_files[0], "sketch-encoder": tiny_files[1], "data": tmp_path / "set" / "manifest.jsonl"}
+        files |= {"perceptual": weights, "out": tmp_path / "out", "keyframes": tmp_path}
+        size = ["--width", str(WIDTH), "--height", str(HEIGHT), "--steps", "1", "--guidance", "1", "--threads", "1"]
+        return [*(text for name, file in files.items() for text in (f"--{name}", str(file))), *size, *more]
+
+    return arguments
+
+
+def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command("--only", "between", "sketch", "reconstruction", "keyframes", "--clips", "2")
+    assert report_tiny.main(arguments) == 0
+    out = tmp_path / "out"
+    assert "| bar | measured | expected |" in capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert report["groups"]["toon"]["in_betweens"]["large_motion_clips"] == 2
+    assert (out / "report.md").exists() and (out / "sheets" / "keyframes_1.png").exists()
+    rows = (out / "results.jsonl").read_text()
+    assert report_tiny.main(arguments) == 0
+    assert (out / "results.jsonl").read_text() == rows
+    assert json.loads((out / "report.json").read_text()) == report
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--domain", "film"], "no held-out film clips"),
+        (["--variants", "IV"], "cannot read --variants IV"),
+        (["--variants", "IV=missing.safetensors"], "missing.safetensors"),
+        (["--width", "100"], "width is 100; expected a multiple of 8"),
+        (["--steps", "0"], "steps is 0"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(
+    more: list[str], message: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report_tiny.main(command(*more)) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/renders/*"))

@@ -1,0 +1,121 @@
+"""A list of clips to train on: one JSON object on each line of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+SPLITS = ("train", "held_out")
+DOMAINS = ("film", "toon")
+_TEXTS = ("path", "caption", "split", "source", "domain")
+_NUMBERS = ("fps", "motion")
+
+
+class ManifestError(ValueError):
+    """A clip list that cannot be used: names the file, the line and the key."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a clip list."""
+
+    path: Path
+    """A video file, or a folder of frames as pictures in the order of their names."""
+    fps: float
+    """Frames per second."""
+    caption: str
+    split: str
+    """`train` or `held_out`."""
+    source: str
+    """What the clip was cut from, such as a shot of a film or a drawn character. A source belongs to one split."""
+    domain: str
+    """`film` or `toon`."""
+    motion: float
+    """95th percentile of motion over 16 frames, in px of the clip."""
+
+
+def read_manifest(path: str | Path) -> list[Clip]:
+    """Read a clip list. Its clips' paths are relative to its folder; whether they exist is not checked here.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ManifestError: no clips, broken JSON, a missing or unknown key, a wrong value, a source in both splits.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    clips = [_parse(line, path.parent, f"{path}, line {number}") for number, line in numbered]
+    _check_splits(clips, [f"{path}, line {number}" for number, _ in numbered], path)
+    return clips
+
+
+def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
+    """Write a clip list that `read_manifest` reads. The file appears complete or not at all.
+
+    Raises:
+        ManifestError: what `read_manifest` would refuse.
+    """
+    path = Path(path)
+    lines = []
+    for number, clip in enumerate(clips, start=1):
+        row = {**vars(clip), "path": Path(os.path.relpath(clip.path, path.parent)).as_posix()}
+        _check_row(row, f"{path}, line {number}")
+        lines.append(json.dumps(row, ensure_ascii=False))
+    _check_splits(clips, [f"{path}, line {number}" for number in range(1, len(lines) + 1)], path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def _parse(line: str, folder: Path, where: str) -> Clip:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f'{where} is not JSON ({error}); expected one object such as {{"path": ...}}') from error
+    if not isinstance(row, dict):
+        raise ManifestError(f"{where} is a JSON {type(row).__name__}; expected an object with {_keys()}")
+    _check_row(row, where)
+    return Clip(**{**row, "path": folder / row["path"], "fps": float(row["fps"]), "motion": float(row["motion"])})
+
+
+def _check_row(row: dict[str, object], where: str) -> None:
+    for key in (*_TEXTS, *_NUMBERS):
+        if key not in row:
+            raise ManifestError(f"{where}: key '{key}' is missing; expected {_keys()}")
+    if unknown := sorted(row.keys() - {*_TEXTS, *_NUMBERS}):
+        raise ManifestError(f"{where}: key '{unknown[0]}' is unknown; expected {_keys()}")
+    for key in _TEXTS:
+        value = row[key]
+        if not isinstance(value, str) or (not value and key != "caption"):
+            raise ManifestError(f"{where}: key '{key}' is {value!r}; expected a text")
+    for key, allowed in (("split", SPLITS), ("domain", DOMAINS)):
+        if row[key] not in allowed:
+            raise ManifestError(f"{where}: key '{key}' is {row[key]!r}; expected one of {', '.join(allowed)}")
+    for key, lowest in (("fps", 1e-3), ("motion", 0.0)):
+        value = row[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < lowest:
+            raise ManifestError(f"{where}: key '{key}' is {value!r}; expected a number of at least {lowest:g}")
+
+
+def _check_splits(clips: Sequence[Clip], places: Sequence[str], path: Path) -> None:
+    if not clips:
+        raise ManifestError(f"{path} lists no clips; expected a JSON object with {_keys()} on each line")
+    seen: dict[str, tuple[str, str]] = {}
+    for clip, place in zip(clips, places, strict=True):
+        split, first = seen.setdefault(clip.source, (clip.split, place))
+        if split != clip.split:
+            raise ManifestError(
+                f"{place}: key 'split' is {clip.split!r}, but source {clip.source!r} is {split!r} in {first}; "
+                "expected every source in one split, or held-out results would say nothing"
+            )
+
+
+def _keys() -> str:
+    return "the keys " + ", ".join((*_TEXTS, *_NUMBERS))

@@ -1,0 +1,52 @@
+"""What the engine needs to know of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+class Loss(NamedTuple):
+    """A loss (0-d), and what to write down of it."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+class Player(nn.Module):
+    """A module whose call is a loss and whose parameters that require grad are what an optimiser trains.
+
+    A module it only looks at (the discriminator, for the decoder) must not be registered in it.
+    """
+
+    def plays(self, step: int) -> bool:
+        """Whether it takes this step."""
+        return True
+
+    def forward(self, batch: Any, generator: torch.Generator, step: int) -> Loss:
+        """The loss of one batch at one step; everything random comes from the generator."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training.
+
+    Attributes:
+        players: take their steps in turn, in this order. The first is the model; its weights are averaged.
+        draws: samples; draw n is the same whenever it is asked for.
+        collate: samples to a batch, which has an entry `skipped`.
+        strip: pictures of what the model does now (3, H, W) in [0, 1].
+        checkpoint: all tensors of a checkpoint in the published layout, the model as it is now.
+    """
+
+    players: Mapping[str, Player]
+    draws: Dataset[Any]
+    collate: Callable[[Sequence[Any]], Any]
+    strip: Callable[[], Tensor]
+    checkpoint: Callable[[], dict[str, Tensor]]
