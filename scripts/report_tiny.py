@@ -1,8 +1,8 @@
-"""Measure a trained model on held-out clips: the bars of issue 3, as JSON, as tables and as pictures.
+"""Measure a trained model on held-out clips: as JSON, as tables and as pictures.
 
     .venv/bin/python scripts/report_tiny.py --model model.safetensors --sketch-encoder sketch.safetensors \
         --data ~/.cache/tooncrafter-data/set/manifest.jsonl \
-        --perceptual ~/.cache/tooncrafter-data/perceptual/alex_shift_tolerant.pth --out report
+        --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth --out report
 
 Writes `report.json`, `report.md` and `sheets/`. What was measured is kept in `results.jsonl` and `renders/`, by model,
 settings and clip: started again, the report goes on where it stopped. Which clips are measured, and which count as

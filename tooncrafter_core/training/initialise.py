@@ -20,6 +20,11 @@ from ..transformer import SpatialTransformer, TemporalTransformer
 from ..unet import UNet
 from ..vision_tower import VisionTower
 
+_GROUPS = 32
+"""Groups of every GroupNorm, see `Layers.group_norm`."""
+
+_ANCHOR = 4.0
+
 _FREE_PARAMETERS = ("latents", "positional_embedding", "class_embedding")
 """Parameters that belong to no layer, which `Layers.parameter` leaves at zero."""
 
@@ -28,15 +33,18 @@ def new_model(config: ModelConfig, seed: int) -> dict[str, nn.Module]:
     """New models of every size given, by part.
 
     Layers are drawn as PyTorch draws them. The last layer of every residual branch of the U-Net is zero, so that
-    blocks begin as the identity (Goyal et al. 2017, section 5.1; Ho et al. 2020, appendix B).
+    blocks begin as the identity (Goyal et al. 2017, section 5.1; Ho et al. 2020, appendix B). One channel of each
+    group of its last norm begins as a constant: small models have two channels a group, and without something large
+    and constant among them a norm takes away the mean and the contrast that the prediction is about.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         models = dict(_build(config))
         for model in models.values():
             _draw_free_parameters(model)
-        if "unet" in models:
-            _zero_last_layers(models["unet"])
+        if isinstance(unet := models.get("unet"), UNet):
+            _zero_last_layers(unet)
+            _anchor_output(unet)
     return models
 
 
@@ -61,7 +69,7 @@ def _draw_free_parameters(model: nn.Module) -> None:
             parameter.normal_(std=parameter.shape[-1] ** -0.5)
 
 
-def _zero_last_layers(unet: nn.Module) -> None:
+def _zero_last_layers(unet: UNet) -> None:
     for module in unet.modules():
         if isinstance(module, ResBlock):
             _zero(module.out_layers[-1])
@@ -69,6 +77,16 @@ def _zero_last_layers(unet: nn.Module) -> None:
             _zero(list(module.children())[-1])
         elif isinstance(module, (SpatialTransformer, TemporalTransformer)):
             _zero(module.proj_out)
+
+
+@torch.no_grad()
+def _anchor_output(unet: UNet) -> None:
+    """Make the last channel of each group of the output's norm a constant."""
+    skip = unet.get_submodule(f"output_blocks.{len(unet.output_blocks) - 1}.0.skip_connection")
+    weight, bias = skip.get_parameter("weight"), skip.get_parameter("bias")
+    group = len(bias) // _GROUPS
+    weight[group - 1 :: group] = 0
+    bias[group - 1 :: group] = _ANCHOR
 
 
 @torch.no_grad()

@@ -1,14 +1,15 @@
-"""The loop, with tasks that are small enough to be reckoned by hand."""
+"""The loop, with players that are small enough to be reckoned by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -30,53 +31,56 @@ class Drawn(Dataset[float]):
     """Draw n is a number by n."""
 
     def __getitem__(self, n: int) -> float:
-        return ((7 * n + 3) % 11) / 11
+        return ((7 * n + 3) % 16) / 16
 
 
 def collate(drawn: Sequence[float]) -> Numbers:
-    return Numbers(torch.tensor(drawn), 1 if min(drawn) < 0.2 else 0)
+    return Numbers(torch.tensor(drawn), sum(number > 0.5 for number in drawn))
 
 
 class Nearest(Player):
-    """Its weight goes to the mean of the numbers, plus some noise."""
+    """Its weight goes to the mean of the numbers, plus noise; it remembers what it saw."""
 
     def __init__(self, noise: float = 0.0, begins: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((3,), START))
         self.noise, self.begins = noise, begins
-        self.seen: list[tuple[int, list[float], float]] = []
-        self.gradients: list[Tensor] = []
+        self.numbers: list[float] = []
+        self.drawn: list[float] = []
+        self.steps: list[int] = []
+        self.weights: list[Tensor] = []
 
     def plays(self, step: int) -> bool:
         return step >= self.begins
 
     def forward(self, batch: Numbers, generator: torch.Generator, step: int) -> Loss:
         drawn = torch.randn((), generator=generator)
-        self.seen.append((step, batch.values.tolist(), float(drawn)))
+        self.numbers += batch.values.tolist()
+        self.drawn.append(float(drawn))
+        self.steps.append(step)
+        self.weights.append(self.weight.detach().clone())
         loss = (self.weight - batch.values[:, None] - self.noise * drawn).square().mean()
         return Loss(loss, {"distance": loss})
 
 
 def toy(*players: Player) -> Task:
-    named = {f"player{number}": player for number, player in enumerate(players)}
-    first = players[0]
     return Task(
-        players=named,
+        players={f"player{number}": player for number, player in enumerate(players)},
         draws=Drawn(),
         collate=collate,
-        strip=lambda: torch.zeros(3, 8, 8),
-        checkpoint=lambda: {name: tensor.detach().clone() for name, tensor in first.state_dict().items()},
+        strip=lambda: torch.full((3, 8, 8), float(players[0].weight.detach().mean().clamp(0, 1))),
+        checkpoint=lambda: {name: tensor.detach().clone() for name, tensor in players[0].state_dict().items()},
     )
 
 
 def settings(output: Path, **changes: Any) -> RunSettings:
-    """A checkpoint and a state after every second step."""
     defaults = {"clips": Path(__file__), "steps": 4, "batch": 1, "learning_rate": 0.1, "workers": 0, "save_every": 2}
     return RunSettings(output=output, **{**defaults, **changes})
 
 
 @torch.enable_grad()
 def go(task: Task, chosen: RunSettings) -> dict[str, Tensor]:
+    """Run the task; returns its checkpoint."""
     return load_file(Run(task, chosen, Accelerator(cpu=True)).go())
 
 
@@ -84,72 +88,160 @@ def state_of(output: Path) -> dict[str, Any]:
     return torch.load(output / "state.pt")
 
 
-def rows(output: Path) -> list[dict[str, str]]:
+def column(output: Path, name: str) -> list[float]:
+    """A column of the run's table; an empty field is not a number."""
     header, *lines = (output / "metrics.csv").read_text().splitlines()
-    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    at = header.split(",").index(name)
+    return [float(line.split(",")[at] or "nan") for line in lines]
 
 
-def test_passes_of_a_step_are_one_large_batch(tmp_path: Path) -> None:
-    found = []
-    for batch, accumulate in ((1, 4), (2, 2), (4, 1)):
+def test_the_passes_of_a_step_are_one_large_batch(tmp_path: Path) -> None:
+    ends = []
+    for batch in (4, 2, 1):
         player, output = Nearest(), tmp_path / str(batch)
-        go(toy(player), settings(output, batch=batch, accumulate=accumulate))
-        values = [value for _, batch_values, _ in player.seen for value in batch_values]
-        assert values == [Drawn()[n] for n in range(16)], "draws come in another order"
-        found.append((player.weight.detach(), [(float(row["player0_gradient"]), row["step"]) for row in rows(output)]))
-        assert [float(row["distance"]) for row in rows(output)] == pytest.approx(
-            [float(row["distance"]) for row in rows(tmp_path / "1")], rel=1e-5
-        )
-    for weight, gradients in found[1:]:
-        torch.testing.assert_close(weight, found[0][0], rtol=1e-5, atol=1e-6)
-        assert [g for g, _ in gradients] == pytest.approx([g for g, _ in found[0][1]], rel=1e-5)
+        go(toy(player), settings(output, batch=batch, accumulate=4 // batch))
+        assert player.numbers == [Drawn()[n] for n in range(16)]
+        assert player.steps == sorted([0, 1, 2, 3] * (4 // batch))
+        ends.append((player.weight.tolist(), column(output, "distance"), column(output, "player0_gradient")))
+        assert column(output, "skipped")[-1] == sum(Drawn()[n] > 0.5 for n in range(16))
+    for end in ends[1:]:
+        for found, whole in zip(end, ends[0], strict=True):
+            assert found == pytest.approx(whole, rel=1e-5)
 
 
 def test_every_pass_has_randomness_of_its_own(tmp_path: Path) -> None:
     first, again, other = Nearest(), Nearest(), Nearest()
-    go(toy(first), settings(tmp_path / "a", accumulate=2))
-    go(toy(again), settings(tmp_path / "b", accumulate=2))
-    go(toy(other), settings(tmp_path / "c", accumulate=2, seed=1))
-    drawn = [noise for _, _, noise in first.seen]
-    assert len(set(drawn)) == 8
-    assert drawn == [noise for _, _, noise in again.seen]
-    assert not set(drawn) & {noise for _, _, noise in other.seen}
+    go(toy(first), settings(tmp_path / "first", accumulate=2))
+    go(toy(again), settings(tmp_path / "again", accumulate=2))
+    go(toy(other), settings(tmp_path / "other", accumulate=2, seed=1))
+    assert len(set(first.drawn)) == 8
+    assert first.drawn == again.drawn
+    assert not {*first.drawn} & {*other.drawn}
 
 
 def test_learning_rate(tmp_path: Path) -> None:
-    chosen = settings(tmp_path, steps=10, warm_up=3, cool_down=4, learning_rate=1.0)
-    rates = [learning_rate(chosen, step) for step in range(10)]
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
-    plain = settings(tmp_path, steps=3, learning_rate=0.2)
-    assert [learning_rate(plain, step) for step in range(3)] == [0.2] * 3
-    whole = settings(tmp_path, steps=4, warm_up=2, cool_down=2, learning_rate=1.0)
-    assert [learning_rate(whole, step) for step in range(4)] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1 / 3])
+    def rates(**changes: Any) -> list[float]:
+        chosen = settings(tmp_path, learning_rate=0.5, **changes)
+        return [2 * learning_rate(chosen, step) for step in range(chosen.steps)]
+
+    assert rates(steps=10, warm_up=3, cool_down=4) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+    assert rates(steps=3) == [1, 1, 1]
+    assert rates(steps=4, warm_up=2, cool_down=2) == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1 / 3])
 
 
-def test_the_learning_rate_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("warm_up", "length"), [(0, 0.1), (1, 0.05), (3, 0.025)])
+def test_the_learning_rate_is_applied(warm_up: int, length: float, tmp_path: Path) -> None:
     """Adam's first step is as long as the learning rate, whatever the gradient is."""
-    for warm_up, length in ((0, 0.1), (1, 0.05), (3, 0.025)):
-        player = Nearest()
-        go(toy(player), settings(tmp_path / str(warm_up), steps=max(warm_up, 1), warm_up=warm_up))
-        state = state_of(tmp_path / str(warm_up))
-        assert state["contestants"]["player0"]["optimiser"]["param_groups"][0]["lr"] == pytest.approx(0.1 * 1.0) or warm_up
     player = Nearest()
-    go(toy(player), settings(tmp_path / "one", steps=1))
-    assert (player.weight - START).abs().tolist() == pytest.approx([0.1] * 3, rel=1e-4)
-    player = Nearest()
-    go(toy(player), settings(tmp_path / "half", steps=1, warm_up=1))
-    assert (player.weight - START).abs().tolist() == pytest.approx([0.05] * 3, rel=1e-4)
+    go(toy(player), settings(tmp_path, warm_up=warm_up))
+    assert (player.weights[1] - player.weights[0]).abs().tolist() == pytest.approx([length] * 3, rel=1e-4)
 
 
-def test_a_finished_run_goes_on_when_it_is_given_more_steps(tmp_path: Path) -> None:
-    at_once, longer = Nearest(noise=0.3), Nearest(noise=0.3)
+def test_every_player_ends_with_the_cool_down(tmp_path: Path) -> None:
+    """One that begins late, too."""
+    late = Nearest(begins=2)
+    go(toy(Nearest(), late), settings(tmp_path, cool_down=3))
+    assert late.steps == [2, 3]
+    for contestant in state_of(tmp_path)["contestants"].values():
+        assert contestant["optimiser"]["param_groups"][0]["lr"] == pytest.approx(0.1 / 4)
+
+
+def test_a_finished_run_goes_on_when_it_gets_more_steps(tmp_path: Path) -> None:
+    at_once, longer, idle = (Nearest(noise=0.3) for _ in range(3))
     go(toy(at_once), settings(tmp_path / "a"))
     go(toy(Nearest(noise=0.3)), settings(tmp_path / "b", steps=2))
     go(toy(longer), settings(tmp_path / "b"))
     assert torch.equal(longer.weight, at_once.weight)
     assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "b" / "metrics.csv").read_bytes()
-    finished = (tmp_path / "b" / "model.safetensors").read_bytes()
-    idle = Nearest(noise=0.3)
     go(toy(idle), settings(tmp_path / "b"))
-    assert not idle.seen and torch.equal(idle.weight, longer.weight)
-    assert (tmp_path / "b" / "model.safetensors").read_bytes() == finished
+    assert not idle.steps
+    assert torch.equal(idle.weight, longer.weight)
+
+
+def test_players_take_their_steps_in_turn(tmp_path: Path) -> None:
+    """What the first one's loss does to the second one's gradients is forgotten before the second one's turn."""
+
+    class Touching(Nearest):
+        def forward(self, batch: Numbers, generator: torch.Generator, step: int) -> Loss:
+            loss = super().forward(batch, generator, step)
+            return Loss(loss.total + 100 * touched.weight.sum(), {})
+
+    touched, alone = Nearest(), Nearest()
+    go(toy(Touching(), touched), settings(tmp_path / "both"))
+    go(toy(alone), settings(tmp_path / "alone"))
+    assert torch.equal(touched.weight, alone.weight)
+
+
+def test_a_late_player_keeps_still_before(tmp_path: Path) -> None:
+    late = Nearest(begins=2)
+    go(toy(Nearest(), late), settings(tmp_path, steps=2))
+    assert late.weight.tolist() == [START] * 3
+    assert "player1_gradient" not in (tmp_path / "metrics.csv").read_text()
+    go(toy(Nearest(), late), settings(tmp_path, steps=3))
+    assert late.weight.tolist() != [START] * 3
+    gradients = column(tmp_path, "player1_gradient")
+    assert [gradient > 0 for gradient in gradients] == [False, False, True]
+
+
+def test_the_checkpoint_has_the_averages_and_the_state_the_weights(tmp_path: Path) -> None:
+    player = Nearest()
+    averaged = go(toy(player), settings(tmp_path, ema=0.9))["weight"]
+    assert torch.equal(state_of(tmp_path)["contestants"]["player0"]["parameters"][0], player.weight)
+    assert torch.equal(state_of(tmp_path)["ema"]["averages"]["weight"], averaged)
+    assert not torch.allclose(averaged, player.weight, atol=1e-3)
+    strip = Image.open(tmp_path / "strips" / "0000004.png")
+    assert strip.getpixel((0, 0))[0] == round(255 * float(averaged.mean())), "strips show the averages too"
+
+
+def test_files_of_every_step_that_is_due(tmp_path: Path) -> None:
+    go(toy(Nearest()), settings(tmp_path, steps=5, sample_every=2))
+    assert [path.name for path in sorted((tmp_path / "strips").iterdir())] == [
+        f"000000{step}.png" for step in (2, 4, 5)
+    ]
+    assert state_of(tmp_path)["step"] == 5
+    assert not list(tmp_path.glob("**/unfinished-*"))
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.parametrize(("module", "name"), [(torch, "save"), (export, "save_file")])
+def test_breaking_off_while_saving_leaves_the_last_files_whole(
+    module: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(toy(Nearest()), settings(tmp_path, steps=2))
+    before = (tmp_path / "model.safetensors").read_bytes()
+
+    def fill_the_disk(content: Any, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(module, name, fill_the_disk)
+        go(toy(Nearest()), settings(tmp_path))
+    assert state_of(tmp_path)["step"] == 2
+    assert ((tmp_path / "model.safetensors").read_bytes() == before) == (name == "save_file")
+    assert load_file(tmp_path / "model.safetensors").keys() == {"weight"}
+
+    resumed, at_once = Nearest(), Nearest()
+    go(toy(resumed), settings(tmp_path))
+    go(toy(at_once), settings(tmp_path / "at_once"))
+    assert torch.equal(resumed.weight, at_once.weight)
+
+
+def test_nothing_to_train(tmp_path: Path) -> None:
+    player = Nearest().requires_grad_(False)
+    assert go(toy(player), settings(tmp_path / "run"))["weight"].tolist() == [START] * 3
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [engine.CHECKPOINT]
+    assert not player.steps
+
+
+class Wider(Nearest):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5))
+
+
+@pytest.mark.parametrize("other", [lambda: toy(Wider()), lambda: toy(Nearest(), Nearest())])
+def test_another_trainings_state_is_refused(other: Callable[[], Task], tmp_path: Path) -> None:
+    go(toy(Nearest()), settings(tmp_path))
+    with pytest.raises(SettingsError, match=r"state\.pt is of a training of other tensors"):
+        go(other(), settings(tmp_path))

@@ -10,7 +10,7 @@ from perceptual_files import alex_trunk, blurred_alex, random_heads, save, vgg16
 
 from tooncrafter_core.training.perceptual import load_perceptual
 
-REAL = Path.home() / ".cache/tooncrafter-data/perceptual/alex_shift_tolerant.pth"
+REAL = Path.home() / ".cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth"
 
 
 @pytest.fixture(params=["alex", "blurred alex", "vgg16"])
