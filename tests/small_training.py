@@ -74,7 +74,7 @@ class Workshop:
     start: Path
     perceptual: Path
 
-    def entries(self, name: str, output: Path, **changes: Any) -> dict[str, Any]:
+    def entries(self, name: str, output: Path, /, **changes: Any) -> dict[str, Any]:
         """A settings file's content for one training; a change to None takes the entry out."""
         entries: dict[str, Any] = {
             "output": str(output),
@@ -96,7 +96,7 @@ class Workshop:
         }
         return {key: value for key, value in entries.items() if value is not None}
 
-    def settings(self, name: str, output: Path, **changes: Any) -> Any:
+    def settings(self, name: str, output: Path, /, **changes: Any) -> Any:
         """The same as the training's settings."""
         return TRAININGS[name].settings.model_validate(self.entries(name, output, **changes))
 

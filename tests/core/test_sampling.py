@@ -54,6 +54,21 @@ def test_split_velocity_and_add_noise_are_each_others_way_back(t: int) -> None:
     assert close(SCHEDULE.split(z, SCHEDULE.velocity(z, x0, t), t)[0], x0)
 
 
+def test_training_pairs_are_what_sampling_undoes() -> None:
+    """z and v of a batch, each row at its own timestep."""
+    timesteps = [0, 19, 399, 400, 998, 999]
+    x0, eps = (torch.randn(len(timesteps), *SHAPE[1:], generator=torch.Generator().manual_seed(i)) for i in range(2))
+    z, v = SCHEDULE.noisy_and_velocity(x0, eps, torch.tensor(timesteps))
+    assert z.shape == v.shape == x0.shape
+    for row, t in enumerate(timesteps):
+        assert close(z[row], SCHEDULE.add_noise(x0[row], eps[row], t))
+        back = SCHEDULE.split(z[row], v[row], t)
+        assert close(back[0], x0[row])
+        assert close(back[1], eps[row])
+    assert torch.equal(z[-1], eps[-1]), "the last timestep has no signal"
+    assert close(v[-1], -0.7 * x0[-1])
+
+
 def test_the_last_timestep_is_pure_noise() -> None:
     eps = draw(1)
     assert torch.equal(SCHEDULE.add_noise(draw(0), eps, 999), eps)

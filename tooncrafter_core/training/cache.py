@@ -28,6 +28,8 @@ from .settings import DenoiserSettings, SketchSettings
 log = logging.getLogger(__name__)
 
 _ENCODED_AT_ONCE = 4
+"""Segments to a batch, and frames to a pass of the image encoder: more are slower on a CPU, whose caches they fill."""
+
 _FROZEN = ("autoencoder", "text", "vision")
 
 Lines = Callable[[Tensor], Tensor]
@@ -87,7 +89,8 @@ class Towers(NamedTuple):
     def encode(self, video: Tensor) -> Tensor:
         """Scaled latents (b, c, t, h, w) of video (b, 3, t, H, W) in [-1, 1]."""
         images = rearrange(video, "b c t h w -> (b t) c h w")
-        latents = self.autoencoder.encode_keyframes(images).latents * LATENT_SCALE
+        encoded = [self.autoencoder.encode_keyframes(some).latents for some in images.split(_ENCODED_AT_ONCE)]
+        latents = torch.cat(encoded) * LATENT_SCALE
         return rearrange(latents, "(b t) c h w -> b c t h w", t=video.shape[2])
 
 

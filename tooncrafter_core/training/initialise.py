@@ -81,12 +81,13 @@ def _zero_last_layers(unet: UNet) -> None:
 
 @torch.no_grad()
 def _anchor_output(unet: UNet) -> None:
-    """Make the last channel of each group of the output's norm a constant."""
+    """Make the last channel of each group of the output's norm a constant, where that is not its only one."""
     skip = unet.get_submodule(f"output_blocks.{len(unet.output_blocks) - 1}.0.skip_connection")
     weight, bias = skip.get_parameter("weight"), skip.get_parameter("bias")
     group = len(bias) // _GROUPS
-    weight[group - 1 :: group] = 0
-    bias[group - 1 :: group] = _ANCHOR
+    if group > 1:
+        weight[group - 1 :: group] = 0
+        bias[group - 1 :: group] = _ANCHOR
 
 
 @torch.no_grad()

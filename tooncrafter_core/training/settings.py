@@ -75,7 +75,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
         warm_up: steps over which the learning rate rises from 0.
         cool_down: last steps, over which it falls to 0.
         ema: decay of the weights' moving average, for each step.
-        precision: `no` is float32; the others run the models under autocast.
+        precision: `no` is float32; bf16 runs the models under autocast, their weights stay float32.
         gradient_checkpointing: make activations anew in the backward pass instead of keeping them.
         seed: of everything random.
         workers: processes that read clips.
@@ -96,7 +96,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     warm_up: NotNegative = 0
     cool_down: NotNegative = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
     seed: NotNegative = 0
     workers: NotNegative = 1

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 
-from tooncrafter_core.training.clips import Batch, ClipStream, Sample, Skipped, collate
+from tooncrafter_core.training.clips import ClipStream, Sample, Skipped
 from tooncrafter_core.training.manifest import Clip
 
 WIDTH, HEIGHT, LENGTH = 48, 32, 20
@@ -151,12 +150,13 @@ def test_unusable_clips_are_skipped_with_a_reason(tmp_path):
     }
     clips = [clip(good), *map(clip, reasons)]
     items = list(stream(clips, strides=[1], draws=100))
-    batch = collate(items)
-    assert len(batch.samples) + len(batch.skipped) == 100
-    assert {sample.clip for sample in batch.samples} == {0}
-    assert {skipped.path for skipped in batch.skipped} == reasons.keys()
-    for skipped in batch.skipped:
-        assert reasons[skipped.path] in skipped.reason and skipped.reason
+    samples = [item for item in items if isinstance(item, Sample)]
+    skipped = [item for item in items if isinstance(item, Skipped)]
+    assert len(samples) + len(skipped) == 100
+    assert {sample.clip for sample in samples} == {0}
+    assert {item.path for item in skipped} == reasons.keys()
+    for item in skipped:
+        assert reasons[item.path] in item.reason and item.reason
 
 
 def test_a_video_that_ends_early_is_skipped(tmp_path):
@@ -177,20 +177,6 @@ def test_a_sound_file_is_skipped(tmp_path):
         container.mux(sound.encode(frame))
     item = stream([clip(path)])[0]
     assert isinstance(item, Skipped) and "no video stream" in item.reason
-
-
-def test_batches(tmp_path):
-    clips = [clip(write_folder(tmp_path / "a")), clip(tmp_path / "absent")]
-    loader = DataLoader(stream(clips, draws=8), batch_size=4, collate_fn=collate)
-    batches: list[Batch] = list(loader)
-    assert sum(len(batch.samples) + len(batch.skipped) for batch in batches) == 8
-    for batch in batches:
-        count = len(batch.samples)
-        assert batch.video.shape[0] == count and batch.video.dtype == torch.uint8
-        assert batch.fps.tolist() == [sample.fps for sample in batch.samples]
-        assert batch.captions == ["a"] * count
-    nothing = collate([Skipped(tmp_path / "absent", "gone")])
-    assert nothing.video.shape == (0, 0, 3, 0, 0) and nothing.fps.shape == (0,) and len(nothing.skipped) == 1
 
 
 @pytest.mark.parametrize(

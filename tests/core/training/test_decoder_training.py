@@ -1,0 +1,174 @@
+"""The 3D decoder's training: what moves under which switches, and when the discriminator plays."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from small_training import FRAMES, MODEL, Workshop, make, run, write_start
+from torch import Tensor, nn
+
+from tooncrafter_core import read_checkpoint
+from tooncrafter_core.training.decoder import DecoderPlayer, DiscriminatorPlayer
+from tooncrafter_core.training.engine import Run
+from tooncrafter_core.training.task import Task
+
+WIDER = replace(MODEL, autoencoder=replace(MODEL.autoencoder, channels=64))
+"""Two channels in each group of its norms, see the denoiser's tests."""
+
+
+@pytest.fixture(scope="module")
+def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
+    write_start(start, replace(WIDER, text=None, vision=None, projector=None))
+    return replace(workshop, start=start)
+
+
+def decoder_player(task: Task) -> DecoderPlayer:
+    player = task.players["decoder"]
+    assert isinstance(player, DecoderPlayer)
+    return player
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
+
+
+@torch.enable_grad()
+def trained(workshop: Workshop, folder: Path, **changes: Any) -> tuple[Task, set[str]]:
+    """A trained task, and the names of the autoencoder's tensors that have not moved."""
+    settings = workshop.settings("decoder", folder, save_every=9, sample_every=9, **changes)
+    task = make(settings)
+    autoencoder = decoder_player(task).autoencoder
+    before = copied(autoencoder)
+    Run(task, settings, Accelerator(cpu=True)).go()
+    return task, {name for name, tensor in autoencoder.named_parameters() if torch.equal(tensor, before[name])}
+
+
+def of_temporal(name: str) -> bool:
+    return any(part in name for part in (".time_stack.", ".mix_factor", ".time_mix_conv."))
+
+
+@pytest.mark.parametrize(("references", "temporal"), [(True, True), (False, True), (True, False), (False, False)])
+def test_what_moves(references: bool, temporal: bool, wider: Workshop, tmp_path: Path) -> None:
+    """All of the decoder but what is switched off, and nothing before it."""
+    task, still = trained(wider, tmp_path, references=references, temporal=temporal)
+    names = {name for name, _ in decoder_player(task).autoencoder.named_parameters()}
+    before = {name for name in names if not name.startswith("decoder.")}
+    off = {name for name in names if not references and ".attn_refinement." in name}
+    off |= {name for name in names if not temporal and of_temporal(name)}
+    assert any(name.endswith("mix_factor") for name in names)
+    assert still == before | off
+
+
+@pytest.mark.parametrize("references", [False, True])
+def test_references_are_the_keyframes_features(references: bool, workshop: Workshop, tmp_path: Path) -> None:
+    task = make(workshop.settings("decoder", tmp_path, references=references))
+    player = decoder_player(task)
+    seen: list[Tensor] = []
+    for layer in player.autoencoder.decoder.attn_refinement:
+        layer.register_forward_pre_hook(lambda layer, arguments: seen.append(arguments[1]))
+    video = task.collate([task.draws[n] for n in range(2)]).video
+    player.decode(video)
+    if not references:
+        assert not seen
+        return
+    for row in range(2):
+        features = player.autoencoder.encode_keyframes(video[row][:, [0, -1]].transpose(0, 1)).features
+        for found, wanted in zip(sorted(seen, key=lambda maps: -maps.shape[-1]), sorted_by_size(features), strict=True):
+            torch.testing.assert_close(found[row], wanted, rtol=1e-4, atol=1e-5)
+
+
+def sorted_by_size(features: list[Tensor]) -> list[Tensor]:
+    """As the decoder comes to them, turned round: the first convolution's and the finest level's are of one size."""
+    return sorted(features, key=lambda maps: -maps.shape[-1])
+
+
+def test_without_temporal_layers_and_references_frames_are_decoded_alone(workshop: Workshop, tmp_path: Path) -> None:
+    task, _ = trained(workshop, tmp_path, references=False, temporal=False)
+    video = task.collate([task.draws[0]]).video
+    whole = decoder_player(task).decode(video)
+    alone = torch.cat([decoder_player(task).decode(video[:, :, [at]]) for at in range(FRAMES)], dim=2)
+    torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_when_the_discriminator_plays(workshop: Workshop, tmp_path: Path) -> None:
+    settings = workshop.settings("decoder", tmp_path, adversarial_from=2)
+    first = copied(make(settings).players["discriminator"])
+    run(workshop.settings("decoder", tmp_path, adversarial_from=2, steps=2))
+    state = torch.load(tmp_path / "state.pt")["contestants"]["discriminator"]
+    assert all(torch.equal(a, b) for a, b in zip(state["parameters"], first.values(), strict=True))
+    assert rows(tmp_path)[0].keys() == {"step", "l1", "perceptual", "decoder_gradient", "skipped"}
+    run(settings)
+    state = torch.load(tmp_path / "state.pt")["contestants"]["discriminator"]
+    assert not any(torch.equal(a, b) for a, b in zip(state["parameters"], first.values(), strict=True))
+    new = ("adversarial", "adversarial_weight", "discriminator", "discriminator_gradient")
+    assert [[bool(row[name]) for name in new] for row in rows(tmp_path)] == [[False] * 4] * 2 + [[True] * 4] * 2
+
+
+def test_the_discriminator_judges_the_frames_that_were_decoded(workshop: Workshop, tmp_path: Path) -> None:
+    task = make(workshop.settings("decoder", tmp_path, adversarial_from=0))
+    player, judge = decoder_player(task), task.players["discriminator"]
+    assert isinstance(judge, DiscriminatorPlayer)
+    batches = [task.collate([task.draws[n]]) for n in range(2)]
+    generator = torch.Generator()
+    with torch.enable_grad():
+        for batch in batches:
+            player(batch, generator, 0)
+    for batch in batches:
+        real, decoded = player._judged[0]
+        assert torch.equal(real, batch.video[0].transpose(0, 1))
+        assert torch.equal(decoded, player.decode(batch.video)[0].transpose(0, 1)) and not decoded.requires_grad
+        judge(batch, generator, 0)
+    assert not player._judged, "frames are left over for the next step"
+
+
+def test_passes_of_a_step_are_one_large_batch(workshop: Workshop, tmp_path: Path) -> None:
+    """The adversarial weight apart, which each pass has for itself."""
+    found = []
+    for batch in (1, 2):
+        folder = tmp_path / str(batch)
+        run(workshop.settings("decoder", folder, batch=batch, accumulate=2 // batch, steps=1, adversarial_from=1))
+        weights = torch.load(folder / "state.pt")["contestants"]["decoder"]["optimiser"]["state"]
+        found.append((rows(folder)[0], [weight["exp_avg"] for weight in weights.values()]))
+    (one, gradients), (other, of_whole) = found
+    assert {name: float(one[name]) for name in one} == pytest.approx({name: float(other[name]) for name in other})
+    for gradient, whole in zip(gradients, of_whole, strict=True):
+        torch.testing.assert_close(gradient, whole, rtol=1e-3, atol=1e-6)
+
+
+def test_the_checkpoint(workshop: Workshop, tmp_path: Path) -> None:
+    """A complete one, whose other parts and encoder are those of the start; a training can go on from it."""
+    path = run(workshop.settings("decoder", tmp_path / "first", steps=2))
+    checkpoint, start = read_checkpoint(path), load_file(workshop.start)
+    wanted = replace(MODEL.autoencoder, dual_reference=True, reference_head_channels=4)
+    assert checkpoint.config == replace(MODEL, autoencoder=wanted)
+    for name, tensor in start.items():
+        if not name.startswith("first_stage_model.decoder."):
+            assert torch.equal(checkpoint.tensors[name], tensor), name
+    again = make(workshop.settings("decoder", tmp_path / "second", start=path, reference_head_channels=16))
+    going_on = decoder_player(again).autoencoder
+    assert going_on.config == wanted
+    assert torch.equal(
+        going_on.decoder.time_mix_conv.weight, checkpoint.part("autoencoder")["decoder.time_mix_conv.weight"]
+    )
+
+
+@pytest.mark.parametrize(("width", "layers"), [(32, 2), (48, 3)])
+def test_small_pictures_get_a_shallower_discriminator(
+    width: int, layers: int, workshop: Workshop, tmp_path: Path
+) -> None:
+    task = make(workshop.settings("decoder", tmp_path, width=width, height=48))
+    assert task.players["discriminator"].discriminator.config.layers == layers
+    assert task.strip().shape == (3, 4 * 48, FRAMES * width)

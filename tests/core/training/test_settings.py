@@ -1,0 +1,145 @@
+"""Settings files: what is read from them, and what is refused with the entry's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_training import Workshop
+
+from tooncrafter_core.training.__main__ import TRAININGS
+from tooncrafter_core.training.settings import RectifySettings, SettingsError, read_settings
+
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(workshop: Workshop, tmp_path: Path) -> Refusal:
+    """The message with which changed settings are refused."""
+
+    def refuse(name: str, **changes: Any) -> str:
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps(workshop.entries(name, tmp_path / "run", **changes)))
+        with pytest.raises(SettingsError) as error:
+            read_settings(TRAININGS[name].settings, path)
+        message = str(error.value)
+        assert str(path) in message
+        return message
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_settings_of_every_training(name: str, workshop: Workshop, tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(workshop.entries(name, tmp_path / "run")))
+    read = read_settings(TRAININGS[name].settings, path)
+    assert read == workshop.settings(name, tmp_path / "run")
+    assert (read.clips, read.steps, read.strides) == (workshop.clips, 4, (1, 2))
+    with pytest.raises(ValueError, match="frozen"):
+        read.steps = 5
+
+
+def test_paths_are_seen_from_the_settings_folder(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "start.safetensors").touch()
+    (tmp_path / "clips.jsonl").touch()
+    changes = {"clips": "clips.jsonl", "start": "~/start.safetensors", "output": "../out", "cache": "~/cache"}
+    (tmp_path / "recipe").mkdir()
+    path = tmp_path / "recipe" / "rectify.json"
+    path.write_text(json.dumps(workshop.entries("rectify", tmp_path) | changes | {"clips": "../clips.jsonl"}))
+    read = read_settings(RectifySettings, path)
+    assert read.clips.samefile(tmp_path / "clips.jsonl")
+    assert read.start == tmp_path / "home" / "start.safetensors"
+    assert read.output.resolve() == tmp_path / "out"
+    assert read.cache == tmp_path / "home" / "cache"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("base", {"stesp": 4}, "stesp: Extra inputs are not permitted"),
+        ("base", {"steps": None}, "steps: Field required"),
+        ("base", {"steps": "many"}, "steps: Input should be a valid integer"),
+        ("base", {"steps": 0}, "steps: Input should be greater than or equal to 1"),
+        ("base", {"batch": 1.5}, "batch: Input should be a valid integer"),
+        ("base", {"learning_rate": 0}, "learning_rate: Input should be greater than 0"),
+        ("base", {"ema": 1}, "ema: Input should be less than 1"),
+        ("base", {"seed": -1}, "seed: "),
+        ("base", {"strides": []}, "strides: Tuple should have at least 1 item"),
+        ("base", {"strides": [1, 0]}, "strides.1: "),
+        ("base", {"domains": ["films"]}, "domains.0: Input should be 'film' or 'toon'"),
+        ("base", {"precision": "fp16"}, "precision: Input should be 'no' or 'bf16'"),
+        ("base", {"clips": "absent.jsonl"}, "absent.jsonl; correct the path"),
+        ("base", {"start": "absent.ckpt"}, "absent.ckpt; correct the path"),
+        ("base", {"output": "settings.json"}, "settings.json is a file; expected a folder"),
+        ("base", {"width": 36}, "width is 36; expected a multiple of 8"),
+        ("base", {"height": 100}, "height is 100; expected a multiple of 8"),
+        ("base", {"warm_up": 3, "cool_down": 2}, "warm_up (3) and cool_down (2) take more than all 4 steps"),
+        ("base", {"frames": 2}, "frames: Input should be greater than or equal to 3"),
+        ("base", {"drop_text": 0.5, "drop_both": 0.5}, "add up to more than 1"),
+        ("base", {"variant": "IV"}, "variant: Extra inputs are not permitted"),
+        ("rectify", {"variant": "VI"}, "variant: Input should be 'I', 'II', 'III', 'IV' or 'V'"),
+        ("decoder", {"perceptual": []}, "perceptual: Tuple should have at least 1 item"),
+        ("decoder", {"perceptual": ["absent.pth"]}, "perceptual.0: "),
+        (
+            "decoder",
+            {"width": 24},
+            "24 x 32 are too small for the perceptual distance; expected sides of 32",
+        ),
+        ("autoencoder", {"height": 24}, "pictures of 32 x 24 are too small"),
+        ("sketch", {"hint_widths": [4] * 6}, "hint_widths.6: Field required"),
+        ("sketch", {"lines": "absent.pth"}, "lines: "),
+    ],
+    ids=str,
+)
+def test_wrong_entries_are_named(name: str, changes: dict[str, Any], message: str, refusal: Refusal) -> None:
+    assert message in refusal(name, **changes)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "message"),
+    [
+        ("unet", {"depth": 3}, "model.unet.depth: Unexpected keyword argument"),
+        ("unet", {"model_channels": 40}, "model.unet: Value error, UNetConfig: model_channels is 40"),
+        ("unet", {"out_channels": 5}, "unet.out_channels is 5; expected 4, for autoencoder.latent_channels is 4"),
+        ("unet", {"in_channels": 4}, "unet.in_channels is 4; expected 8, for autoencoder.latent_channels is 4"),
+        ("projector", {"output_dim": 32}, "projector.output_dim is 32; expected 16, for unet.context_dim is 16"),
+        ("projector", {"input_dim": 16}, "projector.input_dim is 16; expected 32, for vision.width is 32"),
+        ("text", {"width": 32}, "text.width is 32; expected 16, for unet.context_dim is 16"),
+        ("vision", {"patch_size": 0}, "model.vision: Value error, VisionConfig.patch_size is 0"),
+    ],
+    ids=str,
+)
+def test_wrong_sizes_of_a_new_model_are_named(
+    part: str, changes: dict[str, int], message: str, workshop: Workshop, refusal: Refusal
+) -> None:
+    model = workshop.entries("autoencoder", Path())["model"]
+    assert message in refusal("autoencoder", model=model | {part: model[part] | changes})
+
+
+def test_every_wrong_entry_is_told_at_once(refusal: Refusal) -> None:
+    message = refusal("base", steps=0, batch=0, clips="absent.jsonl")
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["clips", "steps", "batch"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [('{"steps": 4,}', "is not JSON: .*line 1"), ("[1]", "valid dictionary"), ("", "is not JSON")],
+)
+def test_files_that_are_no_settings(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        read_settings(RectifySettings, path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.json; give one with --config"):
+        read_settings(RectifySettings, tmp_path / "absent.json")

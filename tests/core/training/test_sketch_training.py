@@ -1,0 +1,99 @@
+"""The sketch encoder's training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
+from torch import Tensor
+
+from tooncrafter_core import read_checkpoint
+from tooncrafter_core.config import SketchConfig
+from tooncrafter_core.training.cache import collate_segments
+from tooncrafter_core.training.engine import Run
+from tooncrafter_core.training.sketch import SketchPlayer
+from tooncrafter_core.training.task import Task
+
+
+@pytest.fixture(scope="module")
+def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A U-Net with two channels in each group of its norms, see the denoiser's tests."""
+    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
+    write_start(start, replace(MODEL, unet=replace(MODEL.unet, model_channels=64)))
+    return replace(workshop, start=start)
+
+
+def sketch_player(task: Task) -> SketchPlayer:
+    player = task.players["sketch"]
+    assert isinstance(player, SketchPlayer)
+    return player
+
+
+@torch.enable_grad()
+def test_the_encoder_moves_and_the_denoiser_does_not(wider: Workshop, tmp_path: Path) -> None:
+    settings = wider.settings("sketch", tmp_path, save_every=9, sample_every=9)
+    task = make(settings)
+    player = sketch_player(task)
+    before = {name: tensor.detach().clone() for name, tensor in player.state_dict().items()}
+    Run(task, settings, Accelerator(cpu=True)).go()
+    moved = {name for name, tensor in player.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {f"encoder.{name}" for name, _ in player.encoder.named_parameters()}
+    assert all(parameter.grad is None for parameter in player.denoiser.parameters())
+
+
+def config_of(channels: int) -> SketchConfig:
+    return SketchConfig(
+        in_channels=4,
+        model_channels=channels,
+        channel_mult=(1, 1),
+        res_blocks=1,
+        attention_levels=(True, True),
+        head_channels=16,
+        context_dim=16,
+        hint_channels=1,
+        hint_widths=(4,) * 7,
+    )
+
+
+def test_the_checkpoint(workshop: Workshop, wider: Workshop, tmp_path: Path) -> None:
+    for channels, files in ((32, workshop), (64, wider)):
+        folder = tmp_path / str(channels)
+        checkpoint = read_checkpoint(run(files.settings("sketch", folder, steps=1, save_every=9, sample_every=9)))
+        assert checkpoint.parts == ["sketch"]
+        assert checkpoint.config.sketch == config_of(channels)
+
+
+def test_heads_that_a_checkpoint_would_not_tell_are_refused(workshop: Workshop, tmp_path: Path) -> None:
+    write_start(tmp_path / "start.safetensors", replace(MODEL, unet=replace(MODEL.unet, head_channels=32)))
+    with pytest.raises(ValueError, match=r"sketch\.head_channels is 32, which does not show .* read as 16"):
+        make(workshop.settings("sketch", tmp_path, start=tmp_path / "start.safetensors"))
+
+
+def test_unguided_frames_have_no_lines(workshop: Workshop, tmp_path: Path) -> None:
+    task = make(workshop.settings("sketch", tmp_path, batch=2))
+    player, hints = sketch_player(task), list[Tensor]()
+    player.encoder.register_forward_pre_hook(lambda encoder, arguments: hints.append(arguments[1]))
+    batch = collate_segments([task.draws[n] for n in range(2)])
+    assert batch.lines.shape == (2, 1, FRAMES, SIDE, SIDE) and batch.lines.amax(dim=(1, 3, 4)).min() > 0.2
+    for seed in range(12):
+        player(batch, torch.Generator().manual_seed(seed), 0)
+    guided = set()
+    for row, drawn in ((row, hint[row]) for hint in hints for row in range(2)):
+        chosen = tuple(at for at in range(FRAMES) if drawn[:, at].any())
+        assert chosen and chosen[0] > 0 and chosen[-1] < FRAMES - 1, "a keyframe is guided"
+        assert all(torch.equal(drawn[:, at], batch.lines[row, :, at]) for at in chosen)
+        guided.add(chosen)
+    assert guided == {(1,), (2,), (1, 2)}
+
+
+def test_the_first_loss_is_the_denoisers(workshop: Workshop, tmp_path: Path) -> None:
+    """A new encoder adds nothing."""
+    player = sketch_player(task := make(workshop.settings("sketch", tmp_path)))
+    batch = collate_segments([task.draws[0]])
+    with_sketch = player(batch, torch.Generator().manual_seed(1), 0).total
+    without = player.denoiser(batch, torch.Generator().manual_seed(1), 0).total
+    assert torch.equal(with_sketch, without)

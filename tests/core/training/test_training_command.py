@@ -1,0 +1,136 @@
+"""`python -m tooncrafter_core.training`: what it refuses, before it has written anything, and that it trains."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from small_training import MODEL, Workshop, run, write_start
+
+from tooncrafter_core.training.__main__ import TRAININGS, main
+from tooncrafter_core.training.manifest import Clip, write_manifest
+
+
+@pytest.fixture
+def command(workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., tuple[int, str]]:
+    """Run the command with changed settings; returns its exit code and what it says."""
+
+    @torch.enable_grad()
+    def go(name: str, **changes: Any) -> tuple[int, str]:
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps(workshop.entries(name, tmp_path / "run", **changes)))
+        caplog.set_level(logging.INFO)
+        with torch.random.fork_rng(devices=[]):
+            return main([name, "--config", str(path)]), caplog.text
+
+    return go
+
+
+@pytest.fixture
+def refusal(command: Callable[..., tuple[int, str]], tmp_path: Path) -> Callable[..., str]:
+    def refuse(name: str, **changes: Any) -> str:
+        code, said = command(name, **changes)
+        assert code == 2
+        assert "Traceback" not in said
+        assert not (tmp_path / "run").exists()
+        return said
+
+    return refuse
+
+
+def unreadable(folder: Path) -> str:
+    """A list of clips that are no clips."""
+    (folder / "empty").mkdir()
+    write_manifest(folder / "clips.jsonl", [Clip(folder / "empty", 24.0, "", "train", "a", "toon", 1.0)])
+    return str(folder / "clips.jsonl")
+
+
+def test_a_whole_training(command: Callable[..., tuple[int, str]], workshop: Workshop, tmp_path: Path) -> None:
+    """What the command writes is what the same task writes that is made by hand."""
+    code, said = command("rectify", steps=2)
+    assert code == 0
+    assert f"checkpoint: {tmp_path / 'run' / 'model.safetensors'}" in said
+    by_hand = run(workshop.settings("rectify", tmp_path / "by_hand", steps=2))
+    assert by_hand.read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+    names = {path.name for path in (tmp_path / "run").iterdir() if "tfevents" not in path.name}
+    assert names == {"cache", "metrics.csv", "model.safetensors", "state.pt", "strips"}
+    assert Image.open(tmp_path / "run" / "strips" / "0000002.png").size == (8 * 32, 4 * 32)
+
+
+def test_wrong_settings(refusal: Callable[..., str]) -> None:
+    assert "steps: Input should be a valid integer" in refusal("base", steps="x")
+    assert "there is no file" in refusal("sketch", start="absent.ckpt")
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_clips_of_another_domain_or_split(name: str, refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    write_manifest(
+        tmp_path / "clips.jsonl",
+        [
+            Clip(tmp_path / "clip", 24.0, "", "train", "a", "film", 1.0),
+            Clip(tmp_path / "clip", 24.0, "", "held_out", "b", "toon", 1.0),
+        ],
+    )
+    assert "has no clip to train on in the domains toon" in refusal(name, clips=str(tmp_path / "clips.jsonl"))
+
+
+def test_a_list_that_is_no_clip_list(refusal: Callable[..., str]) -> None:
+    assert "line 1 is not JSON" in refusal("base", clips=__file__)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_unreadable_clips(name: str, refusal: Callable[..., str], tmp_path: Path) -> None:
+    """The message is as short when another process reads them."""
+    said = refusal(name, clips=unreadable(tmp_path), workers=1)
+    assert "20 clips in a row could not be read" in said
+    assert f"{tmp_path / 'empty'}: has 0 frames" in said
+
+
+@pytest.mark.parametrize("name", ["base", "rectify", "decoder", "sketch"])
+def test_a_start_that_is_no_checkpoint(name: str, refusal: Callable[..., str]) -> None:
+    assert "cannot be read as a PyTorch file" in refusal(name, start=__file__)
+
+
+@pytest.mark.parametrize("name", ["base", "rectify", "sketch"])
+def test_a_start_that_lacks_a_part(name: str, refusal: Callable[..., str], tmp_path: Path) -> None:
+    write_start(tmp_path / "pruned.safetensors", replace(MODEL, text=None, vision=None))
+    said = refusal(name, start=str(tmp_path / "pruned.safetensors"))
+    assert "has unet, autoencoder, projector; this training needs unet, autoencoder, projector, text and vision" in said
+
+
+def test_other_files_that_are_no_weights(refusal: Callable[..., str]) -> None:
+    assert "not a weight file" in refusal("decoder", perceptual=[__file__])
+    assert "not a weight file" in refusal("sketch", lines=__file__)
+
+
+def test_sizes_that_no_checkpoint_tells(refusal: Callable[..., str], workshop: Workshop, tmp_path: Path) -> None:
+    model = workshop.entries("autoencoder", tmp_path)["model"]
+    with_heads = model | {"text": model["text"] | {"heads": 2}}
+    assert "text.heads is 2, which does not show in a checkpoint" in refusal("autoencoder", model=with_heads)
+    dual = model | {"autoencoder": model["autoencoder"] | {"dual_reference": True}}
+    assert "expected false until the training `decoder`" in refusal("autoencoder", model=dual)
+
+
+def test_the_state_of_another_training(command: Callable[..., tuple[int, str]]) -> None:
+    assert command("rectify", variant="V", steps=1)[0] == 0
+    code, said = command("rectify", variant="IV")
+    assert code == 2
+    assert "state.pt is of a training of other tensors" in said
+
+
+def test_every_name_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in TRAININGS)
+    with pytest.raises(SystemExit) as exit_:
+        main(["nothing"])
+    assert exit_.value.code == 2
