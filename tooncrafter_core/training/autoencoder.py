@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -73,8 +74,7 @@ def make_task(settings: AutoencoderSettings, accelerator: Accelerator) -> Task:
         raise ValueError("model.autoencoder.dual_reference is true; expected false until the training `decoder`")
     models = new_model(config, settings.seed)
     check_sizes(_published(models), config)
-    autoencoder = models["autoencoder"]
-    assert isinstance(autoencoder, Autoencoder)
+    autoencoder = cast(Autoencoder, models["autoencoder"])
     if settings.gradient_checkpointing:
         recompute_blocks(autoencoder)
     perceptual = load_perceptual(*settings.perceptual) if settings.perceptual else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -118,8 +119,7 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         ValueError: settings, clips or files that cannot be used.
     """
     start = read_checkpoint(settings.start)
-    autoencoder = start.load("autoencoder").float()
-    assert isinstance(autoencoder, Autoencoder)
+    autoencoder = cast(Autoencoder, start.load("autoencoder").float())
     if not autoencoder.config.dual_reference:
         autoencoder = video_autoencoder(autoencoder, settings.reference_head_channels)
     choose_trained(autoencoder, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -162,8 +163,8 @@ def denoiser_player(start: Checkpoint, settings: DenoiserSettings, accelerator: 
     frozen = towers(start, accelerator.device)
     size = frozen.vision.config.image_size
     blank = frozen.read([""]), frozen.look(torch.zeros(1, 3, size, size, device=accelerator.device))
-    unet, projector = start.load("unet").float(), start.load("projector").float()
-    assert isinstance(unet, UNet) and isinstance(projector, ImageProjector)
+    unet = cast(UNet, start.load("unet").float())
+    projector = cast(ImageProjector, start.load("projector").float())
     return DenoiserPlayer(unet, projector, Denoising(blank, settings))
 
 

@@ -168,9 +168,8 @@ class DenoiserSettings(RunSettings, frozen=True):
 
     Attributes:
         start: checkpoint to start from, all parts in it.
-        segments: how many samples' latents and tower outputs are kept on disk, in `output`'s `cache` or where
-            `cache` says.
-        cache: folder of the kept samples; runs with the same `start`, clips and sizes can share it.
+        segments: how many samples' latents and tower outputs are computed once and kept on disk.
+        cache: folder they are kept in; runs with the same frozen models, clips and sizes find each other's there.
         frames: of a segment.
         drop_text: share of samples without a text condition.
         drop_image: share without an image condition.

@@ -245,3 +245,28 @@ def test_another_trainings_state_is_refused(other: Callable[[], Task], tmp_path:
     go(toy(Nearest()), settings(tmp_path))
     with pytest.raises(SettingsError, match=r"state\.pt is of a training of other tensors"):
         go(other(), settings(tmp_path))
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("no", torch.float32), ("bf16", torch.bfloat16)])
+def test_precision_is_that_of_the_layers_and_not_of_the_weights(
+    precision: str, inside: torch.dtype, tmp_path: Path
+) -> None:
+    seen: list[torch.dtype] = []
+
+    class Layered(Nearest):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, batch: Numbers, generator: torch.Generator, step: int) -> Loss:
+            loss = super().forward(batch, generator, step)
+            out = self.layer(self.weight)
+            seen.append(out.dtype)
+            return Loss(loss.total + out.float().square().mean(), loss.parts)
+
+    player, chosen = Layered(), settings(tmp_path, precision=precision)
+    with torch.enable_grad():
+        Run(toy(player), chosen, Accelerator(cpu=True, mixed_precision=precision)).go()
+    assert {*seen} == {inside}
+    state = state_of(tmp_path)["contestants"]["player0"]
+    assert {parameter.dtype for parameter in state["parameters"]} == {torch.float32}
