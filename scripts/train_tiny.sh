@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train tooncrafter-tiny as assets/tooncrafter-tiny/README.md describes: data set, five trainings, packing. Each step
+# Train tooncrafter-tiny with the settings in assets/tooncrafter-tiny/recipe: data set, five trainings, packing. Each step
 # goes on where it was broken off. Hours on two CPU cores; what it makes outside the repository is in ~/.cache.
 set -euo pipefail
 

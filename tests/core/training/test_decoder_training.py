@@ -112,7 +112,7 @@ def test_when_the_discriminator_plays(workshop: Workshop, tmp_path: Path) -> Non
     assert rows(tmp_path)[0].keys() == {"step", "l1", "perceptual", "decoder_gradient", "skipped"}
     run(settings)
     state = torch.load(tmp_path / "state.pt")["contestants"]["discriminator"]
-    assert not any(torch.equal(a, b) for a, b in zip(state["parameters"], first.values(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(state["parameters"], first.values(), strict=True))
     new = ("adversarial", "adversarial_weight", "discriminator", "discriminator_gradient")
     assert [[bool(row[name]) for name in new] for row in rows(tmp_path)] == [[False] * 4] * 2 + [[True] * 4] * 2
 
@@ -143,9 +143,10 @@ def test_passes_of_a_step_are_one_large_batch(workshop: Workshop, tmp_path: Path
         weights = torch.load(folder / "state.pt")["contestants"]["decoder"]["optimiser"]["state"]
         found.append((rows(folder)[0], [weight["exp_avg"] for weight in weights.values()]))
     (one, gradients), (other, of_whole) = found
-    assert {name: float(one[name]) for name in one} == pytest.approx({name: float(other[name]) for name in other})
-    for gradient, whole in zip(gradients, of_whole, strict=True):
-        torch.testing.assert_close(gradient, whole, rtol=1e-3, atol=1e-6)
+    whole = {name: float(other[name]) for name in other}
+    assert {name: float(one[name]) for name in one} == pytest.approx(whole, rel=1e-4)
+    for gradient, expected in zip(gradients, of_whole, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_the_checkpoint(workshop: Workshop, tmp_path: Path) -> None:

