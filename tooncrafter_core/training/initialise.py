@@ -25,6 +25,10 @@ _GROUPS = 32
 
 _ANCHOR = 4.0
 
+_SILU_MEAN_SQUARE = 0.36
+_LINES_MEAN_SQUARE = 0.13
+"""Of the built-in extractor's drawings of characters at 128 x 64."""
+
 _FREE_PARAMETERS = ("latents", "positional_embedding", "class_embedding")
 """Parameters that belong to no layer, which `Layers.parameter` leaves at zero."""
 
@@ -166,10 +170,23 @@ def sketch_encoder(unet: UNet, hint_widths: tuple[int, ...]) -> SketchEncoder:
     encoder.load_state_dict(_spatial_layers(unet), strict=False)
     for conv in (*encoder.zero_convs, encoder.middle_block_out):
         _zero(conv)
-    for layer in encoder.input_hint_block:
-        if isinstance(layer, nn.Conv2d):  # eight in a row without a norm: drawn so that a sketch comes through
-            nn.init.kaiming_normal_(layer.weight)
+    _draw_hint_layers(encoder.input_hint_block)
     return encoder
+
+
+def _draw_hint_layers(block: nn.Module) -> None:
+    """Draw the hint convolutions so that a sketch comes out of all eight, which have no norm, as large as it went in.
+
+    The weights' variance keeps the mean square of what goes in (He et al. 2015, section 2.2): E[silu(x)^2] for a
+    standard normal x, and for the first the share of a drawing that is line. Without biases no sketch means 0.
+    """
+    mean_square = _LINES_MEAN_SQUARE
+    for layer in block.children():
+        if isinstance(layer, nn.Conv2d):
+            inputs = layer.weight[0].numel()
+            nn.init.normal_(layer.weight, std=(inputs * mean_square) ** -0.5)
+            _zero_bias(layer)
+            mean_square = _SILU_MEAN_SQUARE
 
 
 def _spatial_layers(unet: UNet) -> dict[str, Tensor]:
