@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..checkpoint import PREFIXES, read_checkpoint
+from ..config import LATENT_SCALE
 from .autoencoder import clip_stream, side_by_side
 from .discriminator import (
     DiscriminatorConfig,
@@ -64,7 +65,7 @@ class DecoderPlayer(Player):
         self._judged = judged
 
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> Loss:
-        real, decoded = flat(batch.video), flat(self.decode(batch.video))
+        real, decoded = flat(batch.video), flat(self.decode(batch.video, generator))
         parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
         total = parts["l1"] + self.settings.perceptual_weight * parts["perceptual"]
         if step >= self.settings.adversarial_from:
@@ -74,14 +75,21 @@ class DecoderPlayer(Player):
             total = total + parts["adversarial_weight"] * parts["adversarial"]
         return Loss(total, parts)
 
-    def decode(self, video: Tensor) -> Tensor:
-        """Encode and decode video (b, 3, t, H, W) in [-1, 1]."""
+    def decode(self, video: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Encode and decode video (b, 3, t, H, W) in [-1, 1]; with a generator, the latents are disturbed."""
         with torch.no_grad():
             encoded = self.autoencoder.encode_keyframes(flat(video))
         frames = video.shape[2]
         latents = rearrange(encoded.latents, "(b t) c h w -> b c t h w", t=frames)
+        if generator is not None and self.settings.latent_noise:
+            latents = latents + self._noise(latents, generator)
         references = [rearrange(maps, "(b t) c h w -> b t c h w", t=frames)[:, [0, -1]] for maps in encoded.features]
         return self.autoencoder.decode_segments(latents, references if self.settings.references else None)
+
+    def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        """White noise of a standard deviation drawn for each sample, in the latents' own units."""
+        deviation = torch.rand(len(latents), 1, 1, 1, 1, generator=generator) * self.settings.latent_noise
+        return (torch.randn(latents.shape, generator=generator) * deviation / LATENT_SCALE).to(latents)
 
     @property
     def _last_layer(self) -> Tensor:

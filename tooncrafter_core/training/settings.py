@@ -218,6 +218,8 @@ class DecoderSettings(RunSettings, frozen=True):
         frames: of a sample.
         references: False trains without the keyframes' features (Table 4).
         temporal: False trains without the temporal layers (Table 4).
+        latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
+            A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
         adversarial_from: step from which the discriminator's loss counts.
@@ -229,6 +231,7 @@ class DecoderSettings(RunSettings, frozen=True):
     frames: Annotated[int, Field(ge=3)] = 16
     references: bool = True
     temporal: bool = True
+    latent_noise: Annotated[float, Field(ge=0)] = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
     perceptual_weight: Annotated[float, Field(ge=0)] = 0.1
     adversarial_from: NotNegative = 0

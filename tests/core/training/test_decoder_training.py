@@ -15,6 +15,7 @@ from small_training import FRAMES, MODEL, Workshop, make, run, write_start
 from torch import Tensor, nn
 
 from tooncrafter_core import read_checkpoint
+from tooncrafter_core.config import LATENT_SCALE
 from tooncrafter_core.training.decoder import DecoderPlayer, DiscriminatorPlayer
 from tooncrafter_core.training.engine import Run
 from tooncrafter_core.training.task import Task
@@ -96,6 +97,27 @@ def test_without_temporal_layers_and_references_frames_are_decoded_alone(worksho
     whole = decoder_player(task).decode(video)
     alone = torch.cat([decoder_player(task).decode(video[:, :, [at]]) for at in range(FRAMES)], dim=2)
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_latents_are_disturbed_in_training_only(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sample's as much as drawn for it, up to the most, in units of scaled latents."""
+    task = make(workshop.settings("decoder", tmp_path, latent_noise=0.4))
+    player = decoder_player(task)
+    seen: list[Tensor] = []
+    decode = player.autoencoder.decode_segments
+    monkeypatch.setattr(
+        player.autoencoder, "decode_segments", lambda latents, maps: (seen.append(latents), decode(latents, maps))[1]
+    )
+    batch = task.collate([task.draws[n] for n in range(2)])
+    player.decode(batch.video)
+    for seed in range(4):
+        player(batch, torch.Generator().manual_seed(seed), 0)
+    clean, *disturbed = seen
+    deviations = torch.cat([(LATENT_SCALE * (latents - clean)).flatten(1).std(dim=1) for latents in disturbed])
+    assert 0 < deviations.min() < 0.2 < deviations.max() < 0.45
+    assert len({round(float(value), 4) for value in deviations}) == len(deviations)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
