@@ -55,11 +55,17 @@ class Denoising(nn.Module):
         self.settings = settings
 
     def noisy(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """z, v and timesteps of clean latents (b, c, t, h, w), at uniform timesteps."""
-        timesteps = torch.randint(len(self.schedule), (len(latents),), generator=generator)
+        """z, v and timesteps of clean latents (b, c, t, h, w)."""
+        timesteps = self._timesteps(len(latents), generator)
         eps = torch.randn(latents.shape, generator=generator).to(latents)
         z, v = self.schedule.noisy_and_velocity(latents, eps, timesteps.to(latents.device))
         return z, v, timesteps.to(latents.device)
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Uniform timesteps, shifted towards noise (Esser et al. 2024, equation 23)."""
+        uniform, shift = torch.rand(count, generator=generator), self.settings.timestep_shift
+        shifted = shift * uniform / (1 + (shift - 1) * uniform)
+        return (shifted * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
 
     def drop_conditions(self, batch: Segments, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Text tokens and first-frame vision tokens, some of them blank (paper, section 4.1)."""

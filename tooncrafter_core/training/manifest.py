@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 SPLITS = ("train", "held_out")
-DOMAINS = ("film", "toon")
+DOMAINS = ("film", "toon", "drawn")
 _TEXTS = ("path", "caption", "split", "source", "domain")
 _NUMBERS = ("fps", "motion")
 
@@ -33,7 +33,7 @@ class Clip:
     source: str
     """What the clip was cut from, such as a shot of a film or a drawn character. A source belongs to one split."""
     domain: str
-    """`film` or `toon`."""
+    """One of DOMAINS: film, animated characters (`toon`), or this project's own simple scenes (`drawn`)."""
     motion: float
     """95th percentile of motion over 16 frames, in px of the clip."""
 

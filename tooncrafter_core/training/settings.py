@@ -85,7 +85,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
 
     output: Folder
     clips: ExistingFile
-    domains: tuple[Literal["film", "toon"], ...] = ("film", "toon")
+    domains: tuple[Literal["film", "toon", "drawn"], ...] = ("film", "toon")
     width: Positive = 512
     height: Positive = 320
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
@@ -174,6 +174,8 @@ class DenoiserSettings(RunSettings, frozen=True):
         drop_text: share of samples without a text condition.
         drop_image: share without an image condition.
         drop_both: share without either.
+        timestep_shift: 1 draws all timesteps alike, as the paper; more draws more of the noisy ones, at which it is
+            decided what moves where.
     """
 
     start: ExistingFile
@@ -183,6 +185,7 @@ class DenoiserSettings(RunSettings, frozen=True):
     drop_text: Annotated[float, Field(ge=0, le=1)] = 0.05
     drop_image: Annotated[float, Field(ge=0, le=1)] = 0.05
     drop_both: Annotated[float, Field(ge=0, le=1)] = 0.05
+    timestep_shift: Annotated[float, Field(gt=0)] = 1.0
 
     @model_validator(mode="after")
     def _shares_fit(self) -> DenoiserSettings:
