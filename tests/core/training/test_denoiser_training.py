@@ -186,6 +186,16 @@ def test_timesteps_and_noise(player: DenoiserPlayer) -> None:
     torch.testing.assert_close(v, bars.sqrt() * eps)
 
 
+def test_shifted_timesteps(workshop: Workshop, tmp_path: Path) -> None:
+    """Half of them lie above the shifted middle: 3/4 of the way for a shift of 3."""
+    task = make(workshop.settings("base", tmp_path, timestep_shift=3))
+    player = task.players["denoiser"]
+    assert isinstance(player, DenoiserPlayer)
+    _, _, timesteps = player.denoising.noisy(torch.zeros(4000, 1, 1, 1, 1), torch.Generator().manual_seed(0))
+    assert timesteps.min() < 10 and timesteps.max() > 994
+    assert (timesteps >= 750).float().mean() == pytest.approx(0.5, abs=0.03)
+
+
 def tokens(count: int) -> Segments:
     """Text and vision tokens of one number each."""
     ones = torch.ones(count, 1, 1)

@@ -1,0 +1,51 @@
+"""The scenes this project draws for the data set: where the figure is, and that it can be seen there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import build_dataset
+import numpy as np
+import pytest
+from clip_format import HEIGHT, WIDTH
+from drawn_scenes import FRAMES, Scene, random_scene
+
+from tooncrafter_core.training.clips import ClipStream, Sample
+
+
+def scene(number: int) -> Scene:
+    return random_scene(np.random.default_rng(number))
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_the_figure_is_inside_and_drawn_where_it_is(number: int) -> None:
+    made = scene(number)
+    for moment in (0.0, 0.4, 1.0):
+        x, y = made.centre(moment)
+        tall = made.radius * max(made.squash)
+        assert made.radius <= x <= WIDTH - made.radius and tall <= y <= HEIGHT - tall
+        colour = made.draw(moment)[int(y + 0.3 * made.radius), int(x)].astype(int)
+        assert abs(colour - made.body).max() <= 0.3 * max(made.body)
+        assert abs(colour - made.sky).max() > 40
+
+
+def test_every_scene_is_another() -> None:
+    assert len({scene(number) for number in range(50)}) == 50
+    assert scene(3) == scene(3)
+
+
+def test_motion_is_the_way_of_one_window() -> None:
+    made = scene(0)
+    way = np.hypot(*np.subtract(made.centre(15 / (FRAMES - 1)), made.centre(0)))
+    assert made.motion == pytest.approx(way)
+
+
+def test_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written, named and read again; no scene is in both splits."""
+    monkeypatch.setattr(build_dataset, "DRAWN", {"train": 3, "held_out": 2})
+    (tmp_path / "clips").mkdir()
+    train, held_out = (build_dataset.write_drawn(tmp_path, split) for split in ("train", "held_out"))
+    assert [clip.split for clip in train + held_out] == ["train"] * 3 + ["held_out"] * 2
+    assert len({clip.source for clip in train + held_out}) == 5
+    sample = ClipStream(train, 16, WIDTH, HEIGHT, [1], seed=0, draws=1)[0]
+    assert isinstance(sample, Sample) and sample.video.float().std() > 5
