@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 from tooncrafter_core.autoencoder import Autoencoder, reference_pairs
+from tooncrafter_core.chunking import Chunking
 from tooncrafter_core.config import (
     PIXELS_PER_LATENT,
     TOKENS_PER_FRAME,
@@ -100,19 +101,25 @@ def count_flops(work: Work) -> int:
 
 
 class PeakMemory(TorchDispatchMode):
-    """The most bytes that were alive at once among the tensors made inside this context."""
+    """The most bytes that were alive at once among the tensors made inside this context on one kind of device.
 
-    def __init__(self) -> None:
+    Values are not copied between meta tensors, which stand for the device, and the CPU.
+    """
+
+    def __init__(self, device: str = "meta") -> None:
         super().__init__()
+        self.device = device
         self.alive = self.peak = 0
 
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
     ) -> Any:
+        if function is torch.ops.aten.copy_.default and arguments[0].device != arguments[1].device:
+            return arguments[0]
         out = function(*arguments, **(keywords or {}))
         known = set(map(id, _storages((arguments, keywords))))
         for storage in {id(storage): storage for storage in _storages(out)}.values():
-            if id(storage) not in known:
+            if id(storage) not in known and storage.device.type == self.device:
                 self._born(storage)
         return out
 
@@ -167,29 +174,37 @@ class Denoising:
 
 
 class Encoding:
-    """Encoding both keyframes of a segment, once."""
+    """Encoding keyframes once: both of a segment, or as many as given."""
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: Layers, keyframes: int = 2) -> None:
         self.model = Autoencoder(AUTOENCODER, layers)
-        self.images = _meta(layers, 2, 3, HEIGHT, WIDTH)
+        self.images = _meta(layers, keyframes, 3, HEIGHT, WIDTH)
 
     def __call__(self) -> object:
         return self.model.encode_keyframes(self.images)
 
 
 class Decoding:
-    """One decode of a segment with both keyframes' features; the published sampler does two."""
+    """One decode of a segment with both keyframes' features, which wait on the CPU; the published sampler does two."""
 
-    def __init__(self, layers: Layers) -> None:
-        encoding = Encoding(layers)
-        self.model = encoding.model
+    def __init__(
+        self,
+        layers: Layers,
+        chunking: Chunking = Chunking.WHOLE,
+        config: AutoencoderConfig = AUTOENCODER,
+        frames: int = FRAMES,
+        height: int = HEIGHT,
+        width: int = WIDTH,
+    ) -> None:
+        self.model = Autoencoder(config, layers)
+        self.chunking = chunking
         with torch.no_grad():
-            encoded = self.model.encode_keyframes(encoding.images)
-        self.references = reference_pairs(encoded.features)
-        self.latents = _meta(layers, 1, encoded.latents.shape[1], FRAMES, *encoded.latents.shape[2:])
+            encoded = self.model.encode_keyframes(_meta(layers, 2, 3, height, width))
+        self.references = [torch.empty_like(maps, device="cpu") for maps in reference_pairs(encoded.features)]
+        self.latents = _meta(layers, 1, encoded.latents.shape[1], frames, *encoded.latents.shape[2:])
 
     def __call__(self) -> Tensor:
-        return self.model.decode_segments(self.latents, self.references)
+        return self.model.decode_segments(self.latents, self.references, self.chunking)
 
 
 def _meta(layers: Layers, *shape: int) -> Tensor:
@@ -199,11 +214,15 @@ def _meta(layers: Layers, *shape: int) -> Tensor:
 def table() -> Iterator[str]:
     """Lines of the report."""
     yield f"{WIDTH}x{HEIGHT}, {FRAMES} frames, one segment{'TFLOP':>14}{'peak fp16 activations':>24}"
-    for name, work in (("U-Net forward", Denoising), ("encode two keyframes", Encoding), ("decode once", Decoding)):
-        counted, measured = work(counting_layers()), work(half_layers())
-        yield _row(name, count_flops(counted), peak_bytes(measured))
-        if work is Denoising:
-            yield _row("U-Net forward, kept keys", count_flops(counted), peak_bytes(measured))
+    denoise, measured = Denoising(counting_layers()), Denoising(half_layers())
+    for name in ("U-Net forward", "U-Net forward, kept keys"):
+        yield _row(name, count_flops(denoise), peak_bytes(measured))
+    yield _row("encode two keyframes", count_flops(Encoding(counting_layers())), peak_bytes(Encoding(half_layers())))
+    for chunking in Chunking:
+        # The video on the CPU costs no operations, and cannot be counted: nothing comes there from meta tensors.
+        counted = Chunking.FRAMES if chunking is Chunking.OFFLOADED else chunking
+        flops = count_flops(Decoding(counting_layers(), counted))
+        yield _row(f"decode once, {chunking.name.lower()}", flops, peak_bytes(Decoding(half_layers(), chunking)))
 
 
 def _row(name: str, flops: int, peak: int) -> str:

@@ -119,12 +119,13 @@ def _with_last_text_block(config: ModelConfig) -> ModelConfig:
 
 def _named(prefix: str, model: nn.Module) -> dict[str, Tensor]:
     """A new model's tensors under their published names."""
-    _randomise(model)
+    randomise(model)
     return {prefix + to_published_name(name): tensor.detach().half() for name, tensor in model.state_dict().items()}
 
 
 @torch.no_grad()
-def _randomise(model: nn.Module) -> None:
+def randomise(model: nn.Module) -> None:
+    """Make random what PyTorch leaves at 0 or 1."""
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] in _UNINITIALISED:
             parameter.normal_(std=parameter.shape[-1] ** -0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .chunking import Chunking
 from .config import AutoencoderConfig
 from .decoder import Decoder
 from .image_blocks import ImageResBlock, Middle
@@ -122,13 +125,19 @@ class Autoencoder(nn.Module):
         moments, features = self.moments(images)
         return Encoded(moments.chunk(2, dim=1)[0], features)
 
-    def decode_segments(self, latents: Tensor, references: list[Tensor] | None = None) -> Tensor:
+    def decode_segments(
+        self, latents: Tensor, references: list[Tensor] | None = None, chunking: Chunking = Chunking.WHOLE
+    ) -> Tensor:
         """Decode segments; all frames of a segment together.
+
+        `decoding.decode` finds the chunking that fits into memory.
 
         Args:
             latents: (b, c, t, h, w), not scaled.
-            references: the five feature maps of the first and last keyframe, each (b, 2, ...). None decodes
-                without references, which loses the keyframes' detail. A plain decoder has no use for them.
+            references: the five feature maps of the first and last keyframe, each (b, 2, ...), on any device and in
+                any dtype: each goes to the latents' when its turn comes. None decodes without references, which
+                loses the keyframes' detail. A plain decoder has no use for them.
+            chunking: how much to work on at once; all but WHOLE are for inference only.
 
         Returns:
             frames (b, 3, t, 8 h, 8 w) in about [-1, 1]
@@ -136,24 +145,36 @@ class Autoencoder(nn.Module):
         if not self.config.dual_reference:
             frames = rearrange(latents, "b c t h w -> (b t) c h w")
             latents = rearrange(self.post_quant_conv(frames), "(b t) c h w -> b c t h w", t=latents.shape[2])
-        return self.decoder(latents, references)
+        return self.decoder(latents, references, chunking)
 
-    def decode_segments_twice(self, latents: Tensor, references: list[Tensor] | None) -> Tensor:
+    def decode_segments_twice(
+        self, latents: Tensor, references: list[Tensor] | None, chunking: Chunking = Chunking.WHOLE
+    ) -> Tensor:
         """Decode a second time without latents 1 and t - 2, and take the two centre frames from there.
 
         Hides a seam in the middle of a segment (SPEC section 5). Same arguments and result as `decode_segments`.
         Segments of an odd number of frames, or of fewer than 6, have no such pair and are decoded once.
         """
         frames = latents.shape[2]
-        out = self.decode_segments(latents, references)
+        out = self.decode_segments(latents, references, chunking)
         if frames < 6 or frames % 2:
             return out
         kept = [i for i in range(frames) if i not in (1, frames - 2)]
         centre = frames // 2 - 1
-        second = self.decode_segments(latents[:, :, kept], references)
+        second = self.decode_segments(latents[:, :, kept], references, chunking)
         at = kept.index(centre)
         out[:, :, centre : centre + 2] = second[:, :, at : at + 2]
         return out
+
+    @contextmanager
+    def computing_in(self, dtype: torch.dtype) -> Iterator[None]:
+        """Weights in this dtype meanwhile; wider ones come back as they were."""
+        own = next(self.parameters()).dtype
+        self.to(dtype)
+        try:
+            yield
+        finally:
+            self.to(own)
 
 
 def reference_pairs(features: list[Tensor]) -> list[Tensor]:

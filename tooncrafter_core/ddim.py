@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .finite import NotFiniteError, is_finite
 from .schedule import Schedule
 
 Denoiser = Callable[[Tensor, int], Tensor]
@@ -55,9 +56,18 @@ def ddim(
 
     Returns:
         clean latents, same shape
+
+    Raises:
+        NotFiniteError: the model predicted NaN or infinite values, in the step of which it did.
     """
     for index, t in enumerate(timesteps):
-        x0, eps = schedule.split(latents, denoiser(latents, t), t)
+        v = denoiser(latents, t)
+        if not is_finite(v):
+            raise NotFiniteError(
+                f"Step {index + 1} of {len(timesteps)} (timestep {t}) gave NaN or infinite values. Run the U-Net in "
+                "bfloat16 or float32 (ComfyUI's --bf16-unet or --fp32-unet); if it was, a model file is damaged."
+            )
+        x0, eps = schedule.split(latents, v, t)
         following = timesteps[index + 1] if index + 1 < len(timesteps) else None
         latents = _step(schedule, x0, eps, t, following, eta, noise)
         if callback is not None:

@@ -7,20 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import UNetConfig
 from .context import CrossContext
 from .guidance import guide
 from .sketch_encoder import SketchEncoder
 from .unet import UNet
-
-_ACTIVATIONS_PER_LATENT_PIXEL = 33
-"""Values alive at the U-Net's memory peak for each of a frame's latent pixels, in units of `model_channels`; counted
-at the published size (scripts/benchmark.py)."""
-
-
-def activation_bytes(config: UNetConfig, frames: int, height: int, width: int, dtype: torch.dtype) -> int:
-    """Memory one U-Net pass over one segment needs beside the weights, for latents of height x width."""
-    return _ACTIVATIONS_PER_LATENT_PIXEL * config.model_channels * frames * height * width * dtype.itemsize
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,7 @@ from .layers import Layers
 
 
 class ImageResBlock(nn.Module):
-    """GroupNorm - SiLU - convolution, twice, plus the input (through a 1x1 convolution where channels change).
-
-    `frames` means nothing to images; the video block of the decoder, which extends this one, needs it.
-    """
+    """GroupNorm - SiLU - convolution, twice, plus the input (through a 1x1 convolution where channels change)."""
 
     def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -23,7 +20,7 @@ class ImageResBlock(nn.Module):
         self.conv2 = layers.conv2d(outputs, outputs, 3, padding=1)
         self.nin_shortcut = nn.Identity() if inputs == outputs else layers.conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, frames: int = 1) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
         h = self.conv2(F.silu(self.norm2(h), inplace=True))
         return self.nin_shortcut(x) + h
@@ -57,5 +54,5 @@ class Middle(nn.Module):
         self.attn_1 = ImageAttention(layers, channels)
         self.block_2 = block(layers, channels, channels)
 
-    def forward(self, x: Tensor, frames: int = 1) -> Tensor:
-        return self.block_2(self.attn_1(self.block_1(x, frames)), frames)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))

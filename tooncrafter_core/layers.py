@@ -17,6 +17,9 @@ from torch import Tensor, nn
 AttentionFunction = Callable[..., Tensor]
 """`attention(q, k, v, heads, mask=None)`; q is (b, n, heads * d), k and v are (b, m, heads * d)."""
 
+LayerWeights = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
+"""`weights(layer, x)`: weight and bias as the layer's forward would use them on x."""
+
 _CUDA_GRID_LIMIT = 2**15
 """CUDA attention kernels index batch and heads with 16 bits; larger batches go through in slices."""
 
@@ -45,6 +48,11 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, ma
     return out.transpose(1, 2).reshape(batch, -1, channels)
 
 
+def own_weights(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias as they are."""
+    return layer.get_parameter("weight"), layer.get_parameter("bias")
+
+
 @dataclass(frozen=True)
 class Layers:
     """Makes layers from the given namespace of layer classes, on one device and in one dtype.
@@ -54,12 +62,15 @@ class Layers:
         attention: the attention function every model calls.
         dtype: parameter dtype; None is PyTorch's default.
         device: parameter device; None is PyTorch's default.
+        weights: how to get at a layer's weight and bias where calling the layer will not do; a host that casts them on
+            the fly passes its own function.
     """
 
     operations: Any = nn
     attention: AttentionFunction = scaled_dot_product_attention
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
+    weights: LayerWeights = own_weights
 
     def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
         return self.operations.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)

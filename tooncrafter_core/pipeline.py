@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from .autoencoder import Autoencoder, reference_pairs
+from .autoencoder import Autoencoder, Encoded, reference_pairs
 from .checkpoint import CheckpointError, read_checkpoint
 from .config import LATENT_SCALE
 from .context import CrossContext
 from .ddim import DDIMStep, ddim
-from .denoiser import GuidedDenoiser, activation_bytes
+from .decoding import decode
+from .denoiser import GuidedDenoiser
 from .images import Fit, check_size, fit_images, sketch_hints
+from .memory import free_bytes, unet_bytes
 from .projector import ImageProjector, resample_frames
 from .schedule import Schedule
 from .sketch_encoder import SketchEncoder
@@ -159,9 +162,8 @@ def interpolate(
     fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
 
     contexts = _contexts(model, pictures, settings)
-    with _on_device(model, model.autoencoder):
-        encoded = model.autoencoder.encode_keyframes((fitted * 2 - 1).to(model.device, model.dtype))
-    condition = keyframe_condition(encoded.latents.float() * LATENT_SCALE, settings.frames)
+    encoded = _encode(model, fitted)
+    condition = keyframe_condition(encoded.latents.to(model.device).float() * LATENT_SCALE, settings.frames)
     latents = _sample(model, condition, contexts, hints, settings, callback)
     references = reference_pairs(encoded.features)
     return join_segments(_decode(model, latents, references, settings.two_pass))
@@ -213,6 +215,18 @@ def _contexts(
     return [(CrossContext(prompts[0], image), unconditional) for image in images[:-1]]
 
 
+def _encode(model: ToonCrafter, pictures: Tensor) -> Encoded:
+    """Encode pictures (n, 3, H, W) in [0, 1] one by one; what they gave waits on the CPU."""
+    latents: list[Tensor] = []
+    features: list[list[Tensor]] = []
+    with _on_device(model, model.autoencoder):
+        for picture in pictures.split(1):
+            encoded = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
+            latents.append(encoded.latents.cpu())
+            features.append([maps.cpu() for maps in encoded.features])
+    return Encoded(torch.cat(latents), [torch.cat(maps) for maps in zip(*features, strict=True)])
+
+
 def _sample(
     model: ToonCrafter,
     condition: Tensor,
@@ -260,21 +274,19 @@ def _passes(
 
 def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     """Whether a batch of two is worth it and has room: on a CPU it gains nothing."""
-    device = torch.device(model.device)
-    if device.type != "cuda":
+    if torch.device(model.device).type != "cuda":
         return False
-    free, _ = torch.cuda.mem_get_info(device)
-    frames, height, width = condition.shape[2:]
-    return 2 * activation_bytes(model.unet.config, frames, height, width, model.dtype) < free
+    segments, _, frames, height, width = condition.shape
+    need = unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2, segments=segments)
+    return need < free_bytes(model.device)
 
 
 def _decode(model: ToonCrafter, latents: Tensor, references: list[Tensor], two_pass: bool) -> Tensor:
     """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other."""
-    autoencoder = model.autoencoder
-    decode = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
     decoded: list[Tensor] = []
-    with _on_device(model, autoencoder):
+    with _on_device(model, model.autoencoder):
         for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
-            frames = decode(segment, [maps[index : index + 1] for maps in references])
+            maps = [maps[index : index + 1] for maps in references]
+            frames = decode(model.autoencoder, segment, maps, two_pass, partial(free_bytes, model.device))
             decoded.append(((frames.float() + 1) / 2).clamp(0, 1).cpu())
     return torch.cat(decoded)

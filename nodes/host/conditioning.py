@@ -88,7 +88,8 @@ class CONDSegments(CONDRegular):
         return self._joined[key]
 
     def size(self) -> list[int]:
-        return list(self.cond[0].text.shape)
+        """Segments and frames of each, for `ToonCrafterModel.memory_required`."""
+        return [len(self.cond), self.cond[0].image.shape[1]]
 
     def _shapes(self) -> list[tuple[torch.Size, torch.Size | None, torch.device]]:
         return [(c.text.shape, None if c.image is None else c.image.shape, c.text.device) for c in self.cond]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import comfy.model_management as management
@@ -18,6 +19,7 @@ from ...tooncrafter_core.checkpoint import Checkpoint
 from ...tooncrafter_core.config import ModelConfig, UNetConfig
 from ...tooncrafter_core.context import CrossContext
 from ...tooncrafter_core.layers import Layers
+from ...tooncrafter_core.memory import unet_bytes
 from ...tooncrafter_core.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.unet import Controls, UNet
 from .attention import attention_for
@@ -103,6 +105,25 @@ class ToonCrafterModel(BaseModel):
             "frames": CONDConstant(keyframes.frames),
             "frame_rate": CONDConstant(keyframes.frame_rate),
         }
+
+    def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
+        """What `memory_required` gets before `extra_conds` is called."""
+        keyframes: Keyframes | None = kwargs.get(KEY)
+        return {} if keyframes is None else {"segments": [keyframes.segments, keyframes.frames]}
+
+    def memory_required(self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] = {}) -> int:
+        """Bytes needed beside the weights for a batch (p S t, c, h, w)."""
+        count, _, height, width = input_shape
+        segments, frames = cond_shapes["segments"][0] if "segments" in cond_shapes else (1, count)
+        return unet_bytes(
+            self.diffusion_model.config,
+            frames,
+            height,
+            width,
+            self.manual_cast_dtype or self.get_dtype(),
+            rows=count // (segments * frames),
+            segments=segments,
+        )
 
     def _text(self, text: Tensor) -> Tensor:
         expected = self.diffusion_model.config.context_dim

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import comfy.model_management as management
 import comfy.ops
@@ -16,13 +18,11 @@ from torch import Tensor
 
 from ...tooncrafter_core.autoencoder import Autoencoder
 from ...tooncrafter_core.checkpoint import Checkpoint
-from ...tooncrafter_core.config import PIXELS_PER_LATENT
+from ...tooncrafter_core.chunking import Chunking
+from ...tooncrafter_core.decoding import decode
 from ...tooncrafter_core.layers import Layers
+from ...tooncrafter_core.memory import decode_bytes, encode_bytes
 from .attention import attention_for
-
-_DECODE_VALUES_PER_PIXEL = 7
-"""Values alive at the decoder's memory peak for each of a frame's pixels, in units of the finest level's channels;
-counted at the published size (scripts/benchmark.py)."""
 
 
 class HostAutoencoder(Autoencoder):
@@ -36,6 +36,10 @@ class HostAutoencoder(Autoencoder):
         """Latents (n, c, h, w), taken as one segment, to images (n, 3, H, W), without references."""
         return rearrange(self.decode_segments(rearrange(latents, "t c h w -> 1 c t h w")), "1 c t h w -> t c h w")
 
+    def computing_in(self, dtype: torch.dtype) -> AbstractContextManager[None]:
+        """ComfyUI's layers cast their weights to whatever comes in."""
+        return nullcontext()
+
 
 class ToonCrafterVAE(VAE):
     """A stock VAE around our autoencoder; memory, dtype and devices are ComfyUI's choice."""
@@ -47,11 +51,21 @@ class ToonCrafterVAE(VAE):
         self.vae_dtype = management.vae_dtype(self.device, self.working_dtypes)
         self.output_device = management.intermediate_device()
         offload_device = management.vae_offload_device()
-        layers = Layers(comfy.ops.disable_weight_init, attention_for(self.device), self.vae_dtype, offload_device)
+        layers = Layers(
+            comfy.ops.manual_cast,
+            attention_for(self.device),
+            self.vae_dtype,
+            offload_device,
+            weights=comfy.ops.cast_bias_weight,
+        )
         self.first_stage_model = HostAutoencoder(checkpoint.config.autoencoder, layers).eval()
         self.first_stage_model.load_state_dict(checkpoint.part("autoencoder"))
         self.patcher = ModelPatcher(self.first_stage_model, load_device=self.device, offload_device=offload_device)
         self.model_size()
+        config = self.first_stage_model.config
+        self.memory_used_encode = lambda shape, dtype: encode_bytes(config, *shape[2:4], dtype)
+        # Tiled decode, which asks this, decodes one image at a time.
+        self.memory_used_decode = lambda shape, dtype: decode_bytes(config, 1, *shape[2:4], dtype, Chunking.WHOLE)
 
     def encode_keyframes(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Encode keyframes one by one.
@@ -73,8 +87,8 @@ class ToonCrafterVAE(VAE):
         features = zip(*(e.features for e in encoded), strict=True)
         return latents, [torch.cat([m.to(self.output_device) for m in maps]) for maps in features]
 
-    def decode_segment(self, latents: Tensor, references: list[Tensor], two_pass: bool) -> Tensor:
-        """Decode one segment.
+    def decode_segment(self, latents: Tensor, references: list[Tensor] | None, two_pass: bool) -> Tensor:
+        """Decode one segment in the memory there is, see `decoding.decode`.
 
         Args:
             latents: (1, c, t, h, w).
@@ -84,15 +98,20 @@ class ToonCrafterVAE(VAE):
         Returns:
             frames (1, 3, t, H, W) in [0, 1], float32
         """
-        frames, height, width = latents.shape[2:]
-        values = _DECODE_VALUES_PER_PIXEL * self.first_stage_model.config.channels
-        memory = values * frames * height * width * PIXELS_PER_LATENT**2 * self.vae_dtype.itemsize
-        management.load_models_gpu([self.patcher], memory_required=memory)
         model = self.first_stage_model
-        decode = model.decode_segments_twice if two_pass else model.decode_segments
-        maps = [m.to(self.device, self.vae_dtype) for m in references]
-        decoded = decode(latents.to(self.device, self.vae_dtype), maps)
+        whole, frames = (
+            decode_bytes(model.config, *latents.shape[2:], self.vae_dtype, chunking)
+            for chunking in (Chunking.WHOLE, Chunking.FRAMES)
+        )
+        management.load_models_gpu([self.patcher], memory_required=whole, minimum_memory_required=frames)
+        free = partial(management.get_free_memory, self.device)
+        decoded = decode(model, latents.to(self.device, self.vae_dtype), references, two_pass, free)
         return self.process_output(decoded.to(self.output_device).float())
+
+    def decode(self, samples_in: Tensor, vae_options: dict[str, Any] | None = None) -> Tensor:
+        """Stock VAE Decode: latents (n, c, h, w), taken as one segment, to images (n, H, W, 3), without references."""
+        frames = self.decode_segment(rearrange(samples_in, "t c h w -> 1 c t h w"), None, two_pass=False)
+        return rearrange(frames, "1 c t h w -> t h w c")
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ..blocks import ResBlock
 from ..decoder import ReferenceAttention
-from ..image_blocks import ImageResBlock, Middle
+from ..image_blocks import ImageAttention, ImageResBlock
 from ..transformer import SpatialTransformer, TemporalTransformer
 
-_BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, Middle, ReferenceAttention)
+_BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, ImageAttention, ReferenceAttention)
 
 
 def recompute_blocks(model: nn.Module) -> None:

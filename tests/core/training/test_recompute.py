@@ -14,7 +14,7 @@ from tooncrafter_core.autoencoder import Autoencoder
 from tooncrafter_core.blocks import ResBlock
 from tooncrafter_core.context import CrossContext
 from tooncrafter_core.decoder import Decoder, ReferenceAttention
-from tooncrafter_core.image_blocks import ImageResBlock
+from tooncrafter_core.image_blocks import ImageAttention, ImageResBlock
 from tooncrafter_core.training.autoencoder import with_unit_latents
 from tooncrafter_core.training.initialise import new_model, sketch_encoder, video_autoencoder
 from tooncrafter_core.training.recompute import recompute_blocks
@@ -22,7 +22,7 @@ from tooncrafter_core.transformer import SpatialTransformer, TemporalTransformer
 from tooncrafter_core.unet import UNet
 
 LATENTS = (1, 4, FRAMES, 4, 4)
-BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, ReferenceAttention)
+BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, ImageAttention, ReferenceAttention)
 
 
 def noisy(model: nn.Module) -> nn.Module:

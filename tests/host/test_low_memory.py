@@ -1,0 +1,116 @@
+"""Little memory and half precision on a real server: the same frames or an error, never black ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfy_server import ComfyServer, PromptFailed
+from prompts import Prompt, interpolation, node
+from random_checkpoint import MODEL, random_tensors
+from torch import Tensor
+
+from tooncrafter_core.media import read_image
+from tooncrafter_core.memory import unet_bytes
+
+DRAWN = Path(__file__).resolve().parents[2] / "assets" / "keyframes"
+SIZES = {"width": 64, "height": 64, "frames": 6}
+QUICK = {"steps": 2}
+MEBIBYTES = {"whole": 1000, "frame by frame": 10, "frame by frame, with the video on the CPU": 1}
+"""How much is free for each way of decoding; 18.6, 7.5 and 3.3 are asked for."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A ComfyUI with a good model, one whose decoder overflows in float16, and a broken one."""
+    base = tmp_path_factory.mktemp("low_memory")
+    tensors = random_tensors(MODEL)
+    first, last = "first_stage_model.decoder.conv_in.", "model.diffusion_model.out.2.bias"
+    models = {
+        "good": tensors,
+        "overflows": tensors | {first + name: tensors[first + name] * 2.0**17 for name in ("weight", "bias")},
+        "broken": tensors | {last: torch.full_like(tensors[last], torch.nan)},
+    }
+    files = {f"checkpoints/{name}.ckpt": base / f"{name}.ckpt" for name in models}
+    for file, changed in zip(files.values(), models.values(), strict=True):
+        torch.save({"state_dict": changed}, file)
+    (base / "comfy" / "custom_nodes").mkdir(parents=True)
+    (base / "comfy" / "custom_nodes" / "memory_nodes.py").symlink_to(Path(__file__).with_name("memory_nodes.py"))
+    with ComfyServer(base / "comfy", models=files) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def drawings(server: ComfyServer) -> list[str]:
+    return [server.upload(DRAWN / name) for name in ("first.png", "last.png")]
+
+
+def frames_of(server: ComfyServer, prompt: Prompt) -> Tensor:
+    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt))])
+
+
+def with_memory(prompt: Prompt, mebibytes: int, decode: dict[str, Any]) -> Prompt:
+    """So much is free while `decode` decodes."""
+    inputs = {name: ["memory", 0] if wire == ["sampler", 0] else wire for name, wire in decode["inputs"].items()}
+    memory = node("TestFreeMemory", latent=["sampler", 0], mebibytes=mebibytes)
+    return {**prompt, "memory": memory, "decode": {**decode, "inputs": inputs}}
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["Dual-Ref Decode", "VAE Decode"])
+def test_frames_do_not_depend_on_memory(server: ComfyServer, drawings: list[str], stock: bool) -> None:
+    prompt = interpolation(drawings, "good.ckpt", encode=SIZES, sample=QUICK)
+    decode = node("VAEDecode", vae=["loader", 3], samples=["sampler", 0]) if stock else prompt["decode"]
+    whole, *chunked = (frames_of(server, with_memory(prompt, mebibytes, decode)) for mebibytes in MEBIBYTES.values())
+    assert whole.shape == (6, 3, 64, 64) and whole.std() > 0.02
+    for frames in chunked:
+        assert (frames - whole).abs().max() <= 1.5 / 255
+    for way in list(MEBIBYTES)[:-1]:
+        assert f"No memory to decode 6 frames of 64 x 64 in torch.float32 {way} take about" in server.log_text()
+
+
+def test_overflow_in_half_precision_is_decoded_in_float32(server: ComfyServer, drawings: list[str]) -> None:
+    prompt = interpolation(drawings, "overflows.ckpt", encode={**SIZES, "frames": 2}, sample=QUICK)
+    expected = frames_of(server, prompt)
+    half = {**prompt["decode"], "inputs": {**prompt["decode"]["inputs"], "vae": ["half", 0]}}
+    frames = frames_of(server, {**prompt, "half": node("TestHalfVAE", vae=["loader", 3]), "decode": half})
+    assert "Decoding in torch.float32 instead" in server.log_text()
+    assert frames.std() > 0.02
+    assert (frames - expected).abs().max() <= 2.5 / 255  # latents and references came in float16
+
+
+def test_a_step_that_is_not_finite_is_an_error(server: ComfyServer, drawings: list[str]) -> None:
+    with pytest.raises(PromptFailed, match=r"Step 1 of 2 .* gave NaN") as failure:
+        server.run(interpolation(drawings, "broken.ckpt", encode=SIZES, sample=QUICK))
+    assert failure.value.node_id == "sampler"
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["Dual-Ref Decode", "VAE Decode"])
+def test_latents_that_are_not_finite_are_an_error(server: ComfyServer, drawings: list[str], stock: bool) -> None:
+    """From a stock sampler, which does not look."""
+    prompt = interpolation(drawings, "broken.ckpt", encode=SIZES)
+    wires = {
+        "model": ["loader", 0],
+        "positive": ["encode", 0],
+        "negative": ["encode", 1],
+        "latent_image": ["encode", 2],
+    }
+    settings = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    prompt["sampler"] = node("KSampler", **wires, **settings)
+    if stock:
+        prompt["decode"] = node("VAEDecode", vae=["loader", 3], samples=["sampler", 0])
+    with pytest.raises(PromptFailed, match=r"latents of 6 of 6 frames hold NaN .* --fp32-unet") as failure:
+        server.run(prompt)
+    assert failure.value.node_id == "decode"
+
+
+def test_the_host_knows_what_sampling_needs(server: ComfyServer, drawings: list[str]) -> None:
+    """Segments run one after the other; only their keys and values add up."""
+    prompt = interpolation([*drawings, drawings[0]], "good.ckpt", encode=SIZES)
+    inputs = {"model": ["loader", 0], "positive": ["encode", 0], "latent": ["encode", 2]}
+    asking = {name: prompt[name] for name in prompt if name not in ("sampler", "decode", "save")}
+    history = server.run({**asking, "required": node("TestMemoryRequired", **inputs)})
+    expected = [unet_bytes(MODEL.unet, 6, 8, 8, torch.float32, rows=rows, segments=2) for rows in (2, 1)]
+    assert history["outputs"]["required"]["bytes"] == expected

@@ -1,0 +1,107 @@
+"""Decodes a segment in the memory there is, and in a wider type where half precision overflows."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .chunking import Chunking
+from .config import PIXELS_PER_LATENT
+from .finite import NotFiniteError, is_finite
+from .memory import decode_bytes, is_out_of_memory
+
+log = logging.getLogger(__name__)
+
+Free = Callable[[], float]
+"""Bytes that can still be taken on the device."""
+
+
+def decode(
+    autoencoder: Autoencoder, latents: Tensor, references: list[Tensor] | None, two_pass: bool, free: Free
+) -> Tensor:
+    """Decode one segment.
+
+    Half precision that overflows is decoded again in float32. bfloat16, which has float32's range too, would show: its
+    steps are 1/256. float32 runs everywhere, and chunks take care of its size.
+
+    Args:
+        autoencoder: on the device of the latents.
+        latents: (1, c, t, h, w), not scaled.
+        references: as for `Autoencoder.decode_segments`.
+        two_pass: see `Autoencoder.decode_segments_twice`.
+        free: asked before each try.
+
+    Returns:
+        frames (1, 3, t, 8 h, 8 w) in about [-1, 1], all finite, in the latents' dtype or in float32
+
+    Raises:
+        NotFiniteError: latents or references are not finite, or float32 overflows too.
+        torch.cuda.OutOfMemoryError: the smallest chunks do not fit either.
+    """
+    _check_latents(latents)
+    wide = torch.promote_types(latents.dtype, torch.float32)
+    for dtype in dict.fromkeys((latents.dtype, wide)):
+        with autoencoder.computing_in(dtype):
+            frames = _decode_to_fit(autoencoder, latents.to(dtype), references, two_pass, free)
+        if is_finite(frames):
+            return frames
+        _check_references(references)
+        if dtype != wide:
+            log.warning("Decoding in %s gave NaN or infinite values. Decoding in %s instead.", dtype, wide)
+    raise NotFiniteError(
+        f"Decoding in {wide} gave NaN or infinite values. The latents reach {latents.abs().max():.3g}, where 10 "
+        "is much; if they come straight from the sampler, the VAE's file is damaged: download it again."
+    )
+
+
+def _decode_to_fit(
+    autoencoder: Autoencoder, latents: Tensor, references: list[Tensor] | None, two_pass: bool, free: Free
+) -> Tensor:
+    """Decode in the largest chunks that fit, first by the estimate and then by trying."""
+    run = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
+    frames, height, width = latents.shape[2:]
+    size = f"{frames} frames of {width * PIXELS_PER_LATENT} x {height * PIXELS_PER_LATENT} in {latents.dtype}"
+    for chunking in Chunking:
+        need, there = decode_bytes(autoencoder.config, frames, height, width, latents.dtype, chunking), free()
+        if need <= there or chunking is Chunking.OFFLOADED:
+            try:
+                return run(latents, references, chunking)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and with it what the try had allocated.
+        lack = (
+            f"{size} {chunking.value} take about {_mebibytes(need)} of {latents.device}; {_mebibytes(there)} were free"
+        )
+        if chunking is not Chunking.OFFLOADED:
+            log.warning("No memory to decode %s. Decoding smaller chunks, with the same result.", lack)
+    raise torch.cuda.OutOfMemoryError(
+        f"No memory to decode {lack}. Close other programs on the device, or choose a smaller size or fewer frames."
+    )
+
+
+def _mebibytes(count: float) -> str:
+    return "an unknown amount" if math.isinf(count) else f"{count / 2**20:.0f} MiB"
+
+
+def _check_latents(latents: Tensor) -> None:
+    finite = torch.isfinite(latents).all(dim=1).flatten(2).all(dim=2).all(dim=0)
+    if not finite.all():
+        raise NotFiniteError(
+            f"The latents of {int((~finite).sum())} of {len(finite)} frames hold NaN or infinite values, so that there "
+            "is nothing to decode. Sample again with the U-Net in bfloat16 or float32 (ComfyUI's --bf16-unet or "
+            "--fp32-unet)."
+        )
+
+
+def _check_references(references: list[Tensor] | None) -> None:
+    if references is not None and not all(map(is_finite, references)):
+        raise NotFiniteError(
+            "The references hold NaN or infinite values: the encoder overflowed. Encode the keyframes again with the "
+            "VAE in bfloat16 or float32 (ComfyUI's --bf16-vae or --fp32-vae)."
+        )
