@@ -23,7 +23,7 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             display_name="ToonCrafter Dual-Ref Decode",
             category=CATEGORY,
             description="Decodes the frames of each segment together, with the detail of its two keyframes. A keyframe "
-            "between two segments comes out once.",
+            "between two segments comes out once, and the frames have the size asked for in Encode Keyframes.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of ToonCrafter Loader."),
                 io.Latent.Input("latent", tooltip="Latents of all frames, from the Sampler."),
@@ -51,7 +51,8 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             maps = references.of_segment(index)
             decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
             progress.update(1)
-        return io.NodeOutput(join_segments(torch.cat(decoded)).movedim(1, -1))
+        frames = join_segments(torch.cat(decoded), references.loop)[..., : references.height, : references.width]
+        return io.NodeOutput(frames.movedim(1, -1))
 
 
 def _check(vae: object, samples: torch.Tensor, references: References) -> None:
@@ -62,9 +63,10 @@ def _check(vae: object, samples: torch.Tensor, references: References) -> None:
         )
     size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
     count = references.segments * references.frames
-    if size != references.size or len(samples) != count:
+    expected = references.encoded_size
+    if size != expected or len(samples) != count:
         raise ValueError(
             f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with these references; expected {count} "
-            f"of {references.size[1]} x {references.size[0]} pixels. Connect references and latent of the same Encode "
+            f"of {expected[1]} x {expected[0]} pixels. Connect references and latent of the same Encode "
             "Keyframes."
         )

@@ -11,8 +11,8 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.images import FITS, Fit, check_size, fit_images
-from ..tooncrafter_core.timeline import check_segments
+from ..tooncrafter_core.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
+from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from .host.conditioning import KEY, Keyframes
 from .host.towers import vision_tokens
 from .host.vae import ToonCrafterVAE
@@ -28,8 +28,13 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
             category=CATEGORY,
             description="Encodes two or more keyframes. n keyframes make n - 1 segments; neighbouring segments share "
             "a keyframe, which is one frame of the result: (n - 1) x (frames - 1) + 1 frames in all.",
+            is_input_list=True,  # a list of images is one list of keyframes, of any sizes, and not one run for each
             inputs=[
-                io.Image.Input("keyframes", tooltip="Two or more keyframes as one batch, in the order they are shown."),
+                io.Image.Input(
+                    "keyframes",
+                    tooltip="Two or more keyframes in the order they are shown: a batch, or a list of images of any "
+                    "sizes. Grey and transparent pictures come on white.",
+                ),
                 io.Conditioning.Input("positive", tooltip="What the pictures show, from CLIP Text Encode."),
                 io.Conditioning.Input(
                     "negative", tooltip="What to stay away from, from CLIP Text Encode; often empty."
@@ -45,7 +50,8 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     default=16,
                     min=2,
                     max=64,
-                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16.",
+                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16; "
+                    "more run in overlapping windows of 16.",
                 ),
                 io.Int.Input(
                     "fps",
@@ -61,6 +67,13 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     tooltip="How keyframes of another shape are brought to width x height: crop cuts what sticks out, "
                     "pad repeats the picture's edges, stretch distorts.",
                 ),
+                io.Boolean.Input(
+                    "loop",
+                    default=False,
+                    optional=True,
+                    tooltip="Go on from the last keyframe to the first: n segments instead of n - 1. The result stops "
+                    "one frame before it would begin again. One keyframe is enough then.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="Prompt and keyframes, for the Sampler."),
@@ -75,34 +88,52 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        keyframes: Tensor,
-        positive: list[list[Any]],
-        negative: list[list[Any]],
-        clip_vision: ClipVisionModel | None,
-        vae: ToonCrafterVAE | None,
-        width: int,
-        height: int,
-        frames: int,
-        fps: int,
-        fit: Fit,
-    ) -> io.NodeOutput:
-        check_segments(len(keyframes), frames)
-        check_size(width, height)
-        _check_parts(clip_vision, vae)
-        pictures = keyframes[..., :3].movedim(-1, 1).float()
-        grey = torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size)
-        shown = vision_tokens(clip_vision, pictures[:-1] * 2 - 1)
-        nothing = vision_tokens(clip_vision, grey)
-        latents, features = vae.encode_keyframes(fit_images(pictures, width, height, fit))
-        samples = torch.zeros((len(pictures) - 1) * frames, *latents.shape[1:], device=management.intermediate_device())
-        return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, {KEY: Keyframes(latents, shown, frames, fps, fit)}),
-            node_helpers.conditioning_set_values(negative, {KEY: Keyframes(latents, nothing, frames, fps, fit)}),
-            {"samples": samples},
-            References(features, frames),
-        )
+    def execute(cls, keyframes: list[Tensor], **settings: list[Any]) -> io.NodeOutput:
+        pictures = [to_rgb(picture[None]) for batch in keyframes for picture in batch.movedim(-1, 1)]
+        return _encode(pictures, **{name: _only(name, values) for name, values in settings.items()})
+
+
+def _only(name: str, values: list[Any]) -> Any:
+    """The one value of an input; only keyframes can be several."""
+    if len(values) != 1:
+        raise ValueError(f"{name} came as a list of {len(values)}; expected one. Only keyframes may be a list.")
+    return values[0]
+
+
+def _encode(
+    pictures: list[Tensor],
+    positive: list[list[Any]],
+    negative: list[list[Any]],
+    clip_vision: ClipVisionModel | None,
+    vae: ToonCrafterVAE | None,
+    width: int,
+    height: int,
+    frames: int,
+    fps: int,
+    fit: Fit,
+    loop: bool = False,
+) -> io.NodeOutput:
+    check_segments(len(pictures), frames, loop)
+    check_size(width, height)
+    _check_parts(clip_vision, vae)
+    segments = segment_count(len(pictures), loop)
+    shown = torch.cat([vision_tokens(clip_vision, picture * 2 - 1) for picture in pictures[:segments]])
+    nothing = vision_tokens(clip_vision, torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size))
+    fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
+    latents, features = vae.encode_keyframes(pad_to_latents(fitted))
+    samples = torch.zeros(segments * frames, *latents.shape[1:], device=management.intermediate_device())
+    ends = segment_ends(latents, loop)
+
+    def with_keyframes(conditioning: list[list[Any]], vision: Tensor) -> list[list[Any]]:
+        keyframes = Keyframes(ends, vision, frames, fps, loop, width, height, fit)
+        return node_helpers.conditioning_set_values(conditioning, {KEY: keyframes})
+
+    return io.NodeOutput(
+        with_keyframes(positive, shown),
+        with_keyframes(negative, nothing),
+        {"samples": samples},
+        References(features, frames, loop, width, height),
+    )
 
 
 def _size_input(name: str, default: int) -> io.Int.Input:
@@ -111,9 +142,9 @@ def _size_input(name: str, default: int) -> io.Int.Input:
         default=default,
         min=64,
         max=4096,
-        step=8,
-        tooltip=f"{name.capitalize()} of the result in pixels, a multiple of 8. The published model was trained at "
-        "512 x 320; multiples of 64 are what it is made for.",
+        tooltip=f"{name.capitalize()} of the result in pixels. The published model was trained at 512 x 320; "
+        "multiples of 64 are what it is made for. Others are worked on at the next multiple of 8, and Dual-Ref Decode "
+        "crops.",
     )
 
 

@@ -8,8 +8,7 @@ from comfy.controlnet import ControlNet
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.config import PIXELS_PER_LATENT
-from ..tooncrafter_core.images import fit_images, sketch_hints
+from ..tooncrafter_core.images import fit_images, pad_to_latents, sketch_hints, to_rgb
 from ..tooncrafter_core.timeline import parse_frame_indices, place_sketches
 from .host.conditioning import keyframes_of
 from .types import CATEGORY
@@ -68,9 +67,10 @@ class ToonCrafterSketchGuide(io.ComfyNode):
         indices = parse_frame_indices(frame_indices, len(sketches), keyframes.total_frames)
         if strength == 0:
             return io.NodeOutput(positive, negative)
-        height, width = (side * PIXELS_PER_LATENT for side in keyframes.latents.shape[-2:])
-        hints = fit_images(sketch_hints(sketches[..., :3].movedim(-1, 1).float()), width, height, keyframes.fit)
-        placed = place_sketches(dict(zip(indices, hints, strict=True)), keyframes.segments, keyframes.frames)
+        drawn = sketch_hints(to_rgb(sketches.movedim(-1, 1)))
+        hints = pad_to_latents(fit_images(drawn, keyframes.width, keyframes.height, keyframes.fit))
+        by_frame = dict(zip(indices, hints, strict=True))
+        placed = place_sketches(by_frame, keyframes.segments, keyframes.frames, keyframes.loop)
         batch = placed.transpose(1, 2).flatten(0, 1)
         guides: dict[ControlNet | None, ControlNet] = {}
         return io.NodeOutput(

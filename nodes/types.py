@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.timeline import segment_count
+
 
 @dataclass(frozen=True)
 class References:
@@ -15,22 +17,28 @@ class References:
     Attributes:
         features: five maps (n, ...), see `tooncrafter_core.autoencoder.Encoded`.
         frames: frames of each segment.
+        loop: the last segment ends at the first keyframe.
+        width: pixels of the result, to which decoded frames are cropped.
+        height: likewise.
     """
 
     features: list[Tensor]
     frames: int
+    loop: bool
+    width: int
+    height: int
 
     @property
     def segments(self) -> int:
-        return len(self.features[0]) - 1
+        return segment_count(len(self.features[0]), self.loop)
 
     def of_segment(self, index: int) -> list[Tensor]:
         """The maps of one segment's two keyframes, each (1, 2, ...)."""
-        return [maps[None, index : index + 2] for maps in self.features]
+        return [maps[None, [index, (index + 1) % len(maps)]] for maps in self.features]
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the keyframes, pixels."""
+    def encoded_size(self) -> tuple[int, int]:
+        """Height and width the models work at, pixels."""
         height, width = self.features[0].shape[-2:]
         return height, width
 

@@ -50,6 +50,9 @@ MODEL = ModelConfig(
 )
 """Sizes of the small model: the published shape, narrower and with shorter towers."""
 
+DYNAMICRAFTER = replace(MODEL, autoencoder=replace(MODEL.autoencoder, dual_reference=False))
+"""The same with the plain image decoder, as DynamiCrafter's interpolation checkpoint has it."""
+
 SKETCH = ModelConfig(
     sketch=SketchConfig(
         in_channels=4,

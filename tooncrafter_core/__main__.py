@@ -14,7 +14,7 @@ from .checkpoint import read_checkpoint
 from .images import FITS, check_size
 from .media import check_output, check_picture, read_image, write_contact_sheet, write_frames
 from .pipeline import Settings, ToonCrafter, interpolate
-from .timeline import check_segments, parse_frame_indices, total_frames
+from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -41,7 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "interpolate", help="draw the frames between keyframes", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    command.add_argument("keyframes", nargs="+", metavar="KEYFRAME", help="two or more pictures in order")
+    command.add_argument(
+        "keyframes", nargs="+", metavar="KEYFRAME", help="pictures in order: two or more, or one with --loop"
+    )
+    command.add_argument("--loop", action="store_true", help="go on from the last keyframe to the first")
     command.add_argument("-o", "--output", required=True, help=".mp4, .webp, .gif, or a folder for PNGs")
     command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
     command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
@@ -49,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         "--sketch", action="append", default=[], metavar="FRAME=FILE", help="line drawing for one frame; repeatable"
     )
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
-    command.add_argument("--width", type=int, default=512, help="pixels, a multiple of 8 (64 is best)")
-    command.add_argument("--height", type=int, default=320, help="pixels, a multiple of 8 (64 is best)")
+    command.add_argument("--width", type=int, default=512, help="pixels, any number (multiples of 64 are best)")
+    command.add_argument("--height", type=int, default=320, help="pixels, any number (multiples of 64 are best)")
     command.add_argument("--fit", choices=FITS, default="crop", help="how pictures of another shape are fitted")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     command.add_argument("--dtype", choices=_DTYPES, default="float32", help="precision of weights and activations")
@@ -74,13 +77,14 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
-    check_segments(len(options.keyframes), settings.frames)
+    check_segments(len(options.keyframes), settings.frames, options.loop)
     check_size(options.width, options.height)
-    check_output(options.output)
+    check_output(options.output, options.width, options.height)
     if options.contact_sheet:
         check_picture(options.contact_sheet)
     device = _device(options.device)
-    files = _sketch_files(options.sketch, total_frames(len(options.keyframes) - 1, settings.frames))
+    segments = segment_count(len(options.keyframes), options.loop)
+    files = _sketch_files(options.sketch, total_frames(segments, settings.frames, options.loop))
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     sketches = {index: read_image(file) for index, file in files.items()}
@@ -96,6 +100,7 @@ def _interpolate(options: argparse.Namespace) -> None:
             settings,
             sketches,
             callback=lambda step: bar.update() and None,
+            loop=options.loop,
         )
     write_frames(frames, options.output, settings.frame_rate)
     if options.contact_sheet:

@@ -177,6 +177,11 @@ class Autoencoder(nn.Module):
             self.to(own)
 
 
+def references_between(first: Encoded, last: Encoded) -> list[Tensor]:
+    """The decoder's references for one segment: the feature maps of its two keyframes, each (1, 2, ...)."""
+    return [torch.stack(pair, dim=1) for pair in zip(first.features, last.features, strict=True)]
+
+
 def reference_pairs(features: list[Tensor]) -> list[Tensor]:
     """Feature maps of n keyframes in order -> of the n - 1 segments between them: each (n, ...) -> (n - 1, 2, ...)."""
     return [torch.stack([maps[:-1], maps[1:]], dim=1) for maps in features]

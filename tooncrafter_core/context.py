@@ -21,7 +21,8 @@ class CrossContext:
         text: (b, L, d), any L; shared by all frames of a segment.
         image: (b, t, n, d): frame i attends to its own n tokens. Or (b, m, d): every frame attends to all m
             (what the published code does when the frame count is not the trained one). None: no image tokens.
-        keep: False makes keys and values anew at each use, as training needs.
+        keep: False makes keys and values anew at each use: for training, and where there are many contexts (it costs
+            0.1% of a U-Net pass at the published size).
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -62,15 +63,26 @@ class CrossContext:
             self._kept[layer] = make()
         return self._kept[layer]
 
+    def window(self, frames: slice) -> CrossContext:
+        """The context of some frames of the segments; of all of them, this one itself.
+
+        It keeps no keys and values: windows overlap, so together they would keep more than the segment has.
+        """
+        if self.image is None or self.image.ndim == 3:
+            return self
+        image = self.image[:, frames]
+        return self if image.shape == self.image.shape else CrossContext(self.text, image, keep=False)
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> CrossContext:
         """The same tokens on another device and in another dtype, nothing kept yet."""
         image = None if self.image is None else self.image.to(device, dtype)
-        return CrossContext(self.text.to(device, dtype), image)
+        return CrossContext(self.text.to(device, dtype), image, self._keep)
 
     @staticmethod
     def join(contexts: Sequence[CrossContext]) -> CrossContext:
-        """One batch of several contexts of equal shapes, nothing kept yet."""
+        """One batch of several contexts of equal shapes, nothing kept yet; it keeps what all of them would."""
         images = [c.image for c in contexts if c.image is not None]
         if images and len(images) != len(contexts):
             raise ValueError("cannot join contexts with and without image tokens")
-        return CrossContext(torch.cat([c.text for c in contexts]), torch.cat(images) if images else None)
+        keep = all(c._keep for c in contexts)
+        return CrossContext(torch.cat([c.text for c in contexts]), torch.cat(images) if images else None, keep)

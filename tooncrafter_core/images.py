@@ -1,4 +1,4 @@
-"""Pictures to the model's size, and sketches to the sketch encoder's hint."""
+"""Pictures in any channels to the model's size, and sketches to the sketch encoder's hint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,34 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise ValueError unless both are positive multiples of 8 (64 is what the published models were made for)."""
+    """Raise ValueError unless both are at least one latent pixel."""
     for name, value in (("width", width), ("height", height)):
-        if value < PIXELS_PER_LATENT or value % PIXELS_PER_LATENT:
-            raise ValueError(f"{name} is {value}; expected a multiple of {PIXELS_PER_LATENT} pixels")
+        if value < PIXELS_PER_LATENT:
+            raise ValueError(f"{name} is {value}; expected {PIXELS_PER_LATENT} pixels or more")
+
+
+def to_rgb(pictures: Tensor) -> Tensor:
+    """Grey, RGB or RGBA to RGB; what is transparent becomes white.
+
+    Args:
+        pictures: (n, 1, 3 or 4, H, W) in [0, 1].
+
+    Returns:
+        (n, 3, H, W), float32
+
+    Raises:
+        ValueError: another shape.
+    """
+    channels = pictures.shape[1] if pictures.ndim == 4 else 0
+    if channels not in (1, 3, 4):
+        raise ValueError(
+            f"pictures have shape {tuple(pictures.shape)} (batch, channels, height, width); expected 1 (grey), 3 (RGB) "
+            "or 4 (RGBA) channels"
+        )
+    pictures = pictures.float()
+    if channels == 4:
+        return torch.lerp(torch.ones_like(pictures[:, :3]), pictures[:, :3], pictures[:, 3:])
+    return pictures.expand(-1, 3, -1, -1)
 
 
 def fit_images(images: Tensor, width: int, height: int, fit: Fit) -> Tensor:
@@ -48,6 +72,19 @@ def fit_images(images: Tensor, width: int, height: int, fit: Fit) -> Tensor:
     top = (height - scaled.shape[-2]) // 2
     margins = (left, width - scaled.shape[-1] - left, top, height - scaled.shape[-2] - top)
     return F.pad(scaled, margins, mode="replicate" if fit == "pad" else "constant")
+
+
+def pad_to_latents(images: Tensor) -> Tensor:
+    """Repeat the right and bottom edges up to whole latents, the size the models work at.
+
+    Args:
+        images: (n, c, H, W).
+
+    Returns:
+        (n, c, 8 h, 8 w), height and width being the next multiples of 8
+    """
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % PIXELS_PER_LATENT, 0, -height % PIXELS_PER_LATENT), mode="replicate")
 
 
 def _resize(images: Tensor, width: int, height: int) -> Tensor:

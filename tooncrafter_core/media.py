@@ -35,11 +35,13 @@ def read_image(path: str | Path) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 
-def check_output(path: str | Path) -> None:
-    """Raise ValueError unless `write_frames` can write to this path."""
+def check_output(path: str | Path, width: int, height: int) -> None:
+    """Raise ValueError unless `write_frames` can write frames of this size (pixels) to this path."""
     suffix = Path(path).suffix.lower()
     if suffix not in ("", ".mp4", *_ANIMATIONS):
         raise ValueError(f"cannot write {suffix} files; expected .mp4, .webp, .gif or a folder for PNGs")
+    if suffix == ".mp4" and (width % 2 or height % 2):
+        raise ValueError(f"an .mp4 has an even width and height; {width} x {height} can be .webp, .gif or PNGs")
     if suffix == "" and Path(path).is_file():
         raise ValueError(f"{path} is a file; expected a folder for PNGs")
     _check_parent(path)
@@ -57,9 +59,9 @@ def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
     """Write frames (n, 3, H, W) in [0, 1] to `.mp4`, `.webp`, `.gif`, or to a folder of PNGs.
 
     Raises:
-        ValueError: another file ending.
+        ValueError: another file ending, or an odd size for `.mp4`.
     """
-    check_output(path)
+    check_output(path, frames.shape[-1], frames.shape[-2])
     path = Path(path)
     suffix = path.suffix.lower()
     images = [_to_image(frame) for frame in frames]

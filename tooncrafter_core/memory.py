@@ -26,24 +26,21 @@ _DECODER = {Chunking.WHOLE: (6.1, 0.0), Chunking.FRAMES: (1.55, 5.1), Chunking.O
 """The same for each pixel of each frame, and for each pixel whatever the number of frames."""
 
 
-def unet_bytes(
-    config: UNetConfig, frames: int, height: int, width: int, dtype: torch.dtype, rows: int = 1, segments: int = 1
-) -> int:
+def unet_bytes(config: UNetConfig, frames: int, height: int, width: int, dtype: torch.dtype, rows: int = 1) -> int:
     """What one U-Net pass needs.
 
     Args:
         config: sizes.
-        frames: of a segment.
+        frames: that it sees at a time.
         height: of the latents.
         width: of the latents.
         dtype: of the activations.
         rows: passes of a segment in one batch: 2 where the unconditional one goes with the conditional one.
-        segments: sampled one after the other; the keys and values of all of them are kept.
     """
     peak = _UNET * config.model_channels * frames * height * width
     tokens = _TEXT_TOKENS + TOKENS_PER_FRAME * frames
     kept = 2 * tokens * _cross_attention_channels(config)
-    return rows * (peak + segments * kept) * dtype.itemsize
+    return rows * (peak + kept) * dtype.itemsize
 
 
 def _cross_attention_channels(config: UNetConfig) -> int:

@@ -12,20 +12,20 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .autoencoder import Autoencoder, Encoded, reference_pairs
+from .autoencoder import Autoencoder, Encoded, references_between
 from .checkpoint import CheckpointError, read_checkpoint
 from .config import LATENT_SCALE
 from .context import CrossContext
 from .ddim import DDIMStep, ddim
 from .decoding import decode
 from .denoiser import GuidedDenoiser
-from .images import Fit, check_size, fit_images, sketch_hints
+from .images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .memory import free_bytes, unet_bytes
 from .projector import ImageProjector, resample_frames
 from .schedule import Schedule
 from .sketch_encoder import SketchEncoder
 from .text_tower import TextTower
-from .timeline import check_segments, join_segments, keyframe_condition, place_sketches
+from .timeline import check_segments, join_segments, keyframe_condition, place_sketches, segment_count, segment_ends
 from .tokenizer import tokenize
 from .unet import UNet
 from .vision_tower import VisionTower, preprocess
@@ -131,21 +131,25 @@ def interpolate(
     settings: Settings | None = None,
     sketches: Mapping[int, Tensor] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
+    loop: bool = False,
 ) -> Tensor:
     """Draw the frames between keyframes.
 
     Args:
         model: the models.
-        keyframes: two or more pictures in order, each (3, H, W) in [0, 1], of any sizes; or one batch of them.
-        width: width of the result, a multiple of 8 (of 64 is best).
+        keyframes: two or more pictures in order, each (1, 3 or 4, H, W) in [0, 1], of any sizes; or one batch of
+            them.
+        width: width of the result, 8 or more; what the models work at is the next multiple of 8.
         height: height of the result, likewise.
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
         settings: everything else.
-        sketches: line drawings (3, H, W) in [0, 1] by frame of the result, see `timeline`.
+        sketches: line drawings (1, 3 or 4, H, W) in [0, 1] by frame of the result, see `timeline`.
         callback: called after each sampling step.
+        loop: go on from the last keyframe to the first; one keyframe is enough then.
 
     Returns:
-        frames (S (t - 1) + 1, 3, height, width) in [0, 1], float32, on the CPU
+        frames (S (t - 1) + 1, 3, height, width) in [0, 1], float32, on the CPU; in a loop one fewer, so that its
+        first frame follows its last
 
     Raises:
         ValueError: the input does not fit together; nothing has run then.
@@ -153,20 +157,25 @@ def interpolate(
     settings = settings or Settings()
     sketches = sketches or {}
     check_size(width, height)
-    for picture in [*keyframes, *sketches.values()]:
-        if picture.ndim != 3 or picture.shape[0] != 3:
-            raise ValueError(f"a picture has shape {tuple(picture.shape)}; expected (3, H, W), RGB")
-    pictures = [picture[None].float() for picture in keyframes]
-    check_segments(len(pictures), settings.frames)
-    hints = _hints(model, sketches, len(pictures) - 1, settings.frames, width, height, fit)
-    fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
+    pictures = [to_rgb(picture[None]) for picture in keyframes]
+    drawings = {index: to_rgb(sketch[None]) for index, sketch in sketches.items()}
+    check_segments(len(pictures), settings.frames, loop)
+    segments = segment_count(len(pictures), loop)
+    fitted = [_fitted(picture, width, height, fit) for picture in pictures]
+    hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
+    placed = _placed(model, hints, segments, settings.frames, loop)
 
-    contexts = _contexts(model, pictures, settings)
+    contexts = _contexts(model, pictures[:segments], settings)
     encoded = _encode(model, fitted)
-    condition = keyframe_condition(encoded.latents.to(model.device).float() * LATENT_SCALE, settings.frames)
-    latents = _sample(model, condition, contexts, hints, settings, callback)
-    references = reference_pairs(encoded.features)
-    return join_segments(_decode(model, latents, references, settings.two_pass))
+    latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
+    condition = keyframe_condition(segment_ends(latents, loop), settings.frames)
+    latents = _sample(model, condition, contexts, placed, settings, callback)
+    frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
+    return frames[..., :height, :width]
+
+
+def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
+    return pad_to_latents(fit_images(picture, width, height, fit))
 
 
 @contextmanager
@@ -180,51 +189,41 @@ def _on_device(model: ToonCrafter, *modules: torch.nn.Module | None) -> Iterator
             module.to("cpu")
 
 
-def _hints(
-    model: ToonCrafter,
-    sketches: Mapping[int, Tensor],
-    segments: int,
-    frames: int,
-    width: int,
-    height: int,
-    fit: Fit,
-) -> Tensor | None:
-    if not sketches:
+def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool) -> Tensor | None:
+    if not hints:
         return None
     if model.sketch_encoder is None:
         raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
-    fitted = {i: fit_images(sketch_hints(s[None].float()), width, height, fit)[0] for i, s in sketches.items()}
-    return place_sketches(fitted, segments, frames).to(model.device, model.dtype)
+    return place_sketches(hints, segments, frames, loop).to(model.dtype)
 
 
 def _contexts(
     model: ToonCrafter, pictures: list[Tensor], settings: Settings
 ) -> list[tuple[CrossContext, CrossContext]]:
-    """Conditional and unconditional tokens of each segment; an image context shows the segment's first keyframe."""
+    """Conditional and unconditional tokens of each segment, shown its first keyframe; many keep no keys and values."""
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
-    pixels = torch.cat([preprocess(picture * 2 - 1, size) for picture in [*pictures[:-1], grey]])
+    pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
     with _on_device(model, model.text, model.vision, model.projector):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
             for prompt in (settings.prompt, settings.negative_prompt)
         ]
-        tokens = model.projector(model.vision(pixels.to(model.device, model.dtype)))
-    images = resample_frames(tokens, settings.frames).split(1)
+        tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
+    images = [resample_frames(each, settings.frames) for each in tokens]
+    keep = len(pictures) == 1
     unconditional = CrossContext(prompts[1], images[-1])
-    return [(CrossContext(prompts[0], image), unconditional) for image in images[:-1]]
+    return [(CrossContext(prompts[0], image, keep), unconditional) for image in images[:-1]]
 
 
-def _encode(model: ToonCrafter, pictures: Tensor) -> Encoded:
-    """Encode pictures (n, 3, H, W) in [0, 1] one by one; what they gave waits on the CPU."""
-    latents: list[Tensor] = []
-    features: list[list[Tensor]] = []
+def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
+    """Keyframes (1, 3, H, W) in [0, 1] encoded one after the other; what comes of it waits on the CPU."""
+    encoded: list[Encoded] = []
     with _on_device(model, model.autoencoder):
-        for picture in pictures.split(1):
-            encoded = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
-            latents.append(encoded.latents.cpu())
-            features.append([maps.cpu() for maps in encoded.features])
-    return Encoded(torch.cat(latents), [torch.cat(maps) for maps in zip(*features, strict=True)])
+        for picture in pictures:
+            latents, features = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
+            encoded.append(Encoded(latents.cpu(), [maps.cpu() for maps in features]))
+    return encoded
 
 
 def _sample(
@@ -248,11 +247,12 @@ def _sample(
     with _on_device(model, model.unet, model.sketch_encoder if hints is not None else None):
         denoiser = GuidedDenoiser(
             unet=model.unet,
-            condition=condition.to(model.dtype),
+            condition=condition.to(model.device, model.dtype),
             contexts=[_passes(model, pair, condition, settings) for pair in contexts],
             frame_rate=settings.frame_rate,
             guidance_scale=settings.guidance_scale,
             guidance_rescale=settings.guidance_rescale,
+            window=model.projector.config.frames,
             sketch_encoder=model.sketch_encoder,
             hints=hints,
             sketch_strength=settings.sketch_strength,
@@ -276,17 +276,17 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     """Whether a batch of two is worth it and has room: on a CPU it gains nothing."""
     if torch.device(model.device).type != "cuda":
         return False
-    segments, _, frames, height, width = condition.shape
-    need = unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2, segments=segments)
-    return need < free_bytes(model.device)
+    frames, height, width = condition.shape[2:]
+    frames = min(frames, model.projector.config.frames)
+    return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
 
 
-def _decode(model: ToonCrafter, latents: Tensor, references: list[Tensor], two_pass: bool) -> Tensor:
-    """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other."""
+def _decode(model: ToonCrafter, latents: Tensor, keyframes: list[Encoded], two_pass: bool) -> Tensor:
+    """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other; after the last keyframe the first."""
     decoded: list[Tensor] = []
     with _on_device(model, model.autoencoder):
         for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
-            maps = [maps[index : index + 1] for maps in references]
-            frames = decode(model.autoencoder, segment, maps, two_pass, partial(free_bytes, model.device))
+            references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
+            frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
             decoded.append(((frames.float() + 1) / 2).clamp(0, 1).cpu())
     return torch.cat(decoded)

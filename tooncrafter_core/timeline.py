@@ -2,6 +2,9 @@
 
 n keyframes make S = n - 1 segments of t frames. Neighbouring segments share a keyframe, which is one frame of the
 result: the result has S (t - 1) + 1 frames, and frame i is frame i mod (t - 1) of segment i // (t - 1).
+
+A loop has one more segment, from the last keyframe back to the first: S = n, and the result ends one frame before it
+would begin again, after S (t - 1) frames.
 """
 
 from __future__ import annotations
@@ -13,28 +16,39 @@ import torch
 from torch import Tensor
 
 
-def total_frames(segments: int, frames: int) -> int:
+def segment_count(keyframes: int, loop: bool = False) -> int:
+    """S."""
+    return keyframes if loop else keyframes - 1
+
+
+def total_frames(segments: int, frames: int, loop: bool = False) -> int:
     """Frames of the result."""
-    return segments * (frames - 1) + 1
+    return segments * (frames - 1) + (0 if loop else 1)
 
 
-def check_segments(keyframes: int, frames: int) -> None:
-    """Raise ValueError unless there are at least two keyframes and two frames a segment."""
-    if keyframes < 2:
-        raise ValueError(f"got {keyframes} keyframe(s); expected 2 or more in one batch, in the order they are shown")
+def check_segments(keyframes: int, frames: int, loop: bool = False) -> None:
+    """Raise ValueError unless there is a segment (two keyframes, or one in a loop) and it has at least two frames."""
+    if segment_count(keyframes, loop) < 1:
+        least = "1 or more for a loop" if loop else "2 or more (1 for a loop)"
+        raise ValueError(f"got {keyframes} keyframe(s); expected {least}, in the order they are shown")
     if frames < 2:
         raise ValueError(f"frames is {frames}; expected 2 or more for each segment, both keyframes included")
+
+
+def segment_ends(keyframes: Tensor, loop: bool) -> Tensor:
+    """What each segment begins and ends with: the keyframes (n, ...), and for a loop the first one once more."""
+    return torch.cat([keyframes, keyframes[:1]]) if loop else keyframes
 
 
 def keyframe_condition(latents: Tensor, frames: int) -> Tensor:
     """Condition channels: keyframes at both ends of their segment, zeros between.
 
     Args:
-        latents: scaled keyframe latents (n, c, h, w).
+        latents: scaled latents of the segments' ends (S + 1, c, h, w), see `segment_ends`.
         frames: t.
 
     Returns:
-        (n - 1, c, t, h, w)
+        (S, c, t, h, w)
     """
     segments = latents.shape[0] - 1
     condition = latents.new_zeros(segments, latents.shape[1], frames, *latents.shape[2:])
@@ -43,7 +57,7 @@ def keyframe_condition(latents: Tensor, frames: int) -> Tensor:
     return condition
 
 
-def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int) -> Tensor:
+def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool = False) -> Tensor:
     """Put sketches at their frames and empty (black) images at all others (SPEC section 6).
 
     Args:
@@ -51,6 +65,7 @@ def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int) -> T
             keyframe goes to both of its segments.
         segments: S.
         frames: t.
+        loop: the last segment ends at frame 0.
 
     Returns:
         (S, 1, t, H, W)
@@ -60,14 +75,14 @@ def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int) -> T
     """
     first = next(iter(hints.values()))
     placed = first.new_zeros(segments, 1, frames, *first.shape[-2:])
-    last = total_frames(segments, frames) - 1
+    last = total_frames(segments, frames, loop) - 1
     for index, hint in hints.items():
         if not 0 <= index <= last:
             raise ValueError(f"sketch at frame {index}; expected 0 to {last} for {segments} segment(s) of {frames}")
         segment, within = divmod(index, frames - 1)
         if segment < segments:
             placed[segment, :, within] = hint
-        if within == 0 and segment > 0:
+        if within == 0 and (segment > 0 or loop):
             placed[segment - 1, :, -1] = hint
     return placed
 
@@ -113,13 +128,15 @@ def _parse_range(item: str, text: str, total: int) -> range:
     return range(first % total, last % total + 1)
 
 
-def join_segments(frames: Tensor) -> Tensor:
+def join_segments(frames: Tensor, loop: bool = False) -> Tensor:
     """Segments' frames to the result's, each shared keyframe once (taken from the segment it begins).
 
     Args:
         frames: (S, c, t, H, W).
+        loop: leave out the last frame, which the result begins with.
 
     Returns:
-        (S (t - 1) + 1, c, H, W)
+        (S (t - 1) + 1, c, H, W); in a loop one frame fewer
     """
-    return torch.cat([*(segment[:, :-1] for segment in frames), frames[-1, :, -1:]], dim=1).transpose(0, 1)
+    last = [] if loop else [frames[-1, :, -1:]]
+    return torch.cat([*(segment[:, :-1] for segment in frames), *last], dim=1).transpose(0, 1)

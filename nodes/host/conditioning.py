@@ -23,17 +23,23 @@ class Keyframes:
     """What the denoiser needs to know of the keyframes.
 
     Attributes:
-        latents: (n, c, h, w), not scaled.
-        vision: vision tokens of each segment's first keyframe (n - 1, k, d), or of a grey image (1, k, d).
+        latents: of the segments' ends (S + 1, c, h, w), not scaled; see `timeline.segment_ends`.
+        vision: vision tokens of each segment's first keyframe (S, k, d), or of a grey image (1, k, d).
         frames: frames of each segment.
         frame_rate: frames per second the model is told.
-        fit: how pictures were brought to the model's size; sketches follow it.
+        loop: the last segment ends at the first keyframe.
+        width: pixels of the result; the latents' size is the next multiple of 8.
+        height: likewise.
+        fit: how pictures were brought to that size; sketches follow it.
     """
 
     latents: Tensor
     vision: Tensor
     frames: int
     frame_rate: int
+    loop: bool
+    width: int
+    height: int
     fit: Fit
 
     @property
@@ -42,7 +48,7 @@ class Keyframes:
 
     @property
     def total_frames(self) -> int:
-        return total_frames(self.segments, self.frames)
+        return total_frames(self.segments, self.frames, self.loop)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -68,8 +74,9 @@ def keyframes_of(conditioning: list[list[Any]], name: str) -> Keyframes:
 class CONDSegments(CONDRegular):
     """One `CrossContext` for each segment, kept as it is over the steps so that its keys and values are made once."""
 
-    def __init__(self, cond: tuple[CrossContext, ...]) -> None:
+    def __init__(self, cond: tuple[CrossContext, ...], frames: int) -> None:
         super().__init__(cond)
+        self.frames = frames
         self._joined: dict[tuple[int, ...], tuple[CrossContext, ...]] = {}
 
     def process_cond(self, batch_size: int, **kwargs: Any) -> CONDSegments:
@@ -89,7 +96,7 @@ class CONDSegments(CONDRegular):
 
     def size(self) -> list[int]:
         """Segments and frames of each, for `ToonCrafterModel.memory_required`."""
-        return [len(self.cond), self.cond[0].image.shape[1]]
+        return [len(self.cond), self.frames]
 
     def _shapes(self) -> list[tuple[torch.Size, torch.Size | None, torch.device]]:
         return [(c.text.shape, None if c.image is None else c.image.shape, c.text.device) for c in self.cond]

@@ -16,7 +16,11 @@ from ...tooncrafter_core.config import SketchConfig
 from ...tooncrafter_core.context import CrossContext
 from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.sketch_encoder import SketchEncoder
+from ...tooncrafter_core.unet import Controls
 from .attention import attention_for
+
+_AT_A_TIME = 16
+"""Frames the sketch encoder takes at a time."""
 
 
 class HostSketchEncoder(SketchEncoder):
@@ -31,16 +35,27 @@ class HostSketchEncoder(SketchEncoder):
     ) -> dict[str, list[Tensor]]:
         """x (n, c, h, w), hint (n or 1, any, 8 h, 8 w) white on black, timesteps (n,), context (n, L, d).
 
-        Rows come in runs of `frames` that share timestep and text, so that text keys are made once a run.
+        Rows come in runs of `frames` that share timestep and text. They are encoded a few at a time, so that only what
+        comes out grows with their number.
         """
         grey = hint.mean(dim=1, keepdim=True).expand(len(x), self.config.hint_channels, -1, -1)
-        controls = super().forward(
-            rearrange(x, "(b t) c h w -> b c t h w", t=frames),
-            rearrange(grey, "(b t) c h w -> b c t h w", t=frames),
-            timesteps[::frames],
-            CrossContext(context[::frames]),
-        )
-        return {"output": list(controls.skips), "middle": [controls.middle]}
+        parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
+        skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
+        return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
+
+    def _encode(self, x: Tensor, hint: Tensor, timesteps: Tensor, text: Tensor, shared: bool) -> Controls:
+        """One part: rows that share the first one's timestep and text, or have their own."""
+        t = len(x) if shared else 1
+        video, hints = (rearrange(rows, "(b t) c h w -> b c t h w", t=t) for rows in (x, hint))
+        return super().forward(video, hints, timesteps[::t], CrossContext(text[::t]))
+
+
+def _parts(rows: int, frames: int) -> list[slice]:
+    """Up to 16 frames of one run at a time; single frames, as other models than ours have them, all at once."""
+    if frames == 1:
+        return [slice(0, rows)]
+    runs = [range(first, first + frames) for first in range(0, rows, frames)]
+    return [slice(at, min(at + _AT_A_TIME, run.stop)) for run in runs for at in run[::_AT_A_TIME]]
 
 
 def load_control_net(checkpoint: Checkpoint) -> ControlNet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import comfy.model_management as management
@@ -22,6 +23,7 @@ from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.memory import unet_bytes
 from ...tooncrafter_core.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.unet import Controls, UNet
+from ...tooncrafter_core.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .sampling import ToonCrafterSampling
@@ -30,11 +32,12 @@ Control = dict[str, list[Tensor | None]]
 
 
 class HostUNet(UNet):
-    """The U-Net, called with frames as the batch and run on one segment after the other."""
+    """The U-Net, called with frames as the batch and run on one segment, and one window of it, after the other."""
 
-    def __init__(self, config: UNetConfig, layers: Layers) -> None:
+    def __init__(self, config: UNetConfig, layers: Layers, window: int) -> None:
         super().__init__(config, layers)
         self.dtype = layers.dtype
+        self.window = window
 
     def forward(  # the arguments are ComfyUI's, and what `ToonCrafterModel.extra_conds` adds
         self,
@@ -51,22 +54,27 @@ class HostUNet(UNet):
         video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
         times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
         rates = torch.full_like(times, frame_rate)
-        predicted = [
-            super(HostUNet, self).forward(video[s], times, rates, segments[s], _controls(control, x, s, count, frames))
-            for s in range(count)
-        ]
+        pick = partial(_controls, control, x, (video.shape[1], count, frames))
+
+        def predict(segment: int, window: slice) -> Tensor:
+            context, controls = segments[segment].window(window), pick(segment, window)
+            return super(HostUNet, self).forward(video[segment, :, :, window], times, rates, context, controls)
+
+        predicted = [predict_in_windows(partial(predict, s), frames, self.window) for s in range(count)]
         return rearrange(torch.stack(predicted), "s p c t h w -> (p s t) c h w")
 
 
-def _controls(control: Control | None, x: Tensor, segment: int, count: int, frames: int) -> Controls | None:
-    """One segment's share of what ComfyUI's ControlNets return."""
+def _controls(
+    control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int, window: slice
+) -> Controls | None:
+    """One window's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
     if control is None:
         return None
 
     def pick(value: Tensor | None) -> Tensor:
         if value is None:
             return x.new_zeros(())
-        return rearrange(value.to(x.dtype), "(p s t) c h w -> s (p t) c h w", s=count, t=frames)[segment]
+        return value.unflatten(0, batch)[:, segment, window].flatten(0, 1).to(x.dtype)
 
     middle = control.get("middle") or [None]
     return Controls([pick(value) for value in control["output"]], pick(middle[0]))
@@ -80,7 +88,7 @@ class ToonCrafterModel(BaseModel):
         operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
         attention = attention_for(management.get_torch_device())
         layers = Layers(operations, attention, host_config.unet_config["dtype"], device)
-        self.diffusion_model = HostUNet(config.unet, layers).eval()
+        self.diffusion_model = HostUNet(config.unet, layers, config.projector.frames).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
 
@@ -101,28 +109,29 @@ class ToonCrafterModel(BaseModel):
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
             "c_crossattn": CONDCrossAttn(text),
-            "segments": CONDSegments(self._contexts(text, keyframes, kwargs["device"])),
+            "segments": CONDSegments(self._contexts(text, keyframes, kwargs["device"]), keyframes.frames),
             "frames": CONDConstant(keyframes.frames),
             "frame_rate": CONDConstant(keyframes.frame_rate),
         }
 
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
-        """What `memory_required` gets before `extra_conds` is called."""
+        """What `memory_required` needs to know before the first step, as `CONDSegments.size` tells it later."""
         keyframes: Keyframes | None = kwargs.get(KEY)
         return {} if keyframes is None else {"segments": [keyframes.segments, keyframes.frames]}
 
-    def memory_required(self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] = {}) -> int:
-        """Bytes needed beside the weights for a batch (p S t, c, h, w)."""
+    def memory_required(
+        self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] | None = None
+    ) -> int:
+        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one window is at work at a time."""
         count, _, height, width = input_shape
-        segments, frames = cond_shapes["segments"][0] if "segments" in cond_shapes else (1, count)
+        segments, frames = ((cond_shapes or {}).get("segments") or [[1, count]])[0]
         return unet_bytes(
             self.diffusion_model.config,
-            frames,
+            min(frames, self.diffusion_model.window),
             height,
             width,
             self.manual_cast_dtype or self.get_dtype(),
             rows=count // (segments * frames),
-            segments=segments,
         )
 
     def _text(self, text: Tensor) -> Tensor:
@@ -144,7 +153,8 @@ class ToonCrafterModel(BaseModel):
         dtype = self.manual_cast_dtype or self.get_dtype()
         tokens = self.image_proj_model(keyframes.vision.to(device, dtype))
         images = resample_frames(tokens, keyframes.frames).expand(keyframes.segments, -1, -1, -1)
-        return tuple(CrossContext(text.to(device, dtype), image) for image in images.split(1))
+        keep = keyframes.segments == 1
+        return tuple(CrossContext(text.to(device, dtype), image, keep) for image in images.split(1))
 
 
 def load_model(checkpoint: Checkpoint) -> ModelPatcher:

@@ -101,6 +101,19 @@ def test_sketches(
     assert not torch.equal(plain, sketched)
 
 
+def test_loop(pictures: list[str], checkpoint: list[str], output: Path) -> None:
+    for keyframes, expected in ((pictures, 4), (pictures[:1], 2)):
+        path = output / f"{expected}.gif"
+        assert main(["interpolate", *keyframes, *checkpoint, *SMALL, "--loop", "-o", str(path)]) == 0
+        assert count_frames(path) == expected
+
+
+def test_a_size_between_latents(pictures: list[str], checkpoint: list[str], output: Path) -> None:
+    size = ["--width", "30", "--height", "21"]
+    assert main(["interpolate", *pictures, *checkpoint, *SMALL, *size, "-o", str(output)]) == 0
+    assert read_image(output / "0002.png").shape == (3, 21, 30)
+
+
 def test_inspect(tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_files[1])]) == 0
     first, sketch = capsys.readouterr().out.splitlines()
@@ -176,9 +189,13 @@ def test_one_keyframe(refusal: Refusal, pictures: list[str]) -> None:
     assert "got 1 keyframe" in refusal("--checkpoint", "not-read-yet.ckpt", keyframes=pictures[:1])
 
 
-@pytest.mark.parametrize("width", ["0", "100"])
+@pytest.mark.parametrize("width", ["0", "7"])
 def test_a_bad_size(width: str, refusal: Refusal) -> None:
     assert f"width is {width}" in refusal("--checkpoint", "not-read-yet.ckpt", "--width", width)
+
+
+def test_an_odd_size_in_an_mp4(refusal: Refusal, tmp_path: Path) -> None:
+    assert "64 x 51 can be .webp" in refusal("--height", "51", "-o", str(tmp_path / "frames.mp4"))
 
 
 def test_a_negative_size(refusal: Refusal) -> None:

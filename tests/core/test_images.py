@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.images import FITS, check_size, fit_images, sketch_hints
+from tooncrafter_core.images import FITS, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 
 ODD_SIZES = [(37, 91), (91, 37), (64, 64), (1, 1), (640, 3), (65, 63), (8, 200)]
 
@@ -66,12 +66,42 @@ def test_an_unknown_fit() -> None:
         fit_images(stripes(), 8, 8, wrong)
 
 
-@pytest.mark.parametrize(("width", "height"), [(0, 64), (-8, 64), (4, 64), (64, 0), (64, 100)])
+@pytest.mark.parametrize(("width", "height"), [(0, 64), (-8, 64), (7, 64), (64, 0)])
 def test_sizes_that_cannot_be(width: int, height: int) -> None:
-    check_size(8, 72)
+    check_size(8, 501)
     name = "width" if height == 64 else "height"
-    with pytest.raises(ValueError, match=f"{name} is -?\\d+; expected a multiple of 8"):
+    with pytest.raises(ValueError, match=f"{name} is -?\\d+; expected 8 pixels or more"):
         check_size(width, height)
+
+
+@pytest.mark.parametrize(("size", "padded"), [((16, 24), (16, 24)), ((17, 23), (24, 24)), ((300, 500), (304, 504))])
+def test_edges_are_repeated_up_to_whole_latents(size: tuple[int, int], padded: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *size)
+    out = pad_to_latents(image)
+    assert out.shape[-2:] == padded
+    assert torch.equal(out[..., : size[0], : size[1]], image)
+    assert torch.equal(out[..., size[0] :, : size[1]], image[..., -1:, :].expand(-1, -1, padded[0] - size[0], -1))
+    assert torch.equal(out[..., size[1] :], out[..., size[1] - 1 : size[1]].expand(-1, -1, -1, padded[1] - size[1]))
+
+
+def test_grey_becomes_rgb() -> None:
+    grey = torch.rand(2, 1, 4, 5)
+    assert torch.equal(to_rgb(grey), grey.expand(-1, 3, -1, -1))
+
+
+def test_transparent_becomes_white() -> None:
+    colours = torch.rand(1, 3, 1, 3)
+    alpha = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3)
+    flat = to_rgb(torch.cat([colours, alpha], dim=1))
+    assert torch.equal(flat[..., 0], torch.ones(1, 3, 1))
+    assert torch.allclose(flat[..., 1], 0.25 * colours[..., 1] + 0.75)
+    assert torch.equal(flat[..., 2], colours[..., 2])
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4, 5), (1, 5, 4, 5), (3, 4, 5), (1, 0, 4, 5)], ids=str)
+def test_other_channels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected 1 .grey., 3 .RGB. or 4 .RGBA. channels"):
+        to_rgb(torch.rand(shape))
 
 
 def white_line() -> Tensor:

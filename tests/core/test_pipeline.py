@@ -12,8 +12,12 @@ from golden import relative_error
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core.autoencoder import reference_pairs
 from tooncrafter_core.ddim import DDIMStep
+from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.timeline import keyframe_condition
 
+SCHEDULE = Schedule.published()
 SETTINGS = Settings(steps=2, frames=3)
 draw = partial(interpolate, width=32, height=24, settings=SETTINGS)
 
@@ -119,18 +123,86 @@ def test_keyframes_may_have_any_sizes(tiny: ToonCrafter, keyframes: Tensor) -> N
     assert torch.equal(draw(tiny, [*others, wider]), draw(tiny, [*others, last]))
 
 
+def test_grey_and_transparent_keyframes(tiny: ToonCrafter) -> None:
+    grey, colours, alpha = torch.rand(1, 24, 32), torch.rand(3, 24, 32), (torch.rand(1, 24, 32) > 0.5).float()
+    on_white = torch.where(alpha > 0, colours, 1.0)
+    plain = draw(tiny, [grey.expand(3, -1, -1), on_white])
+    assert torch.equal(draw(tiny, [grey, torch.cat([colours, alpha])]), plain)
+
+
+def test_a_size_between_latents(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    """Work is done at the next multiples of 8; what comes out has the size asked for."""
+    seen: list[torch.Size] = []
+    hook = tiny.autoencoder.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    try:
+        out = draw(tiny, keyframes, width=29, height=17, sketches={1: line()})
+    finally:
+        hook.remove()
+    assert out.shape == (5, 3, 17, 29)
+    assert seen == [(24, 32)] * 3
+
+
+def test_a_loop_ends_before_it_would_begin_again(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    first, last = keyframes[:2]
+    loop = draw(tiny, [first, last], loop=True, sketches={0: line(), 3: line()})
+    there_and_back = draw(tiny, [first, last, first], sketches={0: line(), 3: line(), 4: line()})
+    assert torch.equal(loop, there_and_back[:-1])
+
+
+def test_a_loop_of_one_keyframe(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    assert torch.equal(draw(tiny, keyframes[:1], loop=True), draw(tiny, keyframes[[0, 0]])[:-1])
+
+
+class Oracle(torch.nn.Module):
+    """A denoiser that knows the clean latents: the first keyframe in a segment's first half, then the last one."""
+
+    def __init__(self, unet: torch.nn.Module) -> None:
+        super().__init__()
+        self.config = unet.config
+
+    def forward(self, x: Tensor, timesteps: Tensor, *_: Any) -> Tensor:
+        z, condition = x.chunk(2, dim=1)
+        return SCHEDULE.velocity(z, held(condition), int(timesteps[0]))
+
+
+def held(condition: Tensor) -> Tensor:
+    """(b, c, t, h, w) with both keyframes held for half of the segment."""
+    frames = condition.shape[2]
+    return condition[:, :, [0] * (frames // 2) + [-1] * (frames - frames // 2)]
+
+
+def test_joints_are_keyframes_and_nothing_fades(
+    tiny: ToonCrafter, keyframes: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With perfect latents every frame, those at the joints too, is what the decoder makes of its own segment."""
+    monkeypatch.setattr(torch, "randn", lambda *shape, **_: torch.zeros(shape))  # the last step leaves some noise
+    pictures = torch.nn.functional.interpolate(keyframes, size=(24, 32))
+    settings = Settings(steps=50, frames=6, guidance_scale=1, eta=0)
+    out = draw(replace(tiny, unet=Oracle(tiny.unet)), pictures, settings=settings)
+    latents, features = tiny.autoencoder.encode_keyframes(pictures * 2 - 1)
+    perfect = held(keyframe_condition(latents, 6))
+    decoded = (tiny.autoencoder.decode_segments_twice(perfect, reference_pairs(features)) + 1) / 2
+    assert out.shape == (11, 3, 24, 32)
+    for frame, (segment, index) in enumerate([(0, i) for i in range(5)] + [(1, i) for i in range(6)]):
+        own = relative_error(out[frame], decoded[segment, :, index].clamp(0, 1))
+        assert own < 0.05, f"frame {frame} is not frame {index} of segment {segment}: {own}"
+    decoder_error = (decoded[1, :, 0].clamp(0, 1) - pictures[1]).abs().mean()
+    assert (out[5] - pictures[1]).abs().mean() <= 1.01 * decoder_error
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"width": 100}, "width is 100"),
+        ({"width": 7}, "width is 7"),
         ({"height": 0}, "height is 0"),
         ({"keyframes": torch.rand(1, 3, 24, 32)}, "got 1 keyframe"),
-        ({"keyframes": torch.rand(2, 4, 24, 32)}, "expected .3, H, W., RGB"),
-        ({"keyframes": torch.rand(3, 24, 32)}, "expected .3, H, W., RGB"),
+        ({"keyframes": torch.rand(0, 3, 24, 32), "loop": True}, "got 0 keyframe"),
+        ({"keyframes": torch.rand(2, 5, 24, 32)}, r"\(1, 5, 24, 32\).*; expected 1 .grey., 3 .RGB. or 4 .RGBA."),
+        ({"keyframes": torch.rand(3, 24, 32)}, r"\(1, 24, 32\)"),
         ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
         ({"fit": "cover"}, "'cover'"),
     ],
-    ids=["width", "height", "one keyframe", "four channels", "one picture", "sketch", "fit"],
+    ids=["width", "height", "one keyframe", "empty loop", "five channels", "one picture", "sketch", "fit"],
 )
 def test_mistakes_are_found_before_anything_runs(
     change: dict[str, Any], message: str, tiny: ToonCrafter, keyframes: Tensor

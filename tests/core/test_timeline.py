@@ -14,6 +14,8 @@ from tooncrafter_core.timeline import (
     keyframe_condition,
     parse_frame_indices,
     place_sketches,
+    segment_count,
+    segment_ends,
     total_frames,
 )
 
@@ -73,6 +75,13 @@ def test_total_frames(segments: int, frames: int, expected: int) -> None:
     assert total_frames(segments, frames) == expected
 
 
+@pytest.mark.parametrize(("keyframes", "frames", "expected"), [(1, 16, 15), (2, 16, 30), (3, 2, 3), (1, 2, 1)])
+def test_total_frames_of_a_loop(keyframes: int, frames: int, expected: int) -> None:
+    check_segments(keyframes, frames, loop=True)
+    assert segment_count(keyframes, loop=True) == keyframes
+    assert total_frames(keyframes, frames, loop=True) == expected
+
+
 @pytest.mark.parametrize(("keyframes", "frames", "message"), [(1, 16, "got 1 keyframe"), (0, 16, "0"), (2, 1, "is 1")])
 def test_too_few_keyframes_or_frames(keyframes: int, frames: int, message: str) -> None:
     check_segments(2, 2)
@@ -89,13 +98,19 @@ def test_keyframes_stand_at_both_ends_of_their_segments() -> None:
     assert condition[:, :, 1:-1].count_nonzero() == 0
 
 
+def test_a_loop_ends_with_its_first_keyframe() -> None:
+    latents = torch.randn(3, 4, 2, 5)
+    assert torch.equal(segment_ends(latents, loop=True), latents[[0, 1, 2, 0]])
+    assert segment_ends(latents, loop=False) is latents
+
+
 def drawing(value: float) -> Tensor:
     return torch.full((1, 4, 6), value)
 
 
-def placed(*indices: int) -> dict[tuple[int, int], float]:
+def placed(*indices: int, loop: bool = False) -> dict[tuple[int, int], float]:
     """(segment, frame) -> value, of every frame that is not black; two segments of five frames."""
-    hints = place_sketches({index: drawing(index + 1) for index in indices}, 2, 5)
+    hints = place_sketches({index: drawing(index + 1) for index in indices}, 2, 5, loop)
     assert hints.shape == (2, 1, 5, 4, 6)
     values = {(s, f): hints[s, 0, f] for s in range(2) for f in range(5)}
     assert all((value == value[0, 0]).all() for value in values.values())
@@ -114,6 +129,12 @@ def test_sketches_at_the_ends() -> None:
     assert placed(0, 8) == {(0, 0): 1, (1, 4): 9}
 
 
+def test_a_sketch_at_the_first_frame_of_a_loop_is_at_its_end_too() -> None:
+    assert placed(0, 4, 7, loop=True) == {(0, 0): 1, (1, 4): 1, (0, 4): 5, (1, 0): 5, (1, 3): 8}
+    with pytest.raises(ValueError, match="frame 8; expected 0 to 7"):
+        placed(8, loop=True)
+
+
 @pytest.mark.parametrize("index", [-1, 9])
 def test_a_sketch_outside(index: int) -> None:
     with pytest.raises(ValueError, match=f"frame {index}; expected 0 to 8 for 2 segment"):
@@ -125,6 +146,11 @@ def test_joined_segments_have_every_shared_keyframe_once() -> None:
     joined = join_segments(frames)
     assert joined.shape == (total_frames(3, 5), 2, 3, 4)
     assert joined[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14]
+
+
+def test_a_joined_loop_does_not_repeat_its_first_frame() -> None:
+    frames = torch.arange(10.0).view(2, 1, 5, 1, 1)
+    assert join_segments(frames, loop=True).flatten().tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
 
 
 def test_one_segment_is_joined_to_itself() -> None:

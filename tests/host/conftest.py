@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_server import ROOT, ComfyServer
-from random_checkpoint import write_random_checkpoints
+from random_checkpoint import DYNAMICRAFTER, random_tensors, write_random_checkpoints
 
 SHARED_KEYFRAMES = ROOT.parent / "shared" / "keyframes"
 DRAWN = ROOT / "assets" / "keyframes"
@@ -21,7 +21,18 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
-def comfy_server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+def dynamicrafter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small DynamiCrafter interpolation checkpoint with random weights and the older name of one part."""
+    path = tmp_path_factory.mktemp("dynamicrafter") / "dynamicrafter.ckpt"
+    tensors = random_tensors(DYNAMICRAFTER, seed=2)
+    torch.save({name.replace("fps_embedding", "framestride_embed"): t for name, t in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def comfy_server(
+    checkpoints: tuple[Path, Path], dynamicrafter: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComfyServer]:
     """A running ComfyUI with this project and good checkpoints, each also in the wrong folder, and bad ones."""
     model, sketch = checkpoints
     folder = tmp_path_factory.mktemp("others")
@@ -34,6 +45,7 @@ def comfy_server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPa
         "checkpoints/sketch_encoder.ckpt": sketch,
         "checkpoints/damaged.safetensors": damaged,
         "checkpoints/pruned.ckpt": pruned,
+        "checkpoints/dynamicrafter.ckpt": dynamicrafter,
         "controlnet/sketch_encoder.ckpt": sketch,
         "controlnet/model.ckpt": model,
     }

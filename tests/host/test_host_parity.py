@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,29 +22,45 @@ TOLERANCE = 3e-4
 STEPS, SEED, TEXT = 5, 7, "an anime scene"
 
 
-def _run_core(checkpoints: tuple[Path, Path], names: list[str], sketch: bool, frames: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Case:
+    """What is drawn; the sketch is for frame 7."""
+
+    keyframes: tuple[str, ...] = ("first", "last")
+    sketch: bool = False
+    frames: int = 16
+    width: int = 128
+    height: int = 64
+    loop: bool = False
+    checkpoint: str = "model.ckpt"
+
+
+def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
     """Final latents with the frames as the batch, and decoded frames."""
     latents: list[Tensor] = []
-    model = ToonCrafter.load(*checkpoints)
-    settings = Settings(prompt=TEXT, steps=STEPS, seed=SEED, frames=frames)
-    keyframes = torch.stack([read_image(DRAWN / f"{name}.png") for name in names])
-    sketches = {7: read_image(DRAWN / "sketch_07.png")} if sketch else {}
     decoded = interpolate(
-        model, keyframes, 128, 64, "crop", settings, sketches, callback=lambda step: latents.append(step.latents)
+        ToonCrafter.load(*files),
+        [read_image(DRAWN / f"{name}.png") for name in case.keyframes],
+        case.width,
+        case.height,
+        "crop",
+        Settings(prompt=TEXT, steps=STEPS, seed=SEED, frames=case.frames),
+        {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
+        callback=lambda step: latents.append(step.latents),
+        loop=case.loop,
     )
     return rearrange(latents[-1], "s c t h w -> (s t) c h w") / LATENT_SCALE, decoded
 
 
-def _run_host(
-    server: ComfyServer, drawn: dict[str, str], names: list[str], sketch: bool, frames: int
-) -> tuple[Tensor, Tensor]:
+def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[Tensor, Tensor]:
     prompt = interpolation(
-        [drawn[name] for name in names],
-        encode={"width": 128, "height": 64, "frames": frames},
+        [drawn[name] for name in case.keyframes],
+        case.checkpoint,
+        encode={"width": case.width, "height": case.height, "frames": case.frames, "loop": case.loop},
         sample={"steps": STEPS, "seed": SEED},
         text=TEXT,
     )
-    if sketch:
+    if case.sketch:
         prompt = with_sketches(prompt, [drawn["sketch_07"]], "7")
     prompt["latents"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="parity")
     files = server.outputs(server.run(prompt))
@@ -51,24 +68,28 @@ def _run_host(
     return latents[0], torch.stack([read_image(file) for file in files if file.suffix == ".png"])
 
 
-@pytest.mark.parametrize(
-    ("names", "sketch", "frames"),
-    [
-        pytest.param(["first", "last"], False, 16, id="plain"),
-        pytest.param(["first", "last"], True, 16, id="sketch"),
-        pytest.param(["first", "last", "first"], True, 6, id="two-segments-of-6"),
-    ],
-)
+CASES = {
+    "plain": Case(),
+    "sketch": Case(sketch=True),
+    "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
+    "windows": Case(sketch=True, frames=24, width=64),
+    "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
+    "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_sampler_node_equals_interpolate(
     comfy_server: ComfyServer,
     checkpoints: tuple[Path, Path],
+    dynamicrafter: Path,
     drawn: dict[str, str],
-    names: list[str],
-    sketch: bool,
-    frames: int,
+    case: Case,
 ) -> None:
-    latents, decoded = _run_core(checkpoints, names, sketch, frames)
-    host_latents, host_decoded = _run_host(comfy_server, drawn, names, sketch, frames)
+    model = dynamicrafter if case.checkpoint == dynamicrafter.name else checkpoints[0]
+    latents, decoded = _run_core((model, checkpoints[1]), case)
+    host_latents, host_decoded = _run_host(comfy_server, drawn, case)
     error = ((host_latents - latents).norm() / latents.norm()).item()
     assert error <= TOLERANCE, f"relative error of the latents {error:.1e}"
+    assert decoded.shape[-2:] == (case.height, case.width)
     assert (host_decoded - decoded).abs().max() <= 1.5 / 255

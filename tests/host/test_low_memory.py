@@ -107,10 +107,10 @@ def test_latents_that_are_not_finite_are_an_error(server: ComfyServer, drawings:
 
 
 def test_the_host_knows_what_sampling_needs(server: ComfyServer, drawings: list[str]) -> None:
-    """Segments run one after the other; only their keys and values add up."""
+    """Segments run one after the other: two need what one does."""
     prompt = interpolation([*drawings, drawings[0]], "good.ckpt", encode=SIZES)
     inputs = {"model": ["loader", 0], "positive": ["encode", 0], "latent": ["encode", 2]}
     asking = {name: prompt[name] for name in prompt if name not in ("sampler", "decode", "save")}
     history = server.run({**asking, "required": node("TestMemoryRequired", **inputs)})
-    expected = [unet_bytes(MODEL.unet, 6, 8, 8, torch.float32, rows=rows, segments=2) for rows in (2, 1)]
+    expected = [unet_bytes(MODEL.unet, 6, 8, 8, torch.float32, rows=rows) for rows in (2, 1)]
     assert history["outputs"]["required"]["bytes"] == expected

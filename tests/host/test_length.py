@@ -1,0 +1,97 @@
+"""Any length, any size, many keyframes, on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from comfy_server import ComfyServer
+from PIL import Image
+from prompts import Prompt, interpolation, node, with_sketches
+
+from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core.media import read_image
+
+SMALL = {"width": 64, "height": 64}
+QUICK = {"steps": 1, "guidance_scale": 1.0}
+
+
+def frames_of(server: ComfyServer, prompt: Prompt) -> torch.Tensor:
+    """Run a prompt and read the frames it saved: (n, 3, H, W)."""
+    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt))])
+
+
+def graph(drawn: dict[str, str], *keyframes: str, **encode: object) -> Prompt:
+    return interpolation([drawn[name] for name in keyframes], encode={**SMALL, **encode}, sample=QUICK, two_pass=False)
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5, 15, 17, 31, 33, 64])
+def test_frames_of_a_segment(comfy_server: ComfyServer, drawn: dict[str, str], frames: int) -> None:
+    out = frames_of(comfy_server, graph(drawn, "first", "last", frames=frames))
+    assert out.shape == (frames, 3, 64, 64)
+    assert (out.flatten(1).std(dim=1) > 0.02).all(), "a frame of one colour"
+
+
+def test_many_keyframes_and_their_loop(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    names = ["first", "last", "first", "last", "first"]
+    assert len(frames_of(comfy_server, graph(drawn, *names, frames=3))) == 9
+    assert len(frames_of(comfy_server, graph(drawn, *names, frames=3, loop=True))) == 10
+    assert len(frames_of(comfy_server, graph(drawn, "first", frames=3, loop=True))) == 2
+
+
+def test_stock_sampler_on_long_segments_with_sketches(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """KSampler on MODEL: two segments of 20 frames, a sketch in one or another window of the second."""
+    plain = graph(drawn, "first", "last", "first", frames=20)
+    results = []
+    for index in ("22", "36"):
+        prompt = with_sketches(plain, [drawn["sketch_07"]], index, strength=1.0)
+        wires = {name: prompt["sampler"]["inputs"][name] for name in ("model", "positive", "negative")}
+        stock = {"seed": 1, "steps": 2, "cfg": 2.0, "sampler_name": "euler", "scheduler": "sgm_uniform", "denoise": 1.0}
+        sampler = node("KSampler", latent_image=["encode", 2], **wires, **stock)
+        results.append(frames_of(comfy_server, {**prompt, "sampler": sampler}))
+    assert results[0].shape == (39, 3, 64, 64)
+    assert 0.02 < results[0].std() < 0.5
+    changed = (results[0] - results[1]).abs().flatten(1).mean(dim=1)
+    assert changed[19:].min() > 1e-4, "a sketch does not reach all windows of its segment"
+    assert changed[:19].max() == 0, "a sketch reaches the other segment"
+
+
+def test_the_result_has_the_size_asked_for(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """Stock VAE Decode does not know it, and gives what the models worked at."""
+    prompt = graph(drawn, "first", "last", frames=3, width=100, height=75, fit="pad")
+    assert frames_of(comfy_server, prompt).shape == (3, 3, 75, 100)
+    stock = node("VAEDecode", samples=["sampler", 0], vae=["loader", 3])
+    assert frames_of(comfy_server, {**prompt, "decode": stock}).shape == (3, 3, 80, 104)
+
+
+def test_transparent_keyframes_come_on_white(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    prompt = graph(drawn, "first", "last", frames=3)
+    clear = {
+        "black": node("EmptyImage", width=96, height=64, batch_size=1, color=0),
+        "mask": node("SolidMask", value=1.0, width=96, height=64),
+        "clear": node("JoinImageWithAlpha", image=["black", 0], alpha=["mask", 0]),
+        "keyframes": node("ImageBatch", image1=["clear", 0], image2=["clear", 0]),
+    }
+    white = {"keyframes": node("EmptyImage", width=96, height=64, batch_size=2, color=0xFFFFFF)}
+    assert torch.equal(frames_of(comfy_server, {**prompt, **clear}), frames_of(comfy_server, {**prompt, **white}))
+
+
+def test_a_list_of_keyframes_of_different_sizes(
+    comfy_server: ComfyServer, checkpoints: tuple[Path, Path], drawn: dict[str, str]
+) -> None:
+    """One run with both, each fitted by itself. The stock node that makes the list does not sort the files."""
+    folder = comfy_server.base / "input" / "of_two_sizes"
+    folder.mkdir()
+    pictures = [comfy_server.base / "input" / drawn[name] for name in ("first", "last")]
+    sizes = (160, 90), (70, 100)
+    for index, (path, size) in enumerate(zip(pictures, sizes, strict=True)):
+        with Image.open(path) as picture:
+            picture.convert("RGB").resize(size).save(folder / f"{index}.png")
+    prompt = graph(drawn, "first", frames=3)
+    out = frames_of(comfy_server, {**prompt, "keyframes": node("LoadImageDataSetFromFolder", folder=folder.name)})
+    model = ToonCrafter.load(*checkpoints)
+    keyframes = [read_image(folder / f"{index}.png") for index in range(2)]
+    settings = Settings(steps=1, guidance_scale=1, frames=3, two_pass=False)
+    expected = [interpolate(model, order, 64, 64, settings=settings) for order in (keyframes, keyframes[::-1])]
+    assert min((out - frames).abs().max() for frames in expected) <= 1.5 / 255
