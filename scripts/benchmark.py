@@ -137,9 +137,9 @@ def _storages(values: Any) -> list[torch.UntypedStorage]:
     return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def peak_bytes(work: Work) -> int:
-    """Peak activation memory: everything `work` makes, weights and inputs not among it."""
-    with torch.no_grad(), PeakMemory() as memory:
+def peak_bytes(work: Work, device: str = "meta") -> int:
+    """Peak activation memory: everything `work` makes on a kind of device, weights and inputs not among it."""
+    with torch.no_grad(), PeakMemory(device) as memory:
         work()
     return memory.peak
 

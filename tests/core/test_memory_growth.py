@@ -37,7 +37,7 @@ def denoising_peak(tiny: ToonCrafter, segments: int, frames: int) -> int:
     )
     z = torch.randn(shape)
     results = 8 * z.nbytes  # v of both passes, of guidance between them, and of all segments
-    return peak_bytes(partial(denoiser, z, 600)) - results
+    return peak_bytes(partial(denoiser, z, 600), "cpu") - results
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,9 @@ def test_keyframes_add_their_features_and_frames_only(tiny: ToonCrafter) -> None
     """The whole way: what a further keyframe adds is what is kept of it and of its segment."""
     settings = Settings(steps=1, frames=4)
     keyframes = torch.rand(5, 3, 64, 64)
-    few, many = (peak_bytes(partial(interpolate, tiny, keyframes[:n], 64, 64, settings=settings)) for n in (2, 5))
+    few, many = (
+        peak_bytes(partial(interpolate, tiny, keyframes[:n], 64, 64, settings=settings), "cpu") for n in (2, 5)
+    )
     added = (many - few) / 3
     assert added <= kept_of_one(tiny, settings.frames)
     assert added < few / 4
