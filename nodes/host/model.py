@@ -10,8 +10,8 @@ import comfy.model_management as management
 import torch
 from comfy.conds import CONDConstant, CONDCrossAttn, CONDNoiseShape
 from comfy.model_base import BaseModel, ModelType
-from comfy.model_patcher import ModelPatcher
 from comfy.ops import pick_operations
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from comfy.supported_models import SD20
 from einops import rearrange
 from torch import Tensor
@@ -26,6 +26,7 @@ from ...tooncrafter_core.unet import Controls, UNet
 from ...tooncrafter_core.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
+from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
@@ -47,9 +48,28 @@ class HostUNet(UNet):
         frames: int,
         frame_rate: int,
         control: Control | None = None,
+        transformer_options: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> Tensor:
-        """Predict v for (p S t, c, h, w): p passes (conditional, unconditional) of S segments of t frames."""
+        """Predict v for (p S t, c, h, w): p passes (conditional, unconditional) of S segments of t frames.
+
+        Nodes such as EasyCache wrap this call; they look for their own settings in `transformer_options`, last.
+        """
+        options = transformer_options or {}
+        wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, options)
+        executor = WrapperExecutor.new_class_executor(self._predict, self, wrappers)
+        return executor.execute(x, timesteps, segments, frames, frame_rate, control, options)
+
+    def _predict(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        segments: tuple[CrossContext, ...],
+        frames: int,
+        frame_rate: int,
+        control: Control | None,
+        options: Mapping[str, Any],
+    ) -> Tensor:
         count = len(segments)
         video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
         times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
@@ -157,11 +177,11 @@ class ToonCrafterModel(BaseModel):
         return tuple(CrossContext(text.to(device, dtype), image, keep) for image in images.split(1))
 
 
-def load_model(checkpoint: Checkpoint) -> ModelPatcher:
+def load_model(checkpoint: Checkpoint) -> ToonCrafterPatcher:
     """MODEL from a checkpoint that has a U-Net and a projector; dtype and devices are ComfyUI's choice."""
     device, weights = management.get_torch_device(), checkpoint.part("unet")
     parameters = sum(tensor.numel() for tensor in weights.values())
-    host_config = SD20({"disable_unet_model_creation": True})
+    host_config = SD20({"disable_unet_model_creation": True, **stable_diffusion_sizes(checkpoint.config.unet)})
     dtype = management.unet_dtype(
         model_params=parameters,
         supported_dtypes=host_config.supported_inference_dtypes,
@@ -173,4 +193,4 @@ def load_model(checkpoint: Checkpoint) -> ModelPatcher:
     model = ToonCrafterModel(host_config, checkpoint.config, management.unet_inital_load_device(parameters, dtype))
     model.diffusion_model.load_state_dict(weights)
     model.image_proj_model.load_state_dict(checkpoint.part("projector"))
-    return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
+    return ToonCrafterPatcher(model, load_device=device, offload_device=management.unet_offload_device())
