@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ComfyServer
+from comfy_server import ROOT, ComfyServer
 from prompts import Prompt, interpolation, node
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+DRAWN = ROOT / "assets" / "keyframes"
 RANK, ALPHA, STRENGTH = 2, 1.0, 0.8
 LAYERS = {
     "down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_q": "input_blocks.2.1.transformer_blocks.0.attn1.to_q",
@@ -42,6 +43,11 @@ def server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
     }
     with ComfyServer(models=models, arguments=("--cpu",)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def drawings(server: ComfyServer) -> list[str]:
+    return [server.upload(DRAWN / name) for name in ("first.png", "last.png")]
 
 
 def draw_lora(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
