@@ -32,7 +32,8 @@ from tiny_report.store import Renders, Results, Values
 from tiny_report.subject import Subject, TinyModel, file_hash, picture_window
 from tiny_report.windows import MIDDLE, Window, drawer, in_order, take_windows
 
-from tooncrafter_core.images import check_size, fit_images
+from tooncrafter_core.config import PIXELS_PER_LATENT
+from tooncrafter_core.images import fit_images
 from tooncrafter_core.media import read_image
 from tooncrafter_core.pipeline import Settings
 from tooncrafter_core.training.lines import extract_lines
@@ -111,7 +112,7 @@ def _path(text: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
-    check_size(options.width, options.height)
+    _check_size(options.width, options.height)
     settings = Settings(
         steps=options.steps,
         guidance_scale=options.guidance,
@@ -141,6 +142,13 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     _write(options.out / "report.json", json.dumps(report, indent=2) + "\n")
     _write(options.out / "report.md", summary.markdown(report))
     return report
+
+
+def _check_size(width: int, height: int) -> None:
+    """Raise ValueError unless frames of this size can be encoded as they are."""
+    for name, value in (("width", width), ("height", height)):
+        if value < PIXELS_PER_LATENT or value % PIXELS_PER_LATENT:
+            raise ValueError(f"{name} is {value}; expected a multiple of {PIXELS_PER_LATENT}")
 
 
 def _variants(options: argparse.Namespace) -> dict[str, Path]:
