@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import folder_paths
 from comfy_api.latest import io
 
 from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from .files import offered, path_of
 from .host.model import load_model
 from .host.towers import load_clip, load_clip_vision
 from .host.vae import ToonCrafterVAE
@@ -29,8 +29,9 @@ class ToonCrafterLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=folder_paths.get_filename_list("checkpoints"),
-                    tooltip="A file in ComfyUI's models/checkpoints folder, such as ToonCrafter's model.ckpt.",
+                    options=offered("checkpoints"),
+                    tooltip="The small model that comes with these nodes (for 128 x 64 pixels), or a file in ComfyUI's "
+                    "models/checkpoints folder, such as ToonCrafter's model.ckpt.",
                 )
             ],
             outputs=[
@@ -49,7 +50,7 @@ class ToonCrafterLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str) -> io.NodeOutput:
-        opened = read_checkpoint(folder_paths.get_full_path_or_raise("checkpoints", checkpoint))
+        opened = read_checkpoint(path_of("checkpoints", checkpoint))
         if opened.config.unet is None or opened.config.projector is None:
             raise CheckpointError(
                 f"{checkpoint} has {', '.join(opened.parts)} but no denoiser. A sketch encoder belongs into the "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import folder_paths
 from comfy_api.latest import io
 
 from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from .files import offered, path_of
 from .host.control import load_control_net
 from .types import CATEGORY
 
@@ -21,8 +21,9 @@ class ToonCrafterSketchEncoderLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "sketch_encoder",
-                    options=folder_paths.get_filename_list("controlnet"),
-                    tooltip="A file in ComfyUI's models/controlnet folder, such as ToonCrafter's sketch_encoder.ckpt.",
+                    options=offered("controlnet"),
+                    tooltip="The one for the small model that comes with these nodes, or a file in ComfyUI's "
+                    "models/controlnet folder, such as ToonCrafter's sketch_encoder.ckpt.",
                 )
             ],
             outputs=[
@@ -34,7 +35,7 @@ class ToonCrafterSketchEncoderLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, sketch_encoder: str) -> io.NodeOutput:
-        opened = read_checkpoint(folder_paths.get_full_path_or_raise("controlnet", sketch_encoder))
+        opened = read_checkpoint(path_of("controlnet", sketch_encoder))
         if opened.config.sketch is None:
             raise CheckpointError(
                 f"{sketch_encoder} has {', '.join(opened.parts)} but no sketch encoder. A ToonCrafter checkpoint "

@@ -1,8 +1,7 @@
 """The demo: two drawings go through the graph on a real ComfyUI server, with and without a sketch.
 
-There are no published weights to ship, so the model is a small one with random weights, of the published layout. Its
-frames are noise with a trace of the keyframes: they show that every stage works, not what ToonCrafter can do. With
-`--checkpoint` (and `--sketch-encoder`) the same demo runs a real one.
+The model is the small one that comes with the nodes, at its own size, 128 x 64 pixels. With `--checkpoint` (and
+`--sketch-encoder`) the same demo runs another one; give its size and settings with the other options.
 """
 
 from __future__ import annotations
@@ -15,15 +14,18 @@ from pathlib import Path
 
 import torch
 from comfy_server import ROOT, ComfyServer
-from prompts import Prompt, interpolation, with_sketches
-from random_checkpoint import write_random_checkpoints
+from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
 
 from tooncrafter_core.media import read_image, write_contact_sheet, write_frames
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
 SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
-FRAME_RATE = 10
+FRAME_RATE = 24
+"""Frames per second the model is told, and was trained for."""
+SHOWN_RATE = 12
+"""Frames per second of the animation, half as fast."""
+SKETCH_STRENGTH = 1.0
 
 log = logging.getLogger("demo")
 
@@ -31,41 +33,34 @@ log = logging.getLogger("demo")
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     options = _options()
-    checkpoint, sketch_encoder = _models(options)
-    models = {f"checkpoints/{checkpoint.name}": checkpoint}
-    if sketch_encoder:
-        models[f"controlnet/{sketch_encoder.name}"] = sketch_encoder
+    given = {"checkpoints": options.checkpoint, "controlnet": options.sketch_encoder}
+    models = {f"{folder}/{path.name}": path for folder, path in given.items() if path}
+    checkpoint = options.checkpoint.name if options.checkpoint else BUNDLED_MODEL
     with ComfyServer(models=models, arguments=() if torch.cuda.is_available() else ("--cpu",)) as server:
-        names = [server.upload(path) for path in options.keyframes]
         prompt = interpolation(
-            names,
-            checkpoint.name,
-            encode={"width": options.width, "height": options.height},
-            sample={"steps": options.steps},
+            [server.upload(path) for path in options.keyframes],
+            checkpoint,
+            encode={"width": options.width, "height": options.height, "fps": FRAME_RATE},
+            sample={"steps": options.steps, "guidance_scale": options.guidance_scale},
         )
         _run(server, prompt, options.output / "interpolation")
-        if sketch_encoder and options.keyframes == DRAWN:  # the sketch is of these drawings
-            sketched = with_sketches(prompt, [server.upload(SKETCH)], SKETCH_FRAME, sketch_encoder.name)
+        if options.keyframes == DRAWN and (options.sketch_encoder or not options.checkpoint):
+            encoder = options.sketch_encoder.name if options.sketch_encoder else BUNDLED_SKETCH_ENCODER
+            sketched = with_sketches(prompt, [server.upload(SKETCH)], SKETCH_FRAME, encoder, SKETCH_STRENGTH)
             _run(server, sketched, options.output / "with_sketch")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("keyframes", nargs="*", type=Path, default=DRAWN, help="two or more pictures")
-    parser.add_argument("--checkpoint", type=Path, help="a complete ToonCrafter checkpoint")
-    parser.add_argument("--sketch-encoder", type=Path, help="a ToonCrafter sketch encoder, for the shipped sketch")
-    parser.add_argument("--steps", type=int, default=10, help="sampling steps (published: 50)")
-    parser.add_argument("--width", type=int, default=256, help="pixels (published: 512)")
-    parser.add_argument("--height", type=int, default=160, help="pixels (published: 320)")
+    parser.add_argument("--checkpoint", type=Path, help="a complete ToonCrafter checkpoint, instead of the small model")
+    parser.add_argument("--sketch-encoder", type=Path, help="its sketch encoder, for the shipped sketch")
+    parser.add_argument("--steps", type=int, default=20, help="sampling steps (published: 50)")
+    parser.add_argument("--guidance-scale", type=float, default=1.0, help="guidance scale (published: 7.5)")
+    parser.add_argument("--width", type=int, default=128, help="pixels (published: 512)")
+    parser.add_argument("--height", type=int, default=64, help="pixels (published: 320)")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "demo", help="folder for the results")
     return parser.parse_args()
-
-
-def _models(options: argparse.Namespace) -> tuple[Path, Path | None]:
-    if options.checkpoint:
-        return options.checkpoint, options.sketch_encoder
-    log.info("No --checkpoint given: using a small model with random weights, so the frames will be noise.")
-    return write_random_checkpoints(options.output / "models")
 
 
 def _run(server: ComfyServer, prompt: Prompt, folder: Path) -> None:
@@ -74,7 +69,7 @@ def _run(server: ComfyServer, prompt: Prompt, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     frames = torch.stack([read_image(shutil.copy(file, folder / f"{i:04}.png")) for i, file in enumerate(files)])
-    write_frames(frames, folder.with_suffix(".webp"), FRAME_RATE)
+    write_frames(frames, folder.with_suffix(".webp"), SHOWN_RATE)
     write_contact_sheet(frames, folder.with_suffix(".png"))
     log.info("%d frames: %s", len(frames), folder)
     log.info("  as an animation: %s", folder.with_suffix(".webp"))

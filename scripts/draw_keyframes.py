@@ -1,4 +1,4 @@
-"""Draws the demo's keyframes and sketch: a ball that hops over a hill, at any moment of the hop.
+"""Draws the demo's keyframes and sketch: a ball that hops over grass, at any moment of the hop.
 
     python scripts/draw_keyframes.py     # writes assets/keyframes/
 
@@ -15,40 +15,44 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (512, 320)
 _OVERSAMPLING = 4
-_INK, _SKY, _SUN, _HILL, _GRASS = "#2b2233", "#aee0f2", "#ffd95a", "#8fc98a", "#5fae6b"
-_BALL, _CHEEK = "#f2715b", "#f7a48f"
+_INK, _SKY, _SUN, _GRASS = "#2b2233", "#aee0f2", "#ffd95a", "#8fd08f"
+_BALL, _CHEEK = "#f2612b", "#f7a48f"
 
 
 def picture(moment: float) -> Image.Image:
     """The scene in colour; `moment` runs from 0 (first keyframe) to 1 (last)."""
     image, draw = _paper(_SKY)
-    _circle(draw, 430, 62, 34, _SUN)
-    draw.ellipse(_scaled(-60, 196, 330, 520), fill=_HILL, outline=_INK, width=_stroke())
-    draw.rectangle(_scaled(-8, 262, 520, 330), fill=_GRASS, outline=_INK, width=_stroke())
+    _meadow(draw, _SUN, _GRASS)
     _ball(draw, moment, _BALL, _CHEEK)
     return _finished(image)
 
 
 def sketch(moment: float) -> Image.Image:
-    """The ball alone as black lines on white."""
+    """The same as black lines on white."""
     image, draw = _paper("white")
+    _meadow(draw, "white", "white")
     _ball(draw, moment, "white", "white")
     return _finished(image)
+
+
+def _meadow(draw: ImageDraw.ImageDraw, sun: str, grass: str) -> None:
+    _circle(draw, 440, 86, 34, sun)
+    draw.rectangle(_scaled(-8, 262, 520, 330), fill=grass, outline=_INK, width=_stroke())
 
 
 def _ball(draw: ImageDraw.ImageDraw, moment: float, body: str, cheek: str) -> None:
     """Squashed on the ground, stretched in the air, with a face that turns a little forward."""
     height = math.sin(math.pi * moment)
-    x, y = 90 + 332 * moment, 216 - 128 * height
-    wide, tall = 46 - 7 * height, 40 + 9 * height
-    lean = 12 * math.cos(math.pi * moment)
+    x, y = 170 + 150 * moment, 206 - 60 * height
+    wide, tall = 60 - 6 * height, 54 + 8 * height
+    lean = 14 * math.cos(math.pi * moment)
     draw.ellipse(_scaled(x - wide, y - tall, x + wide, y + tall), fill=body, outline=_INK, width=_stroke())
     for side in (-1, 1):
-        eye = x + lean + 15 * side
-        draw.ellipse(_scaled(eye - 7, y - 17, eye + 7, y + 3), fill="white", outline=_INK, width=_stroke(3))
-        _circle(draw, eye + lean / 4, y - 6, 3, _INK)
-        _circle(draw, eye + 12 * side, y + 11, 6, cheek, outline=cheek)
-    draw.arc(_scaled(x + lean - 12, y - 2, x + lean + 12, y + 18), 20, 160, fill=_INK, width=_stroke())
+        eye = x + lean + 20 * side
+        draw.ellipse(_scaled(eye - 12, y - 28, eye + 12, y), fill="white", outline=_INK, width=_stroke(3))
+        _circle(draw, eye + lean / 4, y - 13, 5, _INK)
+        _circle(draw, eye + 14 * side, y + 14, 7, cheek, outline=cheek)
+    draw.arc(_scaled(x + lean - 16, y - 2, x + lean + 16, y + 24), 20, 160, fill=_INK, width=_stroke())
 
 
 def _paper(colour: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 from tooncrafter_core.checkpoint import read_checkpoint
 from tooncrafter_core.training.export import write_checkpoint

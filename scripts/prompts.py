@@ -7,6 +7,10 @@ from typing import Any
 
 Prompt = dict[str, dict[str, Any]]
 
+BUNDLED_MODEL = "tooncrafter-tiny (bundled)"
+BUNDLED_SKETCH_ENCODER = "tooncrafter-tiny sketch encoder (bundled)"
+"""What the loaders call the small model that comes with the nodes."""
+
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     """One node; an input [id, index] is a wire from another node's output."""

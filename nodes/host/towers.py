@@ -18,22 +18,51 @@ from ...tooncrafter_core.checkpoint import PREFIXES, Checkpoint, CheckpointError
 from ...tooncrafter_core.config import TowerConfig
 from ...tooncrafter_core.vision_tower import preprocess
 
+_LEAST_BLOCKS = 3
+"""Of a text tower whose last block but one ComfyUI is to read."""
+
+_BLOCKS = "clip_h.transformer.text_model.encoder.layers."
+_UNREAD = {
+    "visual_projection.weight": 2,
+    "vision_model.post_layernorm.weight": 1,
+    "vision_model.post_layernorm.bias": 1,
+}
+"""Dimensions of what nothing of ours reads of the vision tower, and models made by our training do not have."""
+
+_ENDS_OF_BRANCHES = ("self_attn.out_proj.", "mlp.fc2.")
+"""The layers that a block adds to what goes past it."""
+
 
 def load_clip(checkpoint: Checkpoint) -> CLIP:
     """CLIP from the text tower: ComfyUI's SD 2.x text encoder in this tower's size."""
     host_config = SD20({})
     prefix = PREFIXES["text"]
     published = {prefix + name: tensor for name, tensor in checkpoint.published_part(prefix).items()}
-    weights = host_config.process_clip_state_dict(published)
+    config = checkpoint.config.text
+    weights = _with_blocks(host_config.process_clip_state_dict(published), config.layers)
     clip = CLIP(
         host_config.clip_target(),
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         parameters=sum(tensor.numel() for tensor in weights.values()),
-        model_options={"clip_h_model_config": _sizes(checkpoint.config.text)},
+        model_options={
+            "clip_h_model_config": {**_sizes(config), "num_hidden_layers": max(config.layers, _LEAST_BLOCKS)}
+        },
     )
     _fit_projection(weights, clip.cond_stage_model.clip_h.transformer.text_projection.weight)
     _check_loaded("text", clip.load_sd(weights, full_model=True))
     return clip
+
+
+def _with_blocks(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """Weights of at least as many blocks as ComfyUI asks for: before the last, which it does not run, identities."""
+    for index in range(layers, _LEAST_BLOCKS):
+        last, added = f"{_BLOCKS}{index - 1}.", f"{_BLOCKS}{index}."
+        for name in [name for name in weights if name.startswith(last)]:
+            rest = name.removeprefix(last)
+            weights[added + rest] = weights[name]
+            if rest.startswith(_ENDS_OF_BRANCHES):
+                weights[name] = torch.zeros_like(weights[name])
+    return weights
 
 
 def _fit_projection(weights: dict[str, Tensor], expected: Tensor) -> None:
@@ -56,6 +85,8 @@ def load_clip_vision(checkpoint: Checkpoint) -> ClipVisionModel:
     """CLIP_VISION from the vision tower."""
     config = checkpoint.config.vision
     weights = convert_to_transformers(checkpoint.published_part(PREFIXES["vision"]), "")
+    for name, dimensions in _UNREAD.items():
+        weights.setdefault(name, torch.zeros([config.width] * dimensions))
     sizes = {
         **_sizes(config),
         "model_type": "clip_vision_model",

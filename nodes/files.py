@@ -1,0 +1,30 @@
+"""Which files the loaders offer: ComfyUI's, and before them the ones that ship with this pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+_TINY = Path(__file__).parents[1] / "assets" / "tooncrafter-tiny"
+
+BUNDLED = {
+    "checkpoints": ("tooncrafter-tiny (bundled)", _TINY / "tooncrafter-tiny.safetensors"),
+    "controlnet": ("tooncrafter-tiny sketch encoder (bundled)", _TINY / "tooncrafter-tiny-sketch.safetensors"),
+}
+"""By ComfyUI's folder: the name shown and the file."""
+
+
+def offered(folder: str) -> list[str]:
+    """Names for a loader's menu; the bundled file is the first choice."""
+    return [BUNDLED[folder][0], *folder_paths.get_filename_list(folder)]
+
+
+def path_of(folder: str, name: str) -> Path:
+    """The file behind a name of `offered`.
+
+    Raises:
+        FileNotFoundError: it has gone.
+    """
+    shown, path = BUNDLED[folder]
+    return path if name == shown else Path(folder_paths.get_full_path_or_raise(folder, name))
