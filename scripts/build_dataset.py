@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
 from composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
 from dataset_sources import Unpacked, download, licences, unpack, unpack_distance
-from drawn_scenes import random_scene
+from drawn_scenes import random_curved_scene, random_scene
 from film_cuts import Shot, decode, halves, plan_cuts, read_shots, write_film
 
 from tooncrafter_core.training.manifest import Clip, write_manifest
@@ -42,8 +42,13 @@ PROCESSES = 2
 TOON_FRAMES = 40
 COMPOSITES = 3
 """Clips of each character."""
-DRAWN = {"train": 1400, "held_out": 160}
-"""Scenes of this project's own."""
+DRAWN = {
+    ("drawn", "train"): 1400,
+    ("drawn", "held_out"): 160,
+    ("curved", "train"): 400,
+    ("curved", "held_out"): 80,
+}
+"""Scenes of this project's own, by domain and split."""
 HELD_OUT_PICTURES = ("bg washington", "bg uni", "concert3")
 TRAIN_PICTURES = (
     *("bg whitehouse", "bg cave", "bg panorama", "bg lecturehall", "bg club", "bg meadow"),
@@ -101,7 +106,7 @@ def build(folder: Path, parts: Unpacked, characters: Sequence[Character]) -> lis
     jobs = [
         *(partial(write_film, folder, parts.film, cuts) for cuts in halves(plan_cuts(shots, windows))),
         *(partial(write_toon, folder, parts.characters, some) for some in _chunks(characters, 27)),
-        *(partial(write_drawn, folder, split) for split in DRAWN),
+        *(partial(write_drawn, folder, domain, split) for domain, split in DRAWN),
     ]
     clips: list[Clip] = []
     with multiprocessing.get_context("fork").Pool(PROCESSES, _start_worker, (backgrounds,)) as pool:
@@ -171,15 +176,16 @@ def write_toon(folder: Path, characters_folder: Path, characters: Sequence[Chara
     return clips
 
 
-def write_drawn(folder: Path, split: str) -> list[Clip]:
-    """Write the scenes of one split."""
+def write_drawn(folder: Path, domain: str, split: str) -> list[Clip]:
+    """Write the scenes of one domain and split."""
+    make = random_curved_scene if domain == "curved" else random_scene
     clips = []
-    for number in range(DRAWN[split]):
+    for number in range(DRAWN[domain, split]):
         name = f"{split}-{number:04}"
-        scene = random_scene(np.random.default_rng([SEED, zlib.crc32(name.encode())]))
-        path = folder / "clips" / f"drawn-{name}.mp4"
+        scene = make(np.random.default_rng([SEED, zlib.crc32(name.encode())]))
+        path = folder / "clips" / f"{domain}-{name}.mp4"
         write_clip(path, scene.clip())
-        clips.append(Clip(path, float(FPS), scene.shape, split, f"drawn:{name}", "drawn", round(scene.motion, 2)))
+        clips.append(Clip(path, float(FPS), scene.shape, split, f"{domain}:{name}", domain, round(scene.motion, 2)))
     return clips
 
 

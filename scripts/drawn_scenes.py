@@ -1,12 +1,13 @@
-"""Simple cartoon scenes in flat colours that this project draws itself: a figure that moves on a straight line.
+"""Simple cartoon scenes in flat colours that this project draws itself: one figure that moves.
 
-They are the clips of domain `drawn` in the data set. Where the figure is at which moment is known, so that tests can
-ask whether a model put it there.
+They are the clips of two domains in the data set: `drawn`, at constant speed on a straight line, and `curved`, on a
+curve and at a changing speed, which nobody can tell from the ends: what sketches are for. Where the figure is at which
+moment is known, so that tests can ask whether a model put it there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from clip_format import HEIGHT, WIDTH, WINDOW, Frames
@@ -17,6 +18,8 @@ FRAMES = 20
 """Of a clip."""
 TRAVEL = (0.4, 3.6)
 """How far a figure gets in a clip, in radii."""
+PACES = (0.4, 2.5)
+"""Smallest and largest exponent of time on a curve."""
 
 _OVERSAMPLING = 4
 _INK = (43, 34, 51)
@@ -29,7 +32,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scene:
-    """A figure with a face on a plain ground, at constant speed on a straight line; sizes in px of the clip.
+    """A figure with a face on a plain ground; sizes in px of the clip.
 
     Attributes:
         shape: of the figure.
@@ -43,6 +46,8 @@ class Scene:
         radius: half its width.
         squash: its height divided by its width, at moments 0 and 1.
         gaze: where it looks at moments 0 and 1, -1 (left) to 1.
+        bend: how far below the straight line it is half the way.
+        pace: exponent of time; 1 is constant speed, less is fast at first.
     """
 
     shape: str
@@ -56,10 +61,14 @@ class Scene:
     radius: float
     squash: Point
     gaze: Point
+    bend: float = 0.0
+    pace: float = 1.0
 
     def centre(self, moment: float) -> Point:
         """Where the figure is; `moment` runs from 0 to 1."""
-        return _between(self.start[0], self.end[0], moment), _between(self.start[1], self.end[1], moment)
+        way = moment**self.pace
+        x, y = (_between(first, last, way) for first, last in zip(self.start, self.end, strict=True))
+        return x, y + self.bend * float(np.sin(np.pi * way))
 
     def draw(self, moment: float) -> NDArray[np.uint8]:
         """The scene (HEIGHT, WIDTH, 3)."""
@@ -78,9 +87,9 @@ class Scene:
 
     @property
     def motion(self) -> float:
-        """How far the figure gets in WINDOW frames of the clip, px."""
-        way = np.hypot(self.end[0] - self.start[0], self.end[1] - self.start[1])
-        return float(way) * (WINDOW - 1) / (FRAMES - 1)
+        """How far from its start the figure is after WINDOW frames of the clip, px."""
+        there = self.centre((WINDOW - 1) / (FRAMES - 1))
+        return float(np.hypot(there[0] - self.start[0], there[1] - self.start[1]))
 
     def _figure(self, draw: ImageDraw.ImageDraw, moment: float) -> None:
         x, y = self.centre(moment)
@@ -123,6 +132,16 @@ def random_scene(rng: np.random.Generator, travel: Point = TRAVEL) -> Scene:
         squash=(rng.uniform(0.85, 1.15), rng.uniform(0.85, 1.15)),
         gaze=(rng.uniform(-1, 1), rng.uniform(-1, 1)),
     )
+
+
+def random_curved_scene(rng: np.random.Generator) -> Scene:
+    """A scene whose figure goes on a curve, the middle of which is anywhere above or below the straight line."""
+    straight = random_scene(rng, (1.2, TRAVEL[1]))
+    tallest = straight.radius * 1.15 + 2
+    middle = (straight.start[1] + straight.end[1]) / 2
+    bend = rng.uniform(tallest, HEIGHT - tallest) - middle
+    pace = float(np.exp(rng.uniform(*np.log(PACES))))
+    return replace(straight, bend=float(bend), pace=pace)
 
 
 def _bright(rng: np.random.Generator) -> Colour:

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, help="folder for everything that is written")
     add("--clips", type=int, default=ENOUGH, help="held-out clips of each domain (default %(default)s)")
     add("--domain", nargs="+", choices=DOMAINS, default=["toon"], help="each is reported by itself (default toon)")
-    add("--variants", nargs="+", default=[], metavar="NAME=FILE", help="rectification variants, complete checkpoints")
+    add("--variants", nargs="+", default=[], metavar="NAME=FILE", help="rectification variants; --model decodes them")
     add("--keyframes", type=_path, help="folder of *_first.png and *_last.png to look at")
     add("--only", nargs="+", choices=PARTS, default=list(PARTS), help="leave the other parts out")
     add("--width", type=int, default=128, help="pixels (default %(default)s)")
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--guidance-rescale", type=float, default=Settings.guidance_rescale, help="see README (default %(default)s)")
     add("--eta", type=float, default=Settings.eta, help="see README (default %(default)s)")
     add("--sketch-strength", type=float, default=Settings.sketch_strength, help="see README (default %(default)s)")
+    add("--two-pass", action=argparse.BooleanOptionalAction, default=Settings.two_pass, help="see README")
     add("--seed", type=int, default=0, help="of the choice of clips and of the noise (default %(default)s)")
     add("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
     add("--device", default="cpu", help="where the models run (default %(default)s)")
@@ -119,6 +120,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         guidance_rescale=options.guidance_rescale,
         eta=options.eta,
         sketch_strength=options.sketch_strength,
+        two_pass=options.two_pass,
     )
     variants = _variants(options)
     subject = TinyModel(options.model, options.sketch_encoder, settings, options.device)
@@ -132,7 +134,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         renders=Renders(options.out / "renders"),
     )
     groups = [_group(options, domain) for domain in options.domain]
-    others = {name: TinyModel(file, None, settings, options.device) for name, file in variants.items()}
+    others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
     parts = [part for part in options.only if part != "sketch" or options.sketch_encoder]
     measured = measure(bench, subject, groups, others, parts, options.out / "sheets")
     spent = _cost(options, settings) if "cost" in parts else None

@@ -46,16 +46,19 @@ class TinyModel:
         sketch_path: its sketch encoder, if sketches are measured.
         settings: for every clip; prompt, frame rate and seed are the clip's.
         device: where it runs.
+        autoencoder_path: another complete checkpoint, whose autoencoder takes the place of this one's.
     """
 
     path: Path
     sketch_path: Path | None
     settings: Settings
     device: str = "cpu"
+    autoencoder_path: Path | None = None
 
     @cached_property
     def identity(self) -> str:
-        return digest(file_hash(self.path), sorted(asdict(self.settings).items()))
+        autoencoder = [file_hash(self.autoencoder_path)] if self.autoencoder_path else []
+        return digest(file_hash(self.path), *autoencoder, sorted(asdict(self.settings).items()))
 
     @cached_property
     def sketch_identity(self) -> str:
@@ -65,6 +68,8 @@ class TinyModel:
     def _model(self) -> ToonCrafter:
         started = time.monotonic()
         model = ToonCrafter.load(self.path, self.sketch_path, device=self.device)
+        if self.autoencoder_path:
+            model = replace(model, autoencoder=ToonCrafter.load(self.autoencoder_path).autoencoder)
         _log.info("read %s in %.1f s", self.path.name, time.monotonic() - started)
         return model
 

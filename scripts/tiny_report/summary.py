@@ -147,7 +147,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     if cost := report["cost"]:
         blocks.append(
             f"One interpolation of {cost['width']}x{cost['height']}, {cost['frames']} frames, {cost['steps']} steps, "
-            f"guidance {cost['guidance_scale']:g}, two-pass decoding, {cost['threads']} threads: "
+            f"guidance {cost['guidance_scale']:g}, {cost['threads']} threads: "
             f"{cost['seconds']:.1f} s, peak memory {cost['peak_bytes'] / 1e9:.2f} GB; reading the files "
             f"{cost['load_seconds']:.1f} s, importing {cost['import_seconds']:.1f} s. Load average of the machine "
             f"before: {cost['load_average']:.1f}."

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Literal, get_args
 
 SPLITS = ("train", "held_out")
-DOMAINS = ("film", "toon", "drawn")
+Domain = Literal["film", "toon", "drawn", "curved"]
+DOMAINS: tuple[Domain, ...] = get_args(Domain)
 _TEXTS = ("path", "caption", "split", "source", "domain")
 _NUMBERS = ("fps", "motion")
 
@@ -33,7 +35,8 @@ class Clip:
     source: str
     """What the clip was cut from, such as a shot of a film or a drawn character. A source belongs to one split."""
     domain: str
-    """One of DOMAINS: film, animated characters (`toon`), or this project's own simple scenes (`drawn`)."""
+    """One of DOMAINS: film, animated characters (`toon`), or this project's own simple scenes, on straight lines
+    (`drawn`) or on curves (`curved`)."""
     motion: float
     """95th percentile of motion over 16 frames, in px of the clip."""
 

@@ -17,6 +17,7 @@ from ..config import (
     UNetConfig,
     VisionConfig,
 )
+from .manifest import Domain
 from .perceptual import SMALLEST
 
 
@@ -85,7 +86,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
 
     output: Folder
     clips: ExistingFile
-    domains: tuple[Literal["film", "toon", "drawn"], ...] = ("film", "toon")
+    domains: tuple[Domain, ...] = ("film", "toon")
     width: Positive = 512
     height: Positive = 320
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)

@@ -8,7 +8,7 @@ import build_dataset
 import numpy as np
 import pytest
 from clip_format import HEIGHT, WIDTH
-from drawn_scenes import FRAMES, Scene, random_scene
+from drawn_scenes import FRAMES, Scene, random_curved_scene, random_scene
 
 from tooncrafter_core.training.clips import ClipStream, Sample
 
@@ -29,6 +29,22 @@ def test_the_figure_is_inside_and_drawn_where_it_is(number: int) -> None:
         assert abs(colour - made.sky).max() > 40
 
 
+@pytest.mark.parametrize("number", range(20))
+def test_the_figure_stays_inside_on_a_curve(number: int) -> None:
+    made = random_curved_scene(np.random.default_rng(number))
+    tall = made.radius * max(made.squash)
+    for moment in np.linspace(0, 1, FRAMES):
+        x, y = made.centre(moment)
+        assert made.radius <= x <= WIDTH - made.radius and tall - 2 <= y <= HEIGHT - tall + 2
+    assert made.centre(0) == pytest.approx(made.start) and made.centre(1) == pytest.approx(made.end)
+
+
+def test_curves_differ_in_what_their_ends_do_not_tell() -> None:
+    made = [random_curved_scene(np.random.default_rng(number)) for number in range(50)]
+    off = [np.hypot(*np.subtract(s.centre(0.5), np.add(s.start, s.end) / 2)) / s.radius for s in made]
+    assert np.median(off) > 0.4
+
+
 def test_every_scene_is_another() -> None:
     assert len({scene(number) for number in range(50)}) == 50
     assert scene(3) == scene(3)
@@ -42,9 +58,9 @@ def test_motion_is_the_way_of_one_window() -> None:
 
 def test_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written, named and read again; no scene is in both splits."""
-    monkeypatch.setattr(build_dataset, "DRAWN", {"train": 3, "held_out": 2})
+    monkeypatch.setattr(build_dataset, "DRAWN", {("curved", "train"): 3, ("drawn", "held_out"): 2})
     (tmp_path / "clips").mkdir()
-    train, held_out = (build_dataset.write_drawn(tmp_path, split) for split in ("train", "held_out"))
+    train, held_out = (build_dataset.write_drawn(tmp_path, *key) for key in build_dataset.DRAWN)
     assert [clip.split for clip in train + held_out] == ["train"] * 3 + ["held_out"] * 2
     assert len({clip.source for clip in train + held_out}) == 5
     sample = ClipStream(train, 16, WIDTH, HEIGHT, [1], seed=0, draws=1)[0]
