@@ -21,11 +21,10 @@ from tooncrafter_core.media import read_image, write_contact_sheet, write_frames
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
 SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
-FRAME_RATE = 24
 """Frames per second the model is told, and was trained for."""
 SHOWN_RATE = 12
 """Frames per second of the animation, half as fast."""
-SKETCH_STRENGTH = 1.0
+SKETCH_STRENGTH = 1.5
 
 log = logging.getLogger("demo")
 
@@ -40,7 +39,7 @@ def main() -> None:
         prompt = interpolation(
             [server.upload(path) for path in options.keyframes],
             checkpoint,
-            encode={"width": options.width, "height": options.height, "fps": FRAME_RATE},
+            encode={"width": options.width, "height": options.height, "fps": options.fps},
             sample={"steps": options.steps, "guidance_scale": options.guidance_scale},
         )
         _run(server, prompt, options.output / "interpolation")
@@ -59,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="guidance scale (published: 7.5)")
     parser.add_argument("--width", type=int, default=128, help="pixels (published: 512)")
     parser.add_argument("--height", type=int, default=64, help="pixels (published: 320)")
+    parser.add_argument("--fps", type=int, default=24, help="frames per second the model is told (published: 10)")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "demo", help="folder for the results")
     return parser.parse_args()
 

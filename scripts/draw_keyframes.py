@@ -1,4 +1,4 @@
-"""Draws the demo's keyframes and sketch: a ball that hops over grass, at any moment of the hop.
+"""Draws the pictures of the demo and of the workflows: a ball that hops over grass, at any moment of the hop.
 
     python scripts/draw_keyframes.py     # writes assets/keyframes/
 
@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (512, 320)
+FRAMES = 16
 _OVERSAMPLING = 4
 _INK, _SKY, _SUN, _GRASS = "#2b2233", "#aee0f2", "#ffd95a", "#8fd08f"
 _BALL, _CHEEK = "#f2612b", "#f7a48f"
@@ -79,9 +80,12 @@ def _circle(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: 
 def main() -> None:
     folder = ROOT / "assets" / "keyframes"
     folder.mkdir(parents=True, exist_ok=True)
-    picture(0).save(folder / "first.png")
-    picture(1).save(folder / "last.png")
-    sketch(7 / 15).save(folder / "sketch_07.png")
+    for name, moment in {"first": 0, "top": 0.5, "last": 1}.items():
+        picture(moment).save(folder / f"{name}.png")
+    for frame in (0, 7, FRAMES - 1):
+        sketch(frame / (FRAMES - 1)).save(folder / f"sketch_{frame:02}.png")
+    first, *others = (sketch(frame / (FRAMES - 1)) for frame in range(FRAMES))
+    first.save(folder / "sketches.webp", save_all=True, append_images=others, duration=1000 // 12, lossless=True)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def interpolation(
     sizes = {"width": 512, "height": 320, "frames": 16, "fps": 10, "fit": "crop", **(encode or {})}
     sampling = {"seed": 0, "steps": 50, "guidance_scale": 7.5, "guidance_rescale": 0.7, "eta": 1.0, "denoise": 1.0}
     return {
-        "loader": node("ToonCrafterLoader", checkpoint=checkpoint),
+        "loader": node("ToonCrafterLoader", checkpoint=checkpoint, weight_dtype="default"),
         **batch(keyframes, "keyframes"),
         "positive": node("CLIPTextEncode", clip=["loader", 1], text=text),
         "negative": node("CLIPTextEncode", clip=["loader", 1], text=""),

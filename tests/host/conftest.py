@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import find_chromium, open_page
 from comfy_server import ROOT, ComfyServer
+from playwright.sync_api import Page
 from random_checkpoint import DYNAMICRAFTER, random_tensors, write_random_checkpoints
+from safetensors.torch import save_file
+from stand_ins import controlnet_tensors, write_stand_ins
 
 SHARED_KEYFRAMES = ROOT.parent / "shared" / "keyframes"
 DRAWN = ROOT / "assets" / "keyframes"
@@ -38,6 +42,8 @@ def comfy_server(
     folder = tmp_path_factory.mktemp("others")
     damaged, pruned = folder / "damaged.safetensors", folder / "pruned.ckpt"
     damaged.write_bytes(b"not a checkpoint")
+    other = folder / "other.safetensors"
+    save_file(controlnet_tensors(strength=1.0), other)
     tensors = torch.load(model, weights_only=True)["state_dict"]
     torch.save({n: t for n, t in tensors.items() if not n.startswith(("cond_stage_model.", "embedder."))}, pruned)
     models = {
@@ -48,13 +54,16 @@ def comfy_server(
         "checkpoints/dynamicrafter.ckpt": dynamicrafter,
         "controlnet/sketch_encoder.ckpt": sketch,
         "controlnet/model.ckpt": model,
+        "controlnet/other.safetensors": other,
+        **write_stand_ins(folder),
     }
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "elsewhere.ckpt").symlink_to(model)
     paths = folder / "extra_model_paths.yaml"
     paths.write_text(f"other_place:\n  base_path: {elsewhere}\n  checkpoints: .\n  controlnet: .\n")
-    with ComfyServer(models=models, arguments=("--cpu", "--extra-model-paths-config", str(paths))) as server:
+    arguments = ("--cpu", "--preview-method", "latent2rgb", "--extra-model-paths-config", str(paths))
+    with ComfyServer(models=models, arguments=arguments) as server:
         yield server
 
 
@@ -68,5 +77,14 @@ def real_keyframes() -> Path:
 
 @pytest.fixture(scope="session")
 def drawn(comfy_server: ComfyServer) -> dict[str, str]:
-    """This project's own drawings in ComfyUI's input folder, under their own names: first, last and sketch_07."""
-    return {path.stem: comfy_server.upload(path) for path in sorted(DRAWN.glob("*.png"))}
+    """This project's own drawings in ComfyUI's input folder: first, last, top, sketch_07 and so on, and sketches."""
+    return {path.stem: comfy_server.upload(path) for path in sorted(DRAWN.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def page(comfy_server: ComfyServer, drawn: dict[str, str]) -> Iterator[Page]:
+    """ComfyUI's page, with the drawings to choose from."""
+    if find_chromium() is None:
+        pytest.skip("no Chromium is installed")
+    with open_page(comfy_server.url) as opened:
+        yield opened

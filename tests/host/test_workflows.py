@@ -3,61 +3,71 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import av
 import pytest
-from browser import find_chromium, load_workflow, missing_nodes, open_page, to_api_prompt
+from browser import load_workflow, missing_nodes, to_api_prompt
 from comfy_server import ROOT, ComfyServer
+from example_graphs import examples
 from PIL import Image
 from playwright.sync_api import Page
+from stand_ins import with_stand_ins
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
-SMALL = {"width": 128, "height": 80, "steps": 2}
-
-
-@pytest.fixture(scope="module")
-def page(comfy_server: ComfyServer) -> Iterator[Page]:
-    if find_chromium() is None:
-        pytest.skip("no Chromium is installed")
-    with open_page(comfy_server.url) as opened:
-        yield opened
+EXAMPLES = {example.name: example for example in examples()}
+FRAMES = {"many_keyframes": 31, "loop": 30}
+SIZE = {"upscale_chain": (256, 128)}
+"""Of the results, where they are not 16 frames of 128 x 64."""
 
 
 def _load(page: Page, file: Path) -> None:
     load_workflow(page, json.loads(file.read_text()))
 
 
-def _made_small(prompt: dict[str, Any]) -> dict[str, Any]:
-    for node in prompt.values():
-        node["inputs"].update({name: value for name, value in SMALL.items() if name in node["inputs"]})
-    return prompt
+def _frames_and_size(file: Path) -> tuple[int, tuple[int, int]]:
+    if file.suffix == ".mp4":
+        with av.open(file) as video:
+            pictures = [frame.to_image() for frame in video.decode(video=0)]
+        return len(pictures), pictures[0].size
+    with Image.open(file) as animation:
+        return animation.n_frames, animation.size
 
 
 def test_there_are_workflows() -> None:
-    assert WORKFLOWS
+    assert len(WORKFLOWS) >= 10
+    assert EXAMPLES.keys() == {file.stem for file in WORKFLOWS}
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
-def test_workflow_opens_without_missing_nodes(page: Page, file: Path) -> None:
+def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
+    """Without missing nodes, and with the settings of `example_graphs.py`."""
     _load(page, file)
     assert missing_nodes(page) == []
-    assert len(page.evaluate("() => app.graph.nodes.map(node => node.type)")) == len(
-        json.loads(file.read_text())["nodes"]
-    )
+    made, sent = EXAMPLES[file.stem].prompt, to_api_prompt(page)
+    assert len(sent) == len(made)
+    for expected, found in zip(made.values(), (sent[number] for number in sorted(sent, key=int)), strict=True):
+        settings = {name: value for name, value in expected["inputs"].items() if not isinstance(value, list)}
+        assert found["class_type"] == expected["class_type"]
+        assert {name: found["inputs"][name] for name in settings} == settings
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
-def test_workflow_runs(page: Page, comfy_server: ComfyServer, drawn: dict[str, str], file: Path) -> None:
+def test_workflow_runs_as_the_page_sends_it(page: Page, comfy_server: ComfyServer, file: Path) -> None:
+    """With the bundled model in place of the published files."""
     _load(page, file)
-    history = comfy_server.run(_made_small(to_api_prompt(page)))
-    (result,) = (path for path in comfy_server.outputs(history) if path.suffix == ".webp")
-    with Image.open(result) as animation:
-        assert (animation.n_frames, animation.size) == (16, (SMALL["width"], SMALL["height"]))
+    history = comfy_server.run(with_stand_ins(to_api_prompt(page), steps=2))
+    expected = FRAMES.get(file.stem, 16), SIZE.get(file.stem, (128, 64))
+    assert _frames_and_size(comfy_server.outputs(history)[-1]) == expected
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflow_says_what_it_does(file: Path) -> None:
     notes = [node for node in json.loads(file.read_text())["nodes"] if node["type"] in ("Note", "MarkdownNote")]
-    assert any("Files:" in note["widgets_values"][0] for note in notes)
+    assert [note["widgets_values"][0] for note in notes] == [EXAMPLES[file.stem].note]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflow_has_a_thumbnail(file: Path) -> None:
+    with Image.open(file.with_suffix(".jpg")) as thumbnail:
+        assert thumbnail.format == "JPEG" and min(thumbnail.size) >= 256

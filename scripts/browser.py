@@ -1,5 +1,7 @@
 """ComfyUI's page in headless Chromium, for tests of what a user of the page gets to see."""
 
+import base64
+import mimetypes
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,14 @@ MISSING_NODES = """() => {
     return [...new Set(types.filter(type => !known.has(type)))].sort();
 }"""
 
+DROP = """([name, type, content]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type}));
+    const at = {clientX: innerWidth / 2, clientY: innerHeight - 150};
+    const event = new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true, ...at});
+    document.getElementById('graph-canvas').dispatchEvent(event);
+}"""
+
 
 def find_chromium() -> str | None:
     """The path of an installed Chromium, if there is one."""
@@ -72,6 +82,12 @@ def load_workflow(page: Page, workflow: dict[str, Any]) -> None:
     page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
 
 
+def drop_file(page: Page, path: Path) -> None:
+    """Drop a file onto an empty place of the canvas."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+
+
 def missing_nodes(page: Page) -> list[str]:
     """The node types in the loaded workflow, its subgraphs included, that the page does not know."""
     names: list[str] = page.evaluate(MISSING_NODES)
@@ -84,9 +100,14 @@ def to_api_prompt(page: Page) -> dict[str, Any]:
     return prompt
 
 
-def screenshot(page: Page, path: Path) -> Path:
-    """Save a picture of the whole window, with the loaded workflow fitted into it."""
+def fit_view(page: Page) -> None:
+    """Bring the whole workflow into the window; nodes outside it are not drawn, nor do they load their pictures."""
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
     page.wait_for_timeout(1000)
+
+
+def screenshot(page: Page, path: Path) -> Path:
+    """Save a picture of the whole window, with the loaded workflow fitted into it."""
+    fit_view(page)
     page.screenshot(path=path)
     return path

@@ -1,0 +1,156 @@
+"""ComfyUI's page in a browser, as an animator uses it: open a workflow, queue it, see the result, get it back from a
+saved file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
+from comfy_server import ROOT, ComfyServer
+from playwright.sync_api import Page
+
+WORKFLOWS = ROOT / "workflows"
+QUICK_START = WORKFLOWS / "quick_start.json"
+WATCH = """() => {
+    window.seen = {previews: 0, steps: []};
+    app.api.addEventListener('b_preview', () => window.seen.previews++);
+    app.api.addEventListener('progress', event => window.seen.steps.push(event.detail));
+}"""
+OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
+CONNECTS = """([from, to]) => {
+    const find = type => app.graph.nodes.find(node => node.type === type);
+    const output = find(from[0]), input = find(to[0]);
+    const slot = name => slots => {
+        const index = slots.findIndex(slot => slot.name === name);
+        if (index < 0) throw new Error(`no slot ${name}`);
+        return index;
+    };
+    return output.connect(slot(from[1])(output.outputs), input, slot(to[1])(input.inputs)) != null;
+}"""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are kept to look at: TOONCRAFTER_SCREENSHOTS, or a temporary folder."""
+    kept = os.environ.get("TOONCRAFTER_SCREENSHOTS")
+    folder = Path(kept).expanduser() if kept else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def types(page: Page) -> list[str]:
+    found: list[str] = page.evaluate("() => app.graph.nodes.map(node => node.type).sort()")
+    return found
+
+
+def expected_types(file: Path) -> list[str]:
+    return sorted(node["type"] for node in json.loads(file.read_text())["nodes"])
+
+
+def forget(page: Page) -> None:
+    page.evaluate("() => app.graph.clear()")
+
+
+def test_a_dropped_workflow_opens(page: Page, pictures: Path) -> None:
+    forget(page)
+    drop_file(page, QUICK_START)
+    page.wait_for_function(f"{OUR_NODES} > 0")
+    assert types(page) == expected_types(QUICK_START)
+    assert missing_nodes(page) == []
+    screenshot(page, pictures / "quick_start.png")
+
+
+def test_templates_are_offered_with_thumbnails(page: Page, pictures: Path) -> None:
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_text("ComfyUI-ToonCrafter", exact=True).first.click()
+    for file in WORKFLOWS.glob("*.json"):
+        card = page.get_by_test_id(f"template-workflow-{file.stem}")
+        card.scroll_into_view_if_needed()
+        image = card.locator("img").first
+        page.wait_for_function("image => image.naturalWidth > 0", arg=image.element_handle())
+    page.screenshot(path=pictures / "templates.png")
+    forget(page)
+    page.get_by_test_id(f"template-workflow-{QUICK_START.stem}").click()
+    page.wait_for_function(f"{OUR_NODES} > 0")
+    assert types(page) == expected_types(QUICK_START)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fits"),
+    [
+        (("ToonCrafterEncodeKeyframes", "references"), ("ToonCrafterDualRefDecode", "references"), True),
+        (("ToonCrafterSketchEncoderLoader", "control_net"), ("ToonCrafterSketchGuide", "control_net"), True),
+        (("ToonCrafterEncodeKeyframes", "references"), ("ToonCrafterDualRefDecode", "latent"), False),
+        (("ToonCrafterEncodeKeyframes", "latent"), ("ToonCrafterDualRefDecode", "references"), False),
+        (("ToonCrafterLoader", "model"), ("ToonCrafterSketchGuide", "control_net"), False),
+    ],
+)
+def test_sockets_connect_to_their_own_kind(page: Page, source: tuple, target: tuple, fits: bool) -> None:
+    load_workflow(page, json.loads(QUICK_START.read_text()))
+    assert page.evaluate(CONNECTS, [source, target]) == fits
+
+
+def test_sockets_have_colours(page: Page) -> None:
+    """Ours differs from ComfyUI's, which are all there, also after another palette was chosen."""
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
+    page.wait_for_timeout(1000)
+    colours: dict[str, str] = page.evaluate("() => app.canvas.default_connection_color_byType")
+    links: dict[str, str] = page.evaluate("() => app.canvas.constructor.link_type_colors")
+    ours = colours["TOONCRAFTER_REFERENCES"]
+    stock = [colours[name] for name in ("MODEL", "CLIP", "CLIP_VISION", "VAE", "CONDITIONING", "LATENT", "CONTROL_NET")]
+    assert ours and all(stock)
+    assert ours not in stock
+    assert links["TOONCRAFTER_REFERENCES"] == ours
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+
+
+def test_queue_shows_previews_progress_and_the_result(page: Page, pictures: Path) -> None:
+    load_workflow(page, json.loads(QUICK_START.read_text()))
+    fit_view(page)
+    page.evaluate(WATCH)
+    page.get_by_test_id("queue-button").first.click()
+    shown = "app.graph.nodes.find(node => node.type === 'SaveAnimatedWEBP').imgs?.[0]?.naturalWidth"
+    page.wait_for_function(f"{shown} === 128", timeout=180_000)
+    seen = page.evaluate("() => window.seen")
+    sampling = [step["value"] for step in seen["steps"] if step["max"] == 20]
+    assert sampling == list(range(1, 21))
+    assert seen["previews"] >= 10
+    screenshot(page, pictures / "result.png")
+
+
+@pytest.fixture(scope="module")
+def saved(page: Page, comfy_server: ComfyServer) -> dict[str, Path]:
+    """One file of each kind that a graph of ours saves when the page queues it, by suffix."""
+    load_workflow(page, json.loads(QUICK_START.read_text()))
+    page.evaluate(
+        """async () => {
+            const of = type => app.graph.nodes.find(node => node.type === type);
+            const add = type => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
+            const [picture, video, file] = ['SaveImage', 'CreateVideo', 'SaveVideo'].map(add);
+            of('ToonCrafterDualRefDecode').connect(0, picture, 0);
+            of('ToonCrafterDualRefDecode').connect(0, video, 0);
+            video.connect(0, file, 0);
+            const steps = of('ToonCrafterSampler').widgets.find(widget => widget.name === 'steps');
+            steps.value = 2;
+            window.ended = false;
+            app.api.addEventListener('execution_success', () => window.ended = true);
+            await app.queuePrompt(0);
+        }"""
+    )
+    page.wait_for_function("window.ended", timeout=180_000)
+    output = comfy_server.base / "output"
+    return {
+        suffix: max(output.rglob(f"*{suffix}"), key=lambda file: file.stat().st_mtime)
+        for suffix in (".png", ".webp", ".mp4")
+    }
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".mp4"])
+def test_a_saved_file_brings_its_workflow_back(page: Page, saved: dict[str, Path], suffix: str) -> None:
+    forget(page)
+    drop_file(page, saved[suffix])
+    page.wait_for_function(f"{OUR_NODES} > 0")
+    assert types(page) == sorted([*expected_types(QUICK_START), "SaveImage", "CreateVideo", "SaveVideo"])
