@@ -61,6 +61,12 @@ def _check(vae: object, samples: torch.Tensor, references: References) -> None:
             f"vae is {'None' if vae is None else 'of another model'}; Dual-Ref Decode needs the VAE of ToonCrafter "
             "Loader. Use VAE Decode for other VAEs."
         )
+    channels = vae.first_stage_model.config.latent_channels
+    if samples.ndim != 4 or samples.shape[1] != channels:
+        raise ValueError(
+            f"latent has shape {tuple(samples.shape)}; expected (frames, {channels}, height, width). Connect the "
+            "latent of a sampler that ran ToonCrafter's model."
+        )
     size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
     count = references.segments * references.frames
     expected = references.encoded_size

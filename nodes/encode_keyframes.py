@@ -11,6 +11,7 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from .host.conditioning import KEY, Keyframes
@@ -121,6 +122,7 @@ def _encode(
     nothing = vision_tokens(clip_vision, torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size))
     fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
     latents, features = vae.encode_keyframes(pad_to_latents(fitted))
+    _check_latents(latents)
     samples = torch.zeros(segments * frames, *latents.shape[1:], device=management.intermediate_device())
     ends = segment_ends(latents, loop)
 
@@ -146,6 +148,15 @@ def _size_input(name: str, default: int) -> io.Int.Input:
         "multiples of 64 are what it is made for. Others are worked on at the next multiple of 8, and Dual-Ref Decode "
         "crops.",
     )
+
+
+def _check_latents(latents: Tensor) -> None:
+    broken = [index for index, latent in enumerate(latents, start=1) if not is_finite(latent)]
+    if broken:
+        raise NotFiniteError(
+            f"The latents of keyframe {broken[0]} hold NaN or infinite values. If the picture holds none, the encoder "
+            "overflowed: run the VAE in bfloat16 or float32 (ComfyUI's --bf16-vae or --fp32-vae)."
+        )
 
 
 def _check_parts(clip_vision: ClipVisionModel | None, vae: object) -> None:

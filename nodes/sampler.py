@@ -113,6 +113,10 @@ class ToonCrafterSampler(io.ComfyNode):
         return io.NodeOutput({**latent, "samples": sampled})
 
 
+_GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")
+"""Entries of a MODEL's options."""
+
+
 def _timesteps(steps: int, denoise: float) -> list[int]:
     """The last `steps` of the trailing timesteps of a longer run, so that they begin at `denoise` of the noise; fewer
     where that share of the schedule has fewer."""
@@ -131,8 +135,18 @@ def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[A
             f"model has its sampling replaced by {type(sampling).__name__}; this Sampler runs the published schedule "
             "only. Take the ModelSampling node out, or use KSampler."
         )
-    keyframes = keyframes_of(positive, "positive")
-    for found, name in ((keyframes, "positive"), (keyframes_of(negative, "negative"), "negative")):
+    if any(model.model_options.get(name) for name in _GUIDANCE_PATCHES):
+        raise ValueError(
+            "model has a patch that changes guidance, such as RescaleCFG; this Sampler has guidance of its own, with "
+            "guidance_rescale. Take the patch out, or use KSampler."
+        )
+    keyframes, others = keyframes_of(positive, "positive"), keyframes_of(negative, "negative")
+    if keyframes.frames != others.frames:
+        raise ValueError(
+            f"positive is for segments of {keyframes.frames} frames and negative of {others.frames}; connect both to "
+            "the same Encode Keyframes."
+        )
+    for found, name in ((keyframes, "positive"), (others, "negative")):
         if tuple(samples.shape) != found.latent_shape:
             raise ValueError(
                 f"The latent batch has shape {tuple(samples.shape)}; the {name} conditioning expects "

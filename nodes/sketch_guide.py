@@ -11,6 +11,7 @@ from torch import Tensor
 from ..tooncrafter_core.images import fit_images, pad_to_latents, sketch_hints, to_rgb
 from ..tooncrafter_core.timeline import parse_frame_indices, place_sketches
 from .host.conditioning import keyframes_of
+from .host.control import sketch_encoders
 from .types import CATEGORY
 
 
@@ -63,6 +64,7 @@ class ToonCrafterSketchGuide(io.ComfyNode):
         frame_indices: str,
         strength: float,
     ) -> io.NodeOutput:
+        _check(control_net, sketches)
         keyframes = keyframes_of(positive, "positive")
         indices = parse_frame_indices(frame_indices, len(sketches), keyframes.total_frames)
         if strength == 0:
@@ -77,6 +79,16 @@ class ToonCrafterSketchGuide(io.ComfyNode):
             _guide(positive, control_net, batch, strength, guides),
             _guide(negative, control_net, batch, strength, guides),
         )
+
+
+def _check(control_net: ControlNet | None, sketches: Tensor) -> None:
+    if not any(sketch_encoders(control_net)):
+        raise ValueError(
+            f"control_net is {'None' if control_net is None else 'of another kind'}; Sketch Guide needs the one of "
+            "ToonCrafter Sketch Encoder Loader. Apply ControlNet takes others, before or after Sketch Guide."
+        )
+    if not len(sketches):
+        raise ValueError("sketches is a batch of 0 pictures; expected 1 or more, or no Sketch Guide.")
 
 
 def _guide(

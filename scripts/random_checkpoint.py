@@ -1,4 +1,4 @@
-"""A small ToonCrafter with random weights in the layout of the published files, for the tests and the demo."""
+"""A small ToonCrafter with random weights in the layout of the published files, for the tests."""
 
 from __future__ import annotations
 

@@ -59,10 +59,12 @@ _UNUSED = re.compile(
     | cond_stage_model\.model\.(text_projection|logit_scale)                                 # CLIP's contrastive head
     | embedder\.model\.(?!visual\.).*                                                        # a second text tower
     | embedder\.model\.visual\.(proj|ln_post\..*)                                            # after the last block
+    | v_pred                                                                                 # ComfyUI's mark
     """,
     re.VERBOSE,
 )
-"""Tensors of the published file that no computation reads, besides the text tower's last block."""
+"""Tensors of the published file, or of one that ComfyUI saved, that no computation reads, besides the text tower's
+last block."""
 
 
 class CheckpointError(ValueError):

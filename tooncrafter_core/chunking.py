@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ def norm_over(norm: nn.Module, chunks: Iterable[Tensor], weights: LayerWeights) 
     Returns:
         normalises one chunk
     """
-    assert isinstance(norm, nn.GroupNorm)
+    norm = cast(nn.GroupNorm, norm)
     counts, means, variances = zip(*(_moments(chunk, norm.num_groups) for chunk in chunks), strict=True)
     each = torch.stack(means)
     share = each.new_tensor(counts)[:, None, None] / sum(counts)

@@ -106,6 +106,16 @@ class SketchConfig(DenoiserSizes):
         if len(self.hint_widths) != 7:
             raise ValueError(f"hint_widths has {len(self.hint_widths)} entries; expected 7")
 
+    def check_fits(self, unet: UNetConfig) -> None:
+        """Raise ValueError unless what this sketch encoder adds has the sizes of this U-Net's maps."""
+        for name in ("model_channels", "channel_mult", "res_blocks", "context_dim"):
+            found, expected = getattr(self, name), getattr(unet, name)
+            if found != expected:
+                raise ValueError(
+                    f"The sketch encoder belongs to another model: its {name} is {found}, the model's {expected}. Load "
+                    "the sketch encoder that was published with the model's file."
+                )
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig(_Sizes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -202,8 +203,7 @@ class Decoder(nn.Module):
         yield _each_alone(self.mid.attn_1)
         yield _block(self.mid.block_2)
         for index in reversed(range(len(self.up))):
-            level = self.up[index]
-            assert isinstance(level, DecoderLevel)
+            level = cast(DecoderLevel, self.up[index])
             yield from map(_block, level.block)
             yield from self._refer(index, references)
             if level.upsample is not None:

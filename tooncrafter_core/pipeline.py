@@ -60,6 +60,7 @@ class ToonCrafter:
             FileNotFoundError: no such file.
             CheckpointError: a file cannot be used, or lacks a part (a pruned file lacks the text and vision
                 towers).
+            ValueError: the sketch encoder belongs to another model.
         """
         checkpoint = read_checkpoint(path)
         if checkpoint.missing_parts or checkpoint.config.sketch is not None:
@@ -67,8 +68,13 @@ class ToonCrafter:
                 f"{checkpoint.path.name} has {', '.join(checkpoint.parts)}; an interpolation needs unet, autoencoder, "
                 "projector, text and vision. Use the complete model.ckpt."
             )
+        sketch = None
+        if sketch_path is not None:
+            guide = read_checkpoint(sketch_path)
+            sketch = guide.load("sketch").to(dtype)
+            if guide.config.sketch is not None and checkpoint.config.unet is not None:
+                guide.config.sketch.check_fits(checkpoint.config.unet)
         parts = {name: checkpoint.load(name).to(dtype) for name in checkpoint.parts}
-        sketch = None if sketch_path is None else read_checkpoint(sketch_path).load("sketch").to(dtype)
         return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
 
 

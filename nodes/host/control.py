@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_management as management
 import torch
-from comfy.controlnet import ControlNet
+from comfy.controlnet import ControlBase, ControlNet
 from comfy.ops import pick_operations
 from einops import rearrange
 from torch import Tensor
@@ -56,6 +57,15 @@ def _parts(rows: int, frames: int) -> list[slice]:
         return [slice(0, rows)]
     runs = [range(first, first + frames) for first in range(0, rows, frames)]
     return [slice(at, min(at + _AT_A_TIME, run.stop)) for run in runs for at in run[::_AT_A_TIME]]
+
+
+def sketch_encoders(control: ControlBase | None) -> Iterator[SketchEncoder]:
+    """The sketch encoders in a chain of ControlNets."""
+    while control is not None:
+        encoder = getattr(control, "control_model", None)
+        if isinstance(encoder, HostSketchEncoder):
+            yield encoder
+        control = control.previous_controlnet
 
 
 def load_control_net(checkpoint: Checkpoint) -> ControlNet:

@@ -16,7 +16,7 @@ from comfy.supported_models import SD20
 from einops import rearrange
 from torch import Tensor
 
-from ...tooncrafter_core.checkpoint import Checkpoint
+from ...tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_published_name
 from ...tooncrafter_core.config import ModelConfig, UNetConfig
 from ...tooncrafter_core.context import CrossContext
 from ...tooncrafter_core.layers import Layers
@@ -26,6 +26,7 @@ from ...tooncrafter_core.unet import Controls, UNet
 from ...tooncrafter_core.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
+from .control import sketch_encoders
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .sampling import ToonCrafterSampling
 
@@ -40,16 +41,8 @@ class HostUNet(UNet):
         self.dtype = layers.dtype
         self.window = window
 
-    def forward(  # the arguments are ComfyUI's, and what `ToonCrafterModel.extra_conds` adds
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        segments: tuple[CrossContext, ...],
-        frames: int,
-        frame_rate: int,
-        control: Control | None = None,
-        transformer_options: Mapping[str, Any] | None = None,
-        **_: Any,
+    def forward(
+        self, x: Tensor, timesteps: Tensor, transformer_options: Mapping[str, Any] | None = None, **inputs: Any
     ) -> Tensor:
         """Predict v for (p S t, c, h, w): p passes (conditional, unconditional) of S segments of t frames.
 
@@ -58,17 +51,18 @@ class HostUNet(UNet):
         options = transformer_options or {}
         wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, options)
         executor = WrapperExecutor.new_class_executor(self._predict, self, wrappers)
-        return executor.execute(x, timesteps, segments, frames, frame_rate, control, options)
+        return executor.execute(x, timesteps, options, **inputs)
 
-    def _predict(
+    def _predict(  # the arguments are ComfyUI's, and what `ToonCrafterModel.extra_conds` adds
         self,
         x: Tensor,
         timesteps: Tensor,
+        options: Mapping[str, Any],
         segments: tuple[CrossContext, ...],
         frames: int,
         frame_rate: int,
-        control: Control | None,
-        options: Mapping[str, Any],
+        control: Control | None = None,
+        **_: Any,
     ) -> Tensor:
         count = len(segments)
         video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
@@ -125,6 +119,8 @@ class ToonCrafterModel(BaseModel):
                 f"The latent batch has shape {tuple(noise.shape)}; expected {keyframes.latent_shape} for these "
                 "keyframes. Connect the latent output of the same ToonCrafter Encode Keyframes."
             )
+        for encoder in sketch_encoders(kwargs.get("control")):
+            encoder.config.check_fits(self.diffusion_model.config)
         text = self._text(kwargs["cross_attn"])
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
@@ -154,6 +150,13 @@ class ToonCrafterModel(BaseModel):
             rows=count // (segments * frames),
         )
 
+    def state_dict_for_saving(self, *others: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        """What Save Checkpoint writes, in the published layout; `others` are tensors of CLIP, VAE and CLIP_VISION."""
+        projector = self.image_proj_model.state_dict()
+        tensors = super().state_dict_for_saving(*others)
+        tensors |= {PREFIXES["projector"] + name: tensor for name, tensor in projector.items()}
+        return {to_published_name(name): tensor for name, tensor in tensors.items()}
+
     def _text(self, text: Tensor) -> Tensor:
         expected = self.diffusion_model.config.context_dim
         if text.shape[-1] != expected:
@@ -177,12 +180,13 @@ class ToonCrafterModel(BaseModel):
         return tuple(CrossContext(text.to(device, dtype), image, keep) for image in images.split(1))
 
 
-def load_model(checkpoint: Checkpoint) -> ToonCrafterPatcher:
-    """MODEL from a checkpoint that has a U-Net and a projector; dtype and devices are ComfyUI's choice."""
+def load_model(checkpoint: Checkpoint, weight_dtype: torch.dtype | None = None) -> ToonCrafterPatcher:
+    """MODEL from a checkpoint that has a U-Net and a projector; devices are ComfyUI's choice, and the weights' dtype
+    where None is given."""
     device, weights = management.get_torch_device(), checkpoint.part("unet")
     parameters = sum(tensor.numel() for tensor in weights.values())
     host_config = SD20({"disable_unet_model_creation": True, **stable_diffusion_sizes(checkpoint.config.unet)})
-    dtype = management.unet_dtype(
+    dtype = weight_dtype or management.unet_dtype(
         model_params=parameters,
         supported_dtypes=host_config.supported_inference_dtypes,
         weight_dtype=next(iter(weights.values())).dtype,

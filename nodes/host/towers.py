@@ -22,15 +22,15 @@ _LEAST_BLOCKS = 3
 """Of a text tower whose last block but one ComfyUI is to read."""
 
 _BLOCKS = "clip_h.transformer.text_model.encoder.layers."
+_ENDS_OF_BRANCHES = ("self_attn.out_proj.", "mlp.fc2.")
+"""The layers that a block adds to what goes past it."""
+
 _UNREAD = {
     "visual_projection.weight": 2,
     "vision_model.post_layernorm.weight": 1,
     "vision_model.post_layernorm.bias": 1,
 }
 """Dimensions of what nothing of ours reads of the vision tower, and models made by our training do not have."""
-
-_ENDS_OF_BRANCHES = ("self_attn.out_proj.", "mlp.fc2.")
-"""The layers that a block adds to what goes past it."""
 
 
 def load_clip(checkpoint: Checkpoint) -> CLIP:

@@ -20,6 +20,7 @@ from ...tooncrafter_core.autoencoder import Autoencoder
 from ...tooncrafter_core.checkpoint import Checkpoint
 from ...tooncrafter_core.chunking import Chunking
 from ...tooncrafter_core.decoding import decode
+from ...tooncrafter_core.finite import NotFiniteError, is_finite
 from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.memory import decode_bytes, encode_bytes
 from .attention import attention_for
@@ -33,8 +34,18 @@ class HostAutoencoder(Autoencoder):
         return self.encode_keyframes(images).latents
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (n, c, h, w), taken as one segment, to images (n, 3, H, W), without references."""
-        return rearrange(self.decode_segments(rearrange(latents, "t c h w -> 1 c t h w")), "1 c t h w -> t c h w")
+        """A tile's latents (n, c, h, w), taken as one segment, to images (n, 3, H, W), without references.
+
+        Raises:
+            NotFiniteError: the result is not finite.
+        """
+        images = self.decode_segments(rearrange(latents, "t c h w -> 1 c t h w"))
+        if not is_finite(images):
+            raise NotFiniteError(
+                f"Decoding a tile in {latents.dtype} gave NaN or infinite values. Use Dual-Ref Decode or VAE Decode, "
+                "which decode again in float32, or run the VAE in float32 (ComfyUI's --fp32-vae)."
+            )
+        return rearrange(images, "1 c t h w -> t c h w")
 
     def computing_in(self, dtype: torch.dtype) -> AbstractContextManager[None]:
         """ComfyUI's layers cast their weights to whatever comes in."""

@@ -1,9 +1,10 @@
 """Custom nodes for the tests: they set what ComfyUI says is free and in which type the VAE computes, and tell what
-sampling asks for."""
+sampling asks for and what is held."""
 
 from __future__ import annotations
 
 import copy
+import gc
 from typing import Any
 
 import comfy.model_management as management
@@ -62,7 +63,50 @@ class MemoryRequired:
         return {"ui": {"bytes": list(estimate_memory(model, latent["samples"].shape, conds))}}
 
 
+class NoVRAM:
+    """From here on no weight stays on the device, as with --novram: layers fetch theirs when they are called."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model: Any) -> tuple[Any]:
+        management.unload_all_models()
+        management.is_device_cpu = lambda device: False  # ComfyUI keeps a model whole where the CPU is the device
+        management.vram_state = management.VRAMState.NO_VRAM
+        return (model,)
+
+
+class Held:
+    """Bytes of all tensors there are; never from the cache."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {}}
+
+    @classmethod
+    def IS_CHANGED(cls) -> float:
+        return float("nan")
+
+    def run(self) -> dict[str, Any]:
+        gc.collect()
+        tensors = [thing for thing in gc.get_objects() if isinstance(thing, torch.Tensor)]
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+        return {"ui": {"bytes": [sum(storages.values())]}}
+
+
 NODE_CLASS_MAPPINGS = {
+    "TestHeld": Held,
+    "TestNoVRAM": NoVRAM,
     "TestFreeMemory": FreeMemory,
     "TestHalfVAE": HalfVAE,
     "TestMemoryRequired": MemoryRequired,

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
+from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sketched_graph
 from comfy_server import ComfyServer
-from PIL import Image
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, with_sketches
-from scenes import SIZE, is_at, picture, scenes
-from torch import Tensor
+from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
+from results import frames_of
+from scenes import picture
 
-from tooncrafter_core.media import read_image
-
-SAMPLE = {"steps": 12, "guidance_scale": 1.0}
-ENCODE = {"width": SIZE[0], "height": SIZE[1], "fps": 24}
-SCENE = scenes(1, seed=3)[0]
-
-
-def _upload(server: ComfyServer, picture: Tensor, path: Path) -> str:
-    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(path)
-    return server.upload(path)
-
-
-@pytest.fixture(scope="module")
-def keyframes(comfy_server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("scene")
-    return [_upload(comfy_server, picture(SCENE, moment), folder / f"scene_{moment}.png") for moment in (0, 1)]
-
-
-def _frames(server: ComfyServer, prompt: dict) -> Tensor:
-    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt, timeout=300))])
+from tooncrafter_core.training.metrics import psnr
 
 
 def test_bundled_files_are_the_first_choice(comfy_server: ComfyServer) -> None:
@@ -43,16 +20,14 @@ def test_bundled_files_are_the_first_choice(comfy_server: ComfyServer) -> None:
     assert sketch[0] == BUNDLED_SKETCH_ENCODER and "sketch_encoder.ckpt" in sketch
 
 
-def test_keyframes_come_back_and_the_ball_moves(comfy_server: ComfyServer, keyframes: list[str]) -> None:
-    frames = _frames(comfy_server, interpolation(keyframes, BUNDLED_MODEL, encode=ENCODE, sample=SAMPLE))
-    assert frames.shape == (16, 3, SIZE[1], SIZE[0])
-    for frame, moment in ((frames[0], 0), (frames[-1], 1)):
-        assert (frame - picture(SCENE, moment)).square().mean() < 10**-2.4  # 24 dB
-    assert is_at(SCENE, frames[7], 7 / 15)
+@pytest.mark.parametrize("weight_dtype", ["default", "fp16", "bf16", "fp8_e4m3fn"])
+def test_keyframes_come_back_and_the_figure_moves(comfy_server: ComfyServer, weight_dtype: str) -> None:
+    graph = scene_graph(comfy_server)
+    graph["loader"]["inputs"]["weight_dtype"] = weight_dtype
+    assert_in_betweens(frames_of(comfy_server, graph))
 
 
-def test_a_sketch_changes_its_frame(comfy_server: ComfyServer, keyframes: list[str], tmp_path: Path) -> None:
-    plain = interpolation(keyframes, BUNDLED_MODEL, encode=ENCODE, sample=SAMPLE)
-    sketch = _upload(comfy_server, picture(SCENE, 0.3), tmp_path / "scene_sketch.png")
-    guided = with_sketches(plain, [sketch], "7", BUNDLED_SKETCH_ENCODER, 1.0)
-    assert (_frames(comfy_server, guided)[7] - _frames(comfy_server, plain)[7]).abs().mean() > 1e-3
+def test_a_sketch_moves_its_frame_towards_it(comfy_server: ComfyServer) -> None:
+    plain, guided = (frames_of(comfy_server, graph(comfy_server))[[MIDDLE]] for graph in (scene_graph, sketched_graph))
+    wanted = picture(SCENE, SKETCHED)[None]
+    assert psnr(guided, wanted) > psnr(plain, wanted) + 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from comfy_server import ComfyServer, PromptFailed
-from prompts import Prompt, batch, interpolation, node, with_sketches
+from prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, interpolation, node, with_sketches
 
 SMALL = {"width": 64, "height": 64}
 TOO_LONG = {"steps": 1000}
@@ -86,7 +86,7 @@ def _no_clip_vision(graph: Prompt, drawn: dict[str, str]) -> Prompt:
 
 def _pruned(graph: Prompt, **inputs: object) -> Prompt:
     """CLIP, and CLIP_VISION unless given, from a file without towers."""
-    pruned = {**graph, "pruned": node("ToonCrafterLoader", checkpoint="pruned.ckpt")}
+    pruned = {**graph, "pruned": node("ToonCrafterLoader", checkpoint="pruned.ckpt", weight_dtype="default")}
     pruned = _changed(pruned, "positive", clip=["pruned", 1])
     return _changed(pruned, "encode", **{"clip_vision": ["pruned", 2], **inputs})
 
@@ -98,6 +98,32 @@ def _conditioning_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Pro
 def _other_schedule(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     patch = node("ModelSamplingDiscrete", model=["loader", 0], sampling="eps", zsnr=False)
     return _changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
+
+
+def _guidance_patch(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    patch = node("RescaleCFG", model=["loader", 0], multiplier=0.5)
+    return _changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
+
+
+def _other_frames_in_negative(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    """As many latents in all: two segments of 8 frames."""
+    three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
+    other = _changed(graph, "encode", keyframes=["three", 0], frames=8)["encode"]
+    return _changed({**graph, **three, "other": other}, "sampler", negative=["other", 1])
+
+
+def _other_control_net_in_the_guide(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = node("ControlNetLoader", control_net_name="other.safetensors")
+    return _changed({**graph, "other": other}, "guide", control_net=["other", 0])
+
+
+def _sketch_encoder_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return _changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
+
+
+def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = node("EmptySD3LatentImage", width=64, height=64, batch_size=16)
+    return _changed({**graph, "other": other}, "decode", latent=["other", 0])
 
 
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
@@ -116,6 +142,11 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_no_clip_vision, "encode", ["clip_vision is None", "Load CLIP Vision"]),
     (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
     (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
+    (_guidance_patch, "sampler", ["RescaleCFG", "KSampler"]),
+    (_other_frames_in_negative, "sampler", ["16 frames", "negative of 8", "same Encode Keyframes"]),
+    (_other_control_net_in_the_guide, "guide", ["another kind", "Sketch Encoder Loader", "Apply ControlNet"]),
+    (_sketch_encoder_of_another_model, "sampler", ["sketch encoder belongs to another model"]),
+    (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 
 

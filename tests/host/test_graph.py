@@ -9,16 +9,12 @@ import pytest
 import torch
 from comfy_server import ComfyServer, PromptFailed
 from prompts import interpolation, node, with_sketches
+from results import frames_of
 
-from tooncrafter_core.media import read_image
+from tooncrafter_core.checkpoint import read_checkpoint
 
 SMALL = {"width": 128, "height": 64}
 QUICK = {"steps": 2}
-
-
-def frames_of(server: ComfyServer, prompt: dict, timeout: float = 300) -> torch.Tensor:
-    """Run a prompt and read the frames it saved: (n, 3, H, W)."""
-    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt, timeout))])
 
 
 def wait_for_progress(server: ComfyServer, timeout: float = 60) -> None:
@@ -101,6 +97,21 @@ def test_noise_mask_keeps_what_it_covers(comfy_server: ComfyServer, drawn: dict[
     decode = node("ToonCrafterDualRefDecode", **{**prompt["decode"]["inputs"], "latent": ["again", 0]})
     kept = frames_of(comfy_server, {**prompt, "mask": mask, "masked": masked, "again": again, "decode": decode})
     assert (kept - frames_of(comfy_server, prompt)).abs().max() <= 1.5 / 255
+
+
+def test_save_checkpoint_writes_what_the_loader_reads(
+    comfy_server: ComfyServer, checkpoints: tuple[Path, Path]
+) -> None:
+    loader = node("ToonCrafterLoader", checkpoint="model.ckpt", weight_dtype="default")
+    wires = {"model": ["loader", 0], "clip": ["loader", 1], "vae": ["loader", 3]}
+    comfy_server.run({"loader": loader, "save": node("CheckpointSave", **wires, filename_prefix="saved")})
+    saved = read_checkpoint(comfy_server.base / "output" / "saved_00001_.safetensors")
+    original = read_checkpoint(checkpoints[0])
+    assert saved.missing_parts == ["vision"]
+    for part in ("unet", "autoencoder", "projector"):
+        found, expected = saved.part(part), original.part(part)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name].float(), expected[name].float()) for name in expected)
 
 
 def test_interruption_leaves_a_working_server(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:

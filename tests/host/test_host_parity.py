@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ComfyServer
+from comfy_server import ROOT, ComfyServer
 from einops import rearrange
-from prompts import interpolation, node, with_sketches
+from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, node, with_sketches
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,7 +17,8 @@ from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.config import LATENT_SCALE
 from tooncrafter_core.media import read_image
 
-DRAWN = Path(__file__).resolve().parents[2] / "assets" / "keyframes"
+DRAWN = ROOT / "assets" / "keyframes"
+TINY = ROOT / "assets" / "tooncrafter-tiny"
 TOLERANCE = 3e-4
 STEPS, SEED, TEXT = 5, 7, "an anime scene"
 
@@ -33,6 +34,7 @@ class Case:
     height: int = 64
     loop: bool = False
     checkpoint: str = "model.ckpt"
+    sketch_encoder: str = "sketch_encoder.ckpt"
 
 
 def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
@@ -61,7 +63,7 @@ def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[T
         text=TEXT,
     )
     if case.sketch:
-        prompt = with_sketches(prompt, [drawn["sketch_07"]], "7")
+        prompt = with_sketches(prompt, [drawn["sketch_07"]], "7", case.sketch_encoder)
     prompt["latents"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="parity")
     files = server.outputs(server.run(prompt))
     latents = [load_file(file)["latent_tensor"] for file in files if file.suffix == ".latent"]
@@ -75,6 +77,7 @@ CASES = {
     "windows": Case(sketch=True, frames=24, width=64),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
+    "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),
 }
 
 
@@ -86,8 +89,10 @@ def test_sampler_node_equals_interpolate(
     drawn: dict[str, str],
     case: Case,
 ) -> None:
-    model = dynamicrafter if case.checkpoint == dynamicrafter.name else checkpoints[0]
-    latents, decoded = _run_core((model, checkpoints[1]), case)
+    files = {path.name: path for path in (*checkpoints, dynamicrafter)}
+    files |= {BUNDLED_MODEL: TINY / "tooncrafter-tiny.safetensors"}
+    files |= {BUNDLED_SKETCH_ENCODER: TINY / "tooncrafter-tiny-sketch.safetensors"}
+    latents, decoded = _run_core((files[case.checkpoint], files[case.sketch_encoder]), case)
     host_latents, host_decoded = _run_host(comfy_server, drawn, case)
     error = ((host_latents - latents).norm() / latents.norm()).item()
     assert error <= TOLERANCE, f"relative error of the latents {error:.1e}"

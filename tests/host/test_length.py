@@ -9,17 +9,13 @@ import torch
 from comfy_server import ComfyServer
 from PIL import Image
 from prompts import Prompt, interpolation, node, with_sketches
+from results import frames_of
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.media import read_image
 
 SMALL = {"width": 64, "height": 64}
 QUICK = {"steps": 1, "guidance_scale": 1.0}
-
-
-def frames_of(server: ComfyServer, prompt: Prompt) -> torch.Tensor:
-    """Run a prompt and read the frames it saved: (n, 3, H, W)."""
-    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt))])
 
 
 def graph(drawn: dict[str, str], *keyframes: str, **encode: object) -> Prompt:

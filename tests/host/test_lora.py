@@ -9,7 +9,8 @@ import pytest
 import torch
 from comfy_server import ROOT, ComfyServer
 from prompts import Prompt, interpolation, node
-from safetensors.torch import load_file, save_file
+from results import latents_of
+from safetensors.torch import save_file
 from torch import Tensor
 
 DRAWN = ROOT / "assets" / "keyframes"
@@ -74,12 +75,6 @@ def entries(name: str, up: Tensor, down: Tensor) -> dict[str, Tensor]:
     }
 
 
-def latents(server: ComfyServer, prompt: Prompt) -> Tensor:
-    saved = node("SaveLatent", samples=["sampler", 0], filename_prefix="lora")
-    files = server.outputs(server.run({**prompt, "saved": saved}))
-    return next(load_file(file)["latent_tensor"] for file in files if file.suffix == ".latent")
-
-
 def test_a_lora_is_merged_into_the_spatial_layers(server: ComfyServer, drawings: list[str]) -> None:
     def prompt(checkpoint: str) -> Prompt:
         sizes, sampling = {"width": 64, "height": 64, "frames": 3}, {"steps": 2, "guidance_scale": 2.0}
@@ -89,8 +84,8 @@ def test_a_lora_is_merged_into_the_spatial_layers(server: ComfyServer, drawings:
     plain = prompt("model.ckpt")
     inputs = {**plain["sampler"]["inputs"], "model": ["lora", 0]}
     loader = node("LoraLoaderModelOnly", model=["loader", 0], lora_name="style.safetensors", strength_model=STRENGTH)
-    found = latents(server, {**plain, "lora": loader, "sampler": {**plain["sampler"], "inputs": inputs}})
-    expected, without = latents(server, prompt("merged.ckpt")), latents(server, plain)
+    found = latents_of(server, {**plain, "lora": loader, "sampler": {**plain["sampler"], "inputs": inputs}})
+    expected, without = latents_of(server, prompt("merged.ckpt")), latents_of(server, plain)
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert (found - without).norm() > 0.05 * without.norm()
     log = server.log_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 from comfy_server import ComfyServer, PromptFailed
-from prompts import Prompt, interpolation, node
-from random_checkpoint import MODEL, random_tensors
-from torch import Tensor
+from prompts import Prompt, interpolation, node, with_sketches
+from random_checkpoint import MODEL, SKETCH, random_tensors
+from results import frames_of
 
-from tooncrafter_core.media import read_image
 from tooncrafter_core.memory import unet_bytes
 
 DRAWN = Path(__file__).resolve().parents[2] / "assets" / "keyframes"
@@ -37,6 +37,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     files = {f"checkpoints/{name}.ckpt": base / f"{name}.ckpt" for name in models}
     for file, changed in zip(files.values(), models.values(), strict=True):
         torch.save({"state_dict": changed}, file)
+    files["controlnet/good_sketch.ckpt"] = base / "sketch.ckpt"
+    torch.save(random_tensors(SKETCH, seed=1), base / "sketch.ckpt")
     (base / "comfy" / "custom_nodes").mkdir(parents=True)
     (base / "comfy" / "custom_nodes" / "memory_nodes.py").symlink_to(Path(__file__).with_name("memory_nodes.py"))
     with ComfyServer(base / "comfy", models=files) as running:
@@ -46,10 +48,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
 @pytest.fixture(scope="module")
 def drawings(server: ComfyServer) -> list[str]:
     return [server.upload(DRAWN / name) for name in ("first.png", "last.png")]
-
-
-def frames_of(server: ComfyServer, prompt: Prompt) -> Tensor:
-    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt))])
 
 
 def with_memory(prompt: Prompt, mebibytes: int, decode: dict[str, Any]) -> Prompt:
@@ -114,3 +112,40 @@ def test_the_host_knows_what_sampling_needs(server: ComfyServer, drawings: list[
     history = server.run({**asking, "required": node("TestMemoryRequired", **inputs)})
     expected = [unet_bytes(MODEL.unet, 6, 8, 8, torch.float32, rows=rows) for rows in (2, 1)]
     assert history["outputs"]["required"]["bytes"] == expected
+
+
+def held(server: ComfyServer, prompt: Prompt | None = None) -> int:
+    """Bytes of all tensors in the server once `prompt` is done; ComfyUI forgets results that the next does not use."""
+    history = server.run({**(prompt or {}), "held": node("TestHeld")})
+    return int(history["outputs"]["held"]["bytes"][0])
+
+
+def forget(server: ComfyServer) -> None:
+    server.free()
+    time.sleep(2)  # a moment later, and nothing tells when
+
+
+def test_unloading_gives_the_memory_back(server: ComfyServer, drawings: list[str]) -> None:
+    """`/free`, which the page's button calls: models, references and cached results go."""
+    forget(server)
+    before = held(server)
+    prompt = interpolation(drawings, "good.ckpt", encode=SIZES, sample=QUICK)
+    server.run(prompt)
+    weights = sum(tensor.nbytes for tensor in random_tensors(MODEL).values())
+    assert held(server, prompt) > before + weights / 2
+    forget(server)
+    assert held(server) < before + weights / 50
+
+
+def test_weights_may_wait_elsewhere(server: ComfyServer, drawings: list[str]) -> None:
+    """The last test of this server: it keeps weights off the device from here on."""
+    prompt = with_sketches(
+        interpolation(drawings, "good.ckpt", encode=SIZES, sample=QUICK), drawings[:1], "3", "good_sketch.ckpt"
+    )
+    expected = frames_of(server, prompt)
+    sampler = {**prompt["sampler"], "inputs": {**prompt["sampler"]["inputs"], "model": ["offloaded", 0]}}
+    offloaded = {**prompt, "offloaded": node("TestNoVRAM", model=["loader", 0]), "sampler": sampler}
+    before = server.log_text().count("loaded partially")
+    frames = frames_of(server, offloaded)
+    assert server.log_text().count("loaded partially") > before
+    assert (frames - expected).abs().max() <= 1.5 / 255

@@ -1,0 +1,24 @@
+"""What is run again when a graph is queued with one change."""
+
+from __future__ import annotations
+
+from bundled import scene_graph
+from comfy_server import ComfyServer
+from prompts import Prompt
+
+
+def kept(history: dict) -> set[str]:
+    """Nodes that were not run, since nothing about them had changed."""
+    messages = dict(history["status"]["messages"])
+    return set(messages["execution_cached"]["nodes"])
+
+
+def with_seed(prompt: Prompt, seed: int) -> Prompt:
+    return {**prompt, "sampler": {**prompt["sampler"], "inputs": {**prompt["sampler"]["inputs"], "seed": seed}}}
+
+
+def test_another_seed_runs_only_what_it_must(comfy_server: ComfyServer) -> None:
+    graph = scene_graph(comfy_server)
+    comfy_server.run(with_seed(graph, 100))
+    history = comfy_server.run(with_seed(graph, 101))
+    assert graph.keys() - kept(history) == {"sampler", "decode", "save"}

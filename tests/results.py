@@ -1,0 +1,24 @@
+"""What a prompt leaves on a real server, as tensors."""
+
+from __future__ import annotations
+
+import torch
+from comfy_server import ComfyServer
+from prompts import Prompt, node
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tooncrafter_core.media import read_image
+
+
+def frames_of(server: ComfyServer, prompt: Prompt, timeout: float = 300) -> Tensor:
+    """Run a prompt and read the frames it saved: (n, 3, H, W) in [0, 1]."""
+    return torch.stack([read_image(path) for path in server.outputs(server.run(prompt, timeout))])
+
+
+def latents_of(server: ComfyServer, prompt: Prompt, wire: tuple[str, int] = ("sampler", 0)) -> Tensor:
+    """Run a prompt as far as one of its nodes and read what comes out of it: (t, c, h, w)."""
+    needed = {name: given for name, given in prompt.items() if name != "save"}
+    saved = node("SaveLatent", samples=list(wire), filename_prefix="latents")
+    (file,) = server.outputs(server.run({**needed, "saved": saved}))
+    return load_file(file)["latent_tensor"]
