@@ -26,4 +26,4 @@ provide_chromium
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
-"$python" -m pytest "$@"
+"$python" -m pytest -n 2 --dist loadfile "$@"  # two at a time; a file's tests share its server
