@@ -20,8 +20,9 @@ from .config import (
     VisionConfig,
 )
 
+_OPENCLIP_TEXT_HEADS = {1024: 16, 1280: 20}
 _OPENCLIP_VISION_HEADS = {1280: 16, 1408: 16, 1664: 16}
-"""Heads of OpenCLIP's H, g and bigG vision towers; head counts do not show in shapes."""
+"""Heads of OpenCLIP's H (g) and bigG towers, by width; head counts do not show in shapes."""
 
 
 Config = TypeVar("Config")
@@ -64,7 +65,7 @@ def infer_config(tensors: Mapping[str, Tensor]) -> ModelConfig:
 
     Only names (as published, see `checkpoint.normalise`) and shapes are looked at. Head counts of attention do
     not show in the shapes: they follow from the U-Net's head size, which does (`init_attn`), and from OpenCLIP's
-    published vision towers; a sketch encoder alone has heads of 64 channels at the published width, else 16.
+    published towers; a sketch encoder alone has heads of 64 channels at the published width, else 16.
 
     Raises:
         ValueError: a part is there but a tensor its size depends on is missing or has an impossible size.
@@ -187,7 +188,7 @@ def _text(shapes: Shapes, head: int) -> TextConfig:
     return TextConfig(
         width=width,
         layers=shapes.count("transformer.resblocks.{}.ln_1.weight"),
-        heads=_heads(width, head),
+        heads=_OPENCLIP_TEXT_HEADS.get(width, _heads(width, head)),
         feed_forward_dim=shapes("transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         context_length=length,
         vocabulary=shapes("token_embedding.weight", 2)[0],
