@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, node, with_sketches
+from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, changed, interpolation, node, with_sketches
 
 MODEL, SKETCH_ENCODER = "model.ckpt", "sketch_encoder.ckpt"
 CONTROLNET, UPSCALER = "control_v11p_sd21_canny.safetensors", "RealESRGAN_x2plus.pth"
@@ -138,7 +138,7 @@ def _many_keyframes() -> Example:
         "many_keyframes",
         "Many keyframes",
         "Three keyframes make two segments of 16 frames, 31 frames in all: the keyframe in the middle comes once. Add "
-        "keyframes by chaining more Batch Images nodes; memory does not grow with their number.",
+        "keyframes by chaining more Batch Images nodes; the graphics card's memory does not grow with their number.",
         [_NEEDS_MODEL],
         _animated(_published(["first.png", "top.png", "last.png"])),
         _keyframe_titles(3),
@@ -218,14 +218,12 @@ def _controlnet_chain() -> Example:
         start_percent=0.0,
         end_percent=0.6,
     )
-    sampler = sketched["sampler"]
     prompt = {
-        **sketched,
+        **changed(sketched, "sampler", positive=["applied", 0], negative=["applied", 1]),
         "motion": node("LoadImage", image="sketches.webp"),
         "edges": node("Canny", image=["motion", 0], low_threshold=0.2, high_threshold=0.5),
         "other_loader": node("ControlNetLoader", control_net_name=CONTROLNET),
         "applied": apply,
-        "sampler": {**sampler, "inputs": {**sampler["inputs"], "positive": ["applied", 0], "negative": ["applied", 1]}},
     }
     return Example(
         "controlnet_chain",

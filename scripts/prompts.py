@@ -71,6 +71,11 @@ def interpolation(
     }
 
 
+def changed(prompt: Prompt, name: str, **inputs: Any) -> Prompt:
+    """The same graph with other inputs of one node."""
+    return {**prompt, name: {**prompt[name], "inputs": {**prompt[name]["inputs"], **inputs}}}
+
+
 def with_sketches(
     prompt: Prompt,
     sketches: Sequence[str],
@@ -88,14 +93,11 @@ def with_sketches(
         frame_indices=frame_indices,
         strength=strength,
     )
-    sampler = prompt["sampler"]
-    guided = {**sampler, "inputs": {**sampler["inputs"], "positive": ["guide", 0], "negative": ["guide", 1]}}
     return {
-        **prompt,
+        **changed(prompt, "sampler", positive=["guide", 0], negative=["guide", 1]),
         **batch(sketches, "sketches"),
         "sketch_loader": node("ToonCrafterSketchEncoderLoader", sketch_encoder=sketch_encoder),
         "guide": guide,
-        "sampler": guided,
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from bundled import FRAMES, SAMPLE, scene_graph, sketched_graph, true_frames, upload
 from comfy_server import ComfyServer
-from prompts import Prompt, node
+from prompts import Prompt, changed, node
 from results import latents_of
 from torch import Tensor
 
@@ -43,8 +43,7 @@ def applied(after: str, image: str = "each", strength: float = 0.5, end: float =
 
 
 def sampled(server: ComfyServer, graph: Prompt, conditioning: str) -> Tensor:
-    inputs = {**graph["sampler"]["inputs"], "positive": [conditioning, 0], "negative": [conditioning, 1]}
-    return latents_of(server, {**graph, "sampler": node("ToonCrafterSampler", **inputs)})
+    return latents_of(server, changed(graph, "sampler", positive=[conditioning, 0], negative=[conditioning, 1]))
 
 
 @pytest.fixture(scope="module")

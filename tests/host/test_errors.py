@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from comfy_server import ComfyServer, PromptFailed
-from prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, interpolation, node, with_sketches
+from prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, changed, interpolation, node, with_sketches
 
 SMALL = {"width": 64, "height": 64}
 TOO_LONG = {"steps": 1000}
@@ -20,60 +20,55 @@ def graph(comfy_server: ComfyServer, drawn: dict[str, str]) -> Prompt:
     good = interpolation([drawn["first"], drawn["last"]], encode=SMALL, sample={"steps": 1})
     sketched = with_sketches(good, [drawn["sketch_07"]], "7")
     comfy_server.run(sketched)
-    sampler = sketched["sampler"]
-    return {**sketched, "sampler": {**sampler, "inputs": {**sampler["inputs"], **TOO_LONG}}}
-
-
-def _changed(graph: Prompt, name: str, **inputs: object) -> Prompt:
-    return {**graph, name: {**graph[name], "inputs": {**graph[name]["inputs"], **inputs}}}
+    return changed(sketched, "sampler", **TOO_LONG)
 
 
 def _one_keyframe(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "encode", keyframes=["keyframes_0", 0])
+    return changed(graph, "encode", keyframes=["keyframes_0", 0])
 
 
 def _other_size_in_the_sampler(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    other = _changed(graph, "encode", width=128)["encode"]
-    return _changed({**graph, "other": other}, "sampler", latent=["other", 2])
+    other = changed(graph, "encode", width=128)["encode"]
+    return changed({**graph, "other": other}, "sampler", latent=["other", 2])
 
 
 def _other_size_in_the_decoder(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    other = _changed(graph, "encode", width=128)["encode"]
-    return _changed({**graph, "other": other}, "decode", latent=["other", 2])
+    other = changed(graph, "encode", width=128)["encode"]
+    return changed({**graph, "other": other}, "decode", latent=["other", 2])
 
 
 def _too_few_latents_in_the_decoder(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     few = node("LatentFromBatch", samples=["encode", 2], batch_index=0, length=2)
-    return _changed({**graph, "few": few}, "decode", latent=["few", 0])
+    return changed({**graph, "few": few}, "decode", latent=["few", 0])
 
 
 def _index_out_of_range(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "guide", frame_indices="16")
+    return changed(graph, "guide", frame_indices="16")
 
 
 def _index_twice(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     two = {**graph, **batch([drawn["sketch_07"]] * 2, "sketches")}
-    return _changed(two, "guide", frame_indices="5, 5")
+    return changed(two, "guide", frame_indices="5, 5")
 
 
 def _counts_differ(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "guide", frame_indices="5, 9-11")
+    return changed(graph, "guide", frame_indices="5, 9-11")
 
 
 def _index_unreadable(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "guide", frame_indices="seven")
+    return changed(graph, "guide", frame_indices="seven")
 
 
 def _sketch_encoder_in_the_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "loader", checkpoint="sketch_encoder.ckpt")
+    return changed(graph, "loader", checkpoint="sketch_encoder.ckpt")
 
 
 def _damaged_file_in_the_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "loader", checkpoint="damaged.safetensors")
+    return changed(graph, "loader", checkpoint="damaged.safetensors")
 
 
 def _model_in_the_sketch_loader(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "sketch_loader", sketch_encoder="model.ckpt")
+    return changed(graph, "sketch_loader", sketch_encoder="model.ckpt")
 
 
 def _no_clip(graph: Prompt, drawn: dict[str, str]) -> Prompt:
@@ -81,49 +76,49 @@ def _no_clip(graph: Prompt, drawn: dict[str, str]) -> Prompt:
 
 
 def _no_clip_vision(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(_pruned(graph), "positive", clip=["loader", 1])
+    return changed(_pruned(graph), "positive", clip=["loader", 1])
 
 
 def _pruned(graph: Prompt, **inputs: object) -> Prompt:
     """CLIP, and CLIP_VISION unless given, from a file without towers."""
     pruned = {**graph, "pruned": node("ToonCrafterLoader", checkpoint="pruned.ckpt", weight_dtype="default")}
-    pruned = _changed(pruned, "positive", clip=["pruned", 1])
-    return _changed(pruned, "encode", **{"clip_vision": ["pruned", 2], **inputs})
+    pruned = changed(pruned, "positive", clip=["pruned", 1])
+    return changed(pruned, "encode", **{"clip_vision": ["pruned", 2], **inputs})
 
 
 def _conditioning_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "sampler", positive=["positive", 0])
+    return changed(graph, "sampler", positive=["positive", 0])
 
 
 def _other_schedule(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     patch = node("ModelSamplingDiscrete", model=["loader", 0], sampling="eps", zsnr=False)
-    return _changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
+    return changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
 
 
 def _guidance_patch(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     patch = node("RescaleCFG", model=["loader", 0], multiplier=0.5)
-    return _changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
+    return changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
 
 
 def _other_frames_in_negative(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     """As many latents in all: two segments of 8 frames."""
     three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
-    other = _changed(graph, "encode", keyframes=["three", 0], frames=8)["encode"]
-    return _changed({**graph, **three, "other": other}, "sampler", negative=["other", 1])
+    other = changed(graph, "encode", keyframes=["three", 0], frames=8)["encode"]
+    return changed({**graph, **three, "other": other}, "sampler", negative=["other", 1])
 
 
 def _other_control_net_in_the_guide(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     other = node("ControlNetLoader", control_net_name="other.safetensors")
-    return _changed({**graph, "other": other}, "guide", control_net=["other", 0])
+    return changed({**graph, "other": other}, "guide", control_net=["other", 0])
 
 
 def _sketch_encoder_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
-    return _changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
+    return changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
 
 
 def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     other = node("EmptySD3LatentImage", width=64, height=64, batch_size=16)
-    return _changed({**graph, "other": other}, "decode", latent=["other", 0])
+    return changed({**graph, "other": other}, "decode", latent=["other", 0])
 
 
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bundled import scene_graph
 from comfy_server import ComfyServer
-from prompts import Prompt
+from prompts import changed
 
 
 def kept(history: dict) -> set[str]:
@@ -13,12 +13,8 @@ def kept(history: dict) -> set[str]:
     return set(messages["execution_cached"]["nodes"])
 
 
-def with_seed(prompt: Prompt, seed: int) -> Prompt:
-    return {**prompt, "sampler": {**prompt["sampler"], "inputs": {**prompt["sampler"]["inputs"], "seed": seed}}}
-
-
 def test_another_seed_runs_only_what_it_must(comfy_server: ComfyServer) -> None:
     graph = scene_graph(comfy_server)
-    comfy_server.run(with_seed(graph, 100))
-    history = comfy_server.run(with_seed(graph, 101))
+    comfy_server.run(changed(graph, "sampler", seed=100))
+    history = comfy_server.run(changed(graph, "sampler", seed=101))
     assert graph.keys() - kept(history) == {"sampler", "decode", "save"}

@@ -20,7 +20,7 @@ from bundled import (
     upload,
 )
 from comfy_server import ComfyServer
-from prompts import Prompt, node
+from prompts import Prompt, changed, node
 from results import frames_of, latents_of
 from scenes import SIZE, is_at, picture
 from torch import Tensor
@@ -39,11 +39,6 @@ def graph(comfy_server: ComfyServer) -> Prompt:
 @pytest.fixture(scope="module")
 def plain(comfy_server: ComfyServer, graph: Prompt) -> Tensor:
     return frames_of(comfy_server, graph)
-
-
-def changed(prompt: Prompt, name: str, **inputs: Any) -> Prompt:
-    """The same graph with other inputs of one node."""
-    return {**prompt, name: {**prompt[name], "inputs": {**prompt[name]["inputs"], **inputs}}}
 
 
 def stock(prompt: Prompt, class_type: str, **settings: Any) -> Prompt:
