@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
-from tooncrafter_core.checkpoint import read_checkpoint
-from tooncrafter_core.training.export import write_checkpoint
+from tooncrafter_core.files.checkpoint import read_checkpoint
+from tooncrafter_core.training.run.export import write_checkpoint
 
 TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
