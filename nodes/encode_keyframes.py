@@ -50,9 +50,9 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     "frames",
                     default=16,
                     min=2,
-                    max=64,
-                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16; "
-                    "more run in overlapping windows of 16.",
+                    max=226,
+                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16. "
+                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then those between.",
                 ),
                 io.Int.Input(
                     "fps",

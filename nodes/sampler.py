@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import comfy.sample
 import latent_preview
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..tooncrafter_core.sampling.coarse_to_fine import draw_segment, plan_runs
 from ..tooncrafter_core.sampling.schedule import Schedule
-from .host.conditioning import keyframes_of
-from .host.ddim import ddim_sampler, sigmas_of, with_guidance_rescale
+from .host.conditioning import Keyframes, keyframes_of
+from .host.ddim import with_guidance_rescale
 from .host.model import ToonCrafterModel
+from .host.runs import Job, RunSampler
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -93,24 +95,27 @@ class ToonCrafterSampler(io.ComfyNode):
         eta: float,
         denoise: float,
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        frames = _check(model, positive, negative, samples)
+        keyframes = _check(model, positive, negative, latent["samples"])
+        plan = plan_runs(keyframes.frames, model.model.trained_frames)
         timesteps = _timesteps(steps, denoise)
-        generator = torch.Generator().manual_seed(seed)
-        sampled = comfy.sample.sample_custom(
-            with_guidance_rescale(model, frames, guidance_rescale),
-            torch.randn(samples.shape, generator=generator),
+        runs = len(plan) * keyframes.segments if plan.fine else 1
+        preview = latent_preview.prepare_callback(model, runs * len(timesteps))
+        sampler = RunSampler(
+            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, guidance_rescale),
             guidance_scale,
-            ddim_sampler(timesteps, eta, generator),
-            sigmas_of(model, timesteps),
-            positive,
-            negative,
-            samples,
-            noise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, len(timesteps)),
-            seed=seed,
+            timesteps,
+            eta,
+            seed,
+            lambda step, x0, x: preview(step, x0, x, runs * len(timesteps)),
         )
-        return io.NodeOutput({**latent, "samples": sampled})
+        job = Job(positive, negative, latent["samples"], latent.get("noise_mask"))
+        if not plan.fine:
+            return io.NodeOutput({**latent, "samples": sampler.sample(job)})
+        sampled = [
+            draw_segment(partial(sampler.draw, job, index), keyframes.latents[index : index + 2], plan)
+            for index in range(keyframes.segments)
+        ]
+        return io.NodeOutput({**latent, "samples": torch.cat(sampled)})
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")
@@ -125,8 +130,10 @@ def _timesteps(steps: int, denoise: float) -> list[int]:
     return schedule.trailing_timesteps(min(round(count / denoise), len(schedule)))[-count:]
 
 
-def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[Any]], samples: torch.Tensor) -> int:
-    """Frames of a segment, once everything is known to fit together."""
+def _check(
+    model: ModelPatcher, positive: list[list[Any]], negative: list[list[Any]], samples: torch.Tensor
+) -> Keyframes:
+    """The keyframes, once everything is known to fit together."""
     if not isinstance(model.model, ToonCrafterModel):
         raise ValueError(f"model is a {type(model.model).__name__}; expected the model of ToonCrafter Loader.")
     sampling = model.get_model_object("model_sampling")
@@ -153,4 +160,4 @@ def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[A
                 f"{found.latent_shape} ({found.segments} segment(s) of {found.frames} frames). Connect latent, "
                 "positive and negative of the same Encode Keyframes."
             )
-    return keyframes.frames
+    return keyframes

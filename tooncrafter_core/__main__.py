@@ -13,7 +13,7 @@ from tqdm import tqdm
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS, check_size
 from .files.media import check_output, check_picture, read_image, write_contact_sheet, write_frames
-from .pipeline import Settings, ToonCrafter, interpolate
+from .pipeline import Settings, ToonCrafter, interpolate, sampling_runs
 from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -90,7 +90,8 @@ def _interpolate(options: argparse.Namespace) -> None:
     sketches = {index: read_image(file) for index, file in files.items()}
     keyframes = [read_image(file) for file in options.keyframes]
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
-    with tqdm(total=settings.steps, unit="step") as bar:
+    steps = settings.steps * sampling_runs(model, segments, settings.frames)
+    with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(
             model,
             keyframes,

@@ -21,10 +21,11 @@ from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
 from .models.config import LATENT_SCALE
 from .models.unet.context import CrossContext
-from .models.unet.projector import ImageProjector, resample_frames
+from .models.unet.projector import ImageProjector
 from .models.unet.sketch_encoder import SketchEncoder
 from .models.unet.unet import UNet
 from .models.vae.autoencoder import Autoencoder, Encoded, references_between
+from .sampling.coarse_to_fine import Plan, draw_segment, guiding_frames, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser
 from .sampling.schedule import Schedule
@@ -85,7 +86,8 @@ class Settings:
     Attributes:
         prompt: what the pictures show.
         negative_prompt: what to stay away from.
-        frames: frames of each segment, both keyframes included; the models were trained for 16.
+        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
+            coarse to fine, see `coarse_to_fine`.
         frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
@@ -150,7 +152,7 @@ def interpolate(
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
         settings: everything else.
         sketches: line drawings (1, 3 or 4, H, W) in [0, 1] by frame of the result, see `timeline`.
-        callback: called after each sampling step.
+        callback: called after each sampling step of each run, see `sampling_runs`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
 
     Returns:
@@ -166,18 +168,30 @@ def interpolate(
     pictures = [to_rgb(picture[None]) for picture in keyframes]
     drawings = {index: to_rgb(sketch[None]) for index, sketch in sketches.items()}
     check_segments(len(pictures), settings.frames, loop)
+    plan = plan_runs(settings.frames, model.projector.config.frames)
     segments = segment_count(len(pictures), loop)
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
     placed = _placed(model, hints, segments, settings.frames, loop)
 
-    contexts = _contexts(model, pictures[:segments], settings)
+    contexts, unconditional = _contexts(model, pictures[:segments], settings)
     encoded = _encode(model, fitted)
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
-    condition = keyframe_condition(segment_ends(latents, loop), settings.frames)
-    latents = _sample(model, condition, contexts, placed, settings, callback)
+    sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
+    latents = sampler.sample(segment_ends(latents, loop), plan)
     frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
     return frames[..., :height, :width]
+
+
+def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:
+    """How often `interpolate` goes through all sampling steps: once where the model was trained for this many frames,
+    else once for each run of each segment.
+
+    Raises:
+        ValueError: more frames than it can draw.
+    """
+    plan = plan_runs(frames, model.projector.config.frames)
+    return len(plan) * segments if plan.fine else 1
 
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
@@ -205,8 +219,9 @@ def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, fram
 
 def _contexts(
     model: ToonCrafter, pictures: list[Tensor], settings: Settings
-) -> list[tuple[CrossContext, CrossContext]]:
-    """Conditional and unconditional tokens of each segment, shown its first keyframe; many keep no keys and values."""
+) -> tuple[list[CrossContext], CrossContext]:
+    """Conditional tokens of each segment, shown its first keyframe, and unconditional ones, for the trained number of
+    frames; many keep no keys and values."""
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
     pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
@@ -216,10 +231,8 @@ def _contexts(
             for prompt in (settings.prompt, settings.negative_prompt)
         ]
         tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
-    images = [resample_frames(each, settings.frames) for each in tokens]
     keep = len(pictures) == 1
-    unconditional = CrossContext(prompts[1], images[-1])
-    return [(CrossContext(prompts[0], image, keep), unconditional) for image in images[:-1]]
+    return [CrossContext(prompts[0], image, keep) for image in tokens[:-1]], CrossContext(prompts[1], tokens[-1])
 
 
 def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
@@ -232,39 +245,75 @@ def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
     return encoded
 
 
-def _sample(
-    model: ToonCrafter,
-    condition: Tensor,
-    contexts: list[tuple[CrossContext, CrossContext]],
-    hints: Tensor | None,
-    settings: Settings,
-    callback: Callable[[DDIMStep], None] | None,
-) -> Tensor:
-    """Sample all segments' latents (S, c, t, h, w), scaled."""
-    schedule = Schedule.published()
-    generator = torch.Generator().manual_seed(settings.seed)
-    segments, channels, frames, height, width = condition.shape
+@dataclass(frozen=True)
+class _Sampler:
+    """Samples latents, scaled.
 
-    def noise() -> Tensor:
-        """Drawn with the frames as the batch, as on ComfyUI's wires."""
-        drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
-        return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
+    Attributes:
+        model: the models.
+        contexts: of each segment, for the trained number of frames.
+        unconditional: likewise.
+        hints: sketches (S, 1, t, H, W), if there are any.
+        settings: steps, guidance, eta and seed.
+        callback: called after each step.
+    """
 
-    with _on_device(model, model.unet, model.sketch_encoder if hints is not None else None):
+    model: ToonCrafter
+    contexts: list[CrossContext]
+    unconditional: CrossContext
+    hints: Tensor | None
+    settings: Settings
+    callback: Callable[[DDIMStep], None] | None
+
+    def sample(self, ends: Tensor, plan: Plan) -> Tensor:
+        """Latents (S, c, t, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        model, segments = self.model, range(len(self.contexts))
+        with _on_device(model, model.unet, model.sketch_encoder if self.hints is not None else None):
+            if not plan.fine:
+                return self._run(keyframe_condition(ends, self.settings.frames), self.contexts, self.hints, generator)
+            drawn = [
+                draw_segment(partial(self._run_of, index, generator), ends[index : index + 2], plan)
+                for index in segments
+            ]
+        return torch.stack(drawn).transpose(1, 2)
+
+    def _run_of(self, segment: int, generator: torch.Generator, frames: Sequence[int], ends: Tensor) -> Tensor:
+        """Some frames of one segment (n, c, h, w), see `DrawRun`."""
+        hints = None
+        if self.hints is not None:
+            guides = self.hints[segment, 0]
+            hints = guides[guiding_frames(guides, frames)][None, None]
+        condition = keyframe_condition(ends, len(frames))
+        return self._run(condition, [self.contexts[segment]], hints, generator)[0].transpose(0, 1)
+
+    def _run(
+        self, condition: Tensor, contexts: list[CrossContext], hints: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """All steps: latents (s, c, n, h, w) for condition channels of this shape."""
+        model, settings, schedule = self.model, self.settings, Schedule.published()
+        segments, channels, frames, height, width = condition.shape
+
+        def noise() -> Tensor:
+            """Drawn with the frames as the batch, as on ComfyUI's wires."""
+            drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
+            return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
+
+        unconditional = self.unconditional.resampled(frames)
+        pairs = [(context.resampled(frames), unconditional) for context in contexts]
         denoiser = GuidedDenoiser(
             unet=model.unet,
             condition=condition.to(model.device, model.dtype),
-            contexts=[_passes(model, pair, condition, settings) for pair in contexts],
+            contexts=[_passes(model, pair, condition, settings) for pair in pairs],
             frame_rate=settings.frame_rate,
             guidance_scale=settings.guidance_scale,
             guidance_rescale=settings.guidance_rescale,
-            window=model.projector.config.frames,
             sketch_encoder=model.sketch_encoder,
             hints=hints,
             sketch_strength=settings.sketch_strength,
         )
         timesteps = schedule.trailing_timesteps(settings.steps)
-        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, callback)
+        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)
 
 
 def _passes(
@@ -283,7 +332,6 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     if torch.device(model.device).type != "cuda":
         return False
     frames, height, width = condition.shape[2:]
-    frames = min(frames, model.projector.config.frames)
     return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
 
 

@@ -20,9 +20,6 @@ from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
 from ...tooncrafter_core.models.unet.unet import Controls
 from .attention import attention_for
 
-_AT_A_TIME = 16
-"""Frames the sketch encoder takes at a time."""
-
 
 class HostSketchEncoder(SketchEncoder):
     """The sketch encoder, called as ComfyUI calls a ControlNet: frames as the batch, hint in any channels."""
@@ -36,8 +33,8 @@ class HostSketchEncoder(SketchEncoder):
     ) -> dict[str, list[Tensor]]:
         """x (n, c, h, w), hint (n or 1, any, 8 h, 8 w) white on black, timesteps (n,), context (n, L, d).
 
-        Rows come in runs of `frames` that share timestep and text. They are encoded a few at a time, so that only what
-        comes out grows with their number.
+        Rows come in segments of `frames` that share timestep and text. They are encoded one after the other, so that
+        only what comes out grows with their number.
         """
         grey = hint.mean(dim=1, keepdim=True).expand(len(x), self.config.hint_channels, -1, -1)
         parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
@@ -52,11 +49,10 @@ class HostSketchEncoder(SketchEncoder):
 
 
 def _parts(rows: int, frames: int) -> list[slice]:
-    """Up to 16 frames of one run at a time; single frames, as other models than ours have them, all at once."""
+    """One segment at a time; single frames, as other models than ours have them, all at once."""
     if frames == 1:
         return [slice(0, rows)]
-    runs = [range(first, first + frames) for first in range(0, rows, frames)]
-    return [slice(at, min(at + _AT_A_TIME, run.stop)) for run in runs for at in run[::_AT_A_TIME]]
+    return [slice(first, first + frames) for first in range(0, rows, frames)]
 
 
 def sketch_encoders(control: ControlBase | None) -> Iterator[SketchEncoder]:

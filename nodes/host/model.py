@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import comfy.model_management as management
@@ -23,7 +22,6 @@ from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.models.unet.unet import Controls, UNet
-from ...tooncrafter_core.sampling.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import sketch_encoders
@@ -34,12 +32,11 @@ Control = dict[str, list[Tensor | None]]
 
 
 class HostUNet(UNet):
-    """The U-Net, called with frames as the batch and run on one segment, and one window of it, after the other."""
+    """The U-Net, called with frames as the batch and run on one segment after the other."""
 
-    def __init__(self, config: UNetConfig, layers: Layers, window: int) -> None:
+    def __init__(self, config: UNetConfig, layers: Layers) -> None:
         super().__init__(config, layers)
         self.dtype = layers.dtype
-        self.window = window
 
     def forward(
         self, x: Tensor, timesteps: Tensor, transformer_options: Mapping[str, Any] | None = None, **inputs: Any
@@ -68,27 +65,23 @@ class HostUNet(UNet):
         video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
         times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
         rates = torch.full_like(times, frame_rate)
-        pick = partial(_controls, control, x, (video.shape[1], count, frames))
-
-        def predict(segment: int, window: slice) -> Tensor:
-            context, controls = segments[segment].window(window), pick(segment, window)
-            return super(HostUNet, self).forward(video[segment, :, :, window], times, rates, context, controls)
-
-        predicted = [predict_in_windows(partial(predict, s), frames, self.window) for s in range(count)]
+        batch = video.shape[1], count, frames
+        predicted = [
+            super(HostUNet, self).forward(video[s], times, rates, context, _controls(control, x, batch, s))
+            for s, context in enumerate(segments)
+        ]
         return rearrange(torch.stack(predicted), "s p c t h w -> (p s t) c h w")
 
 
-def _controls(
-    control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int, window: slice
-) -> Controls | None:
-    """One window's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
+def _controls(control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int) -> Controls | None:
+    """One segment's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
     if control is None:
         return None
 
     def pick(value: Tensor | None) -> Tensor:
         if value is None:
             return x.new_zeros(())
-        return value.unflatten(0, batch)[:, segment, window].flatten(0, 1).to(x.dtype)
+        return value.unflatten(0, batch)[:, segment].flatten(0, 1).to(x.dtype)
 
     middle = control.get("middle") or [None]
     return Controls([pick(value) for value in control["output"]], pick(middle[0]))
@@ -102,9 +95,14 @@ class ToonCrafterModel(BaseModel):
         operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
         attention = attention_for(management.get_torch_device())
         layers = Layers(operations, attention, host_config.unet_config["dtype"], device)
-        self.diffusion_model = HostUNet(config.unet, layers, config.projector.frames).eval()
+        self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
+
+    @property
+    def trained_frames(self) -> int:
+        """Frames the model was trained for, and can draw at once."""
+        return self.image_proj_model.config.frames
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """What one CONDITIONING item means to the U-Net; called once for each run, before the first step."""
@@ -113,6 +111,12 @@ class ToonCrafterModel(BaseModel):
         if keyframes is None:
             raise ValueError(
                 "A ToonCrafter model needs keyframes. Connect positive and negative to ToonCrafter Encode Keyframes."
+            )
+        if keyframes.frames > self.trained_frames:
+            raise ValueError(
+                f"The segments have {keyframes.frames} frames; this model was trained for {self.trained_frames}, and "
+                "only ToonCrafter Sampler draws more. Take that sampler, or set frames of ToonCrafter Encode Keyframes "
+                f"to {self.trained_frames} or fewer and add keyframes."
             )
         if tuple(noise.shape) != keyframes.latent_shape:
             raise ValueError(
@@ -138,12 +142,12 @@ class ToonCrafterModel(BaseModel):
     def memory_required(
         self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] | None = None
     ) -> int:
-        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one window is at work at a time."""
+        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one segment is at work at a time."""
         count, _, height, width = input_shape
         segments, frames = ((cond_shapes or {}).get("segments") or [[1, count]])[0]
         return unet_bytes(
             self.diffusion_model.config,
-            min(frames, self.diffusion_model.window),
+            frames,
             height,
             width,
             self.manual_cast_dtype or self.get_dtype(),

@@ -38,7 +38,6 @@ def denoiser(tiny: ToonCrafter) -> GuidedDenoiser:
         frame_rate=12,
         guidance_scale=7.5,
         guidance_rescale=0.7,
-        window=16,
         sketch_encoder=tiny.sketch_encoder,
         hints=(torch.rand(SEGMENTS, 1, FRAMES, 32, 32) > 0.8).float(),
         sketch_strength=0.6,

@@ -31,7 +31,6 @@ def denoising_peak(tiny: ToonCrafter, segments: int, frames: int) -> int:
         frame_rate=10,
         guidance_scale=7.5,
         guidance_rescale=0.7,
-        window=16,
         sketch_encoder=tiny.sketch_encoder,
         hints=torch.rand(segments, 1, frames, 8 * SIDE, 8 * SIDE),
     )
