@@ -52,7 +52,7 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     min=2,
                     max=226,
                     tooltip="Frames of each segment, both keyframes included. The published model was trained for 16. "
-                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then those between.",
+                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then the others.",
                 ),
                 io.Int.Input(
                     "fps",
