@@ -50,10 +50,6 @@ def test_a_step_of_many_segments_needs_no_more_than_one(tiny: ToonCrafter, one_s
     assert denoising_peak(tiny, 4, 16) <= one_segment
 
 
-def test_a_step_of_long_segments_needs_no_more_than_one_window(tiny: ToonCrafter, one_segment: int) -> None:
-    assert denoising_peak(tiny, 1, 64) <= one_segment
-
-
 def test_keyframes_add_their_features_and_frames_only(tiny: ToonCrafter) -> None:
     """The whole way: what a further keyframe adds is what is kept of it and of its segment."""
     settings = Settings(steps=1, frames=4)

@@ -116,6 +116,13 @@ def _sketch_encoder_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Pr
     return changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
 
 
+def _long_segment_in_a_stock_sampler(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    wires = {name: graph["sampler"]["inputs"][name] for name in ("model", "positive", "negative")}
+    stock = {"seed": 1, "steps": 1000, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    sampler = node("KSampler", latent_image=["encode", 2], **wires, **stock)
+    return {**changed(graph, "encode", frames=17), "sampler": sampler}
+
+
 def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     other = node("EmptySD3LatentImage", width=64, height=64, batch_size=16)
     return changed({**graph, "other": other}, "decode", latent=["other", 0])
@@ -141,6 +148,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_other_frames_in_negative, "sampler", ["16 frames", "negative of 8", "same Encode Keyframes"]),
     (_other_control_net_in_the_guide, "guide", ["another kind", "Sketch Encoder Loader", "Apply ControlNet"]),
     (_sketch_encoder_of_another_model, "sampler", ["sketch encoder belongs to another model"]),
+    (_long_segment_in_a_stock_sampler, "sampler", ["17 frames", "trained for 16", "ToonCrafter Sampler"]),
     (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 

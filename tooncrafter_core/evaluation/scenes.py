@@ -1,4 +1,4 @@
-"""Drawn scenes that no training has seen, for tests of the bundled model: is the figure where its path says?"""
+"""Drawn scenes that no training has seen, in which is known where the figure is: is it where its path says?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tooncrafter_core.data.clip_format import HEIGHT, WIDTH
-from tooncrafter_core.data.drawn_scenes import Scene, random_scene
+from ..data.clip_format import HEIGHT, WIDTH
+from ..data.drawn_scenes import Scene, random_scene
 
 SIZE = (WIDTH, HEIGHT)
 FAR = (2.1, 2.7)
