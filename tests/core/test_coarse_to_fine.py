@@ -55,7 +55,7 @@ def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
 
 def test_the_trained_length_is_the_models() -> None:
     assert len(plan_runs(5, 4)) == 3
-    with pytest.raises(ValueError, match="frames is 11; .* trained for 4, .* up to 10"):
+    with pytest.raises(ValueError, match=r"frames is 11; .* trained for 4, .* up to 10"):
         plan_runs(11, 4)
 
 

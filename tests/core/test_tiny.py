@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tooncrafter_core.evaluation.scenes import SIZE, is_at, picture, scenes
 from torch import Tensor
 
 from tooncrafter_core.data.drawn_scenes import Scene
 from tooncrafter_core.evaluation.metrics import cross_dissolve, psnr
+from tooncrafter_core.evaluation.scenes import SIZE, is_at, picture, scenes
 from tooncrafter_core.pipeline import Settings, ToonCrafter, interpolate
 from tooncrafter_core.sketches.lines import extract_lines
 

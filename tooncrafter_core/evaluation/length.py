@@ -1,12 +1,13 @@
 """Measure segments of several lengths on drawn scenes: is the figure on its path, and how far is every frame from the
 true one?
 
-    .venv/bin/python -m tooncrafter_core.evaluation.length --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors \
-        --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth --out lengths
+    .venv/bin/python -m tooncrafter_core.evaluation.length --out lengths \
+        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors \
+        --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth
 
-Writes `lengths.md` and one picture for each scene and length, in `sheets/`. What was measured is kept in `results.jsonl`
-and `renders/`, by model, settings, scene and length: started again, it goes on where it stopped, and more scenes or
-lengths add to what is there.
+Writes `lengths.md` and one picture for each scene and length, in `sheets/`. What was measured is kept in
+`results.jsonl` and `renders/`, by model, settings, scene and length: started again, it goes on where it stopped, and
+more scenes or lengths add to what is there.
 """
 
 from __future__ import annotations
