@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import latent_preview
@@ -10,7 +9,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..tooncrafter_core.sampling.coarse_to_fine import draw_segment, plan_runs
+from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
 from ..tooncrafter_core.sampling.schedule import Schedule
 from .host.conditioning import Keyframes, keyframes_of
 from .host.ddim import with_guidance_rescale
@@ -98,24 +97,18 @@ class ToonCrafterSampler(io.ComfyNode):
         keyframes = _check(model, positive, negative, latent["samples"])
         plan = plan_runs(keyframes.frames, model.model.trained_frames)
         timesteps = _timesteps(steps, denoise)
-        runs = len(plan) * keyframes.segments if plan.fine else 1
-        preview = latent_preview.prepare_callback(model, runs * len(timesteps))
+        total = plan.runs(keyframes.segments) * len(timesteps)
+        preview = latent_preview.prepare_callback(model, total)
         sampler = RunSampler(
             with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, guidance_rescale),
             guidance_scale,
             timesteps,
             eta,
             seed,
-            lambda step, x0, x: preview(step, x0, x, runs * len(timesteps)),
+            lambda step, x0, x: preview(step, x0, x, total),
         )
         job = Job(positive, negative, latent["samples"], latent.get("noise_mask"))
-        if not plan.fine:
-            return io.NodeOutput({**latent, "samples": sampler.sample(job)})
-        sampled = [
-            draw_segment(partial(sampler.draw, job, index), keyframes.latents[index : index + 2], plan)
-            for index in range(keyframes.segments)
-        ]
-        return io.NodeOutput({**latent, "samples": torch.cat(sampled)})
+        return io.NodeOutput({**latent, "samples": sampler.sample(job, plan)})
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")

@@ -190,8 +190,7 @@ def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:
     Raises:
         ValueError: more frames than it can draw.
     """
-    plan = plan_runs(frames, model.projector.config.frames)
-    return len(plan) * segments if plan.fine else 1
+    return plan_runs(frames, model.projector.config.frames).runs(segments)
 
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import comfy.sample
@@ -13,7 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
-from ...tooncrafter_core.sampling.coarse_to_fine import guiding_frames
+from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
 from .conditioning import KEY, Keyframes, keyframes_of
 from .ddim import ddim_sampler, sigmas_of
 
@@ -63,8 +64,19 @@ class RunSampler:
         self._generator = torch.Generator().manual_seed(seed)
         self._steps = 0
 
-    def sample(self, job: Job) -> Tensor:
-        """Latents of the shape of the job's, not scaled."""
+    def sample(self, job: Job, plan: Plan) -> Tensor:
+        """Latents of the shape of the job's, not scaled: of all segments at once, or of one after the other."""
+        if not plan.fine:
+            return self._run(job)
+        keyframes = keyframes_of(job.positive, "positive")
+        drawn = [
+            draw_segment(partial(self._run_of, job, index), keyframes.latents[index : index + 2], plan)
+            for index in range(keyframes.segments)
+        ]
+        return torch.cat(drawn)
+
+    def _run(self, job: Job) -> Tensor:
+        """All steps."""
         before = self._steps
 
         def report(step: int, x0: Tensor, x: Tensor, _: int) -> None:
@@ -85,12 +97,12 @@ class RunSampler:
             seed=self._seed,
         )
 
-    def draw(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
+    def _run_of(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled."""
         t = keyframes_of(job.positive, "positive").frames
         run = _Run(segment, range(segment * t, (segment + 1) * t), frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
-        return self.sample(
+        return self._run(
             Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
         )
 

@@ -20,7 +20,7 @@ LENGTHS = [17, 18, 24, 31, 32, 46, 64, 100, 121, 181, 225, 226]
 @pytest.mark.parametrize("frames", [2, 15, 16])
 def test_up_to_the_trained_length_there_is_one_run(frames: int) -> None:
     plan = plan_runs(frames, 16)
-    assert plan.coarse == tuple(range(frames)) and not plan.fine and len(plan) == 1
+    assert plan.coarse == tuple(range(frames)) and not plan.fine and plan.runs(5) == 1
 
 
 @pytest.mark.parametrize("frames", LENGTHS)
@@ -45,7 +45,8 @@ def test_time_is_uniform_as_far_as_whole_frames_allow(frames: int) -> None:
 
 @pytest.mark.parametrize(("frames", "runs"), [(17, 3), (31, 3), (32, 4), (46, 4), (64, 6), (226, 16)])
 def test_no_more_runs_than_needed(frames: int, runs: int) -> None:
-    assert len(plan_runs(frames, 16)) == runs
+    plan = plan_runs(frames, 16)
+    assert (plan.runs(1), plan.runs(3)) == (runs, 3 * runs)
 
 
 def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
@@ -54,7 +55,7 @@ def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
 
 
 def test_the_trained_length_is_the_models() -> None:
-    assert len(plan_runs(5, 4)) == 3
+    assert plan_runs(5, 4).runs(1) == 3
     with pytest.raises(ValueError, match=r"frames is 11; .* trained for 4, .* up to 10"):
         plan_runs(11, 4)
 

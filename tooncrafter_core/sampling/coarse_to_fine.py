@@ -29,8 +29,9 @@ class Plan:
     coarse: tuple[int, ...]
     fine: tuple[range, ...]
 
-    def __len__(self) -> int:
-        return 1 + len(self.fine)
+    def runs(self, segments: int) -> int:
+        """Runs for so many segments: one for all of them where there are no fine runs."""
+        return segments * (1 + len(self.fine)) if self.fine else 1
 
     @property
     def keyframes(self) -> list[int]:
