@@ -56,10 +56,6 @@ class Schedule:
             raise ValueError(f"steps is {steps}; expected 1 to {len(self)}")
         return [round(len(self) - i * len(self) / steps) - 1 for i in range(steps)]
 
-    def signal(self, t: int) -> float:
-        """alpha_t s_t: what the clean latent is multiplied by in z."""
-        return float(self.alphas_bar[t].sqrt() * self.rescale[t])
-
     def noise(self, t: int) -> float:
         """sigma_t: what the noise is multiplied by in z."""
         return float((1 - self.alphas_bar[t]).sqrt())
