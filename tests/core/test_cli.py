@@ -160,9 +160,10 @@ def test_not_a_picture(refusal: Refusal, pictures: list[str], tmp_path: Path) ->
 
 
 def enormous_picture() -> bytes:
-    """The head of a PNG of 50,000 x 50,000 pixels."""
+    """The beginning of a PNG of 50,000 x 50,000 pixels."""
     head = b"IHDR" + struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    checked = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    return b"\x89PNG\r\n\x1a\n" + checked + struct.pack(">I", 8) + b"IDAT" + bytes(12)
 
 
 def test_not_a_checkpoint(refusal: Refusal, pictures: list[str], tiny_files: tuple[Path, Path]) -> None:
