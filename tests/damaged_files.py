@@ -207,7 +207,7 @@ def _of_other_layouts(tensors: Tensors) -> Iterator[DamagedFile]:
         "sparse rows": (tensor.float().to_sparse_csr(), "refused"),
         "meta": (tensor.to("meta"), "refused"),
         "huge meta": (torch.empty(2**40, device="meta"), "refused"),
-        "huge sparse": (torch.sparse_coo_tensor(size=(2**20, 2**20)), "refused"),
+        "huge sparse": (torch.sparse_coo_tensor(torch.zeros(2, 0), torch.zeros(0), (2**20, 2**20)), "refused"),
         "expanded": (tensor[:1].clone().expand(tensor.shape), "refused"),
         "huge": (huge, "refused"),
         "huge integers": (torch.zeros(1, dtype=torch.int64).expand(2**40), "refused"),
@@ -282,7 +282,7 @@ def bombs() -> Iterator[tuple[str, str, bytes]]:
     for kind, code in pickles.items():
         yield kind, NAMES["zip"], archive([("archive/data.pkl", b"\x80\2" + code + b".")])
         yield kind, NAMES["legacy"], begin + b"\x80\2" + code + b"."
-    yield "a packed pickle", NAMES["zip"], archive([("archive/data.pkl", bytes(2**30))], zipfile.ZIP_DEFLATED)
+    yield "a packed pickle", NAMES["zip"], archive([("archive/data.pkl", bytes(2**26))], zipfile.ZIP_DEFLATED)
     zeros = saved({"a": torch.zeros(2**25, dtype=torch.float16)}, "zip")
     yield "packed zeros", NAMES["zip"], rewritten(zeros, zipfile.ZIP_DEFLATED)
 

@@ -19,8 +19,8 @@ from tooncrafter_core import CheckpointError, read_checkpoint
 from tooncrafter_core.files.weight_file import read_weight_file
 from tooncrafter_core.training.losses.perceptual import load_perceptual
 
-SECONDS = 4
-"""For one bomb; most take less than one, but machines that run tests are busy."""
+SECONDS = 2
+"""Of one core, for one bomb."""
 
 GIB = 2**30
 
@@ -32,7 +32,7 @@ from tooncrafter_core import CheckpointError, read_checkpoint
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]),) * 2)
 for name in sys.argv[2:]:
-    started = time.monotonic()
+    started = time.process_time()
     try:
         read_checkpoint(name)
         said = "read"
@@ -40,7 +40,7 @@ for name in sys.argv[2:]:
         said = f"CheckpointError: {error}"
     except BaseException as error:
         said = f"raised {type(error).__name__}: {error}"[:300]
-    sys.stdout.write(json.dumps([said, time.monotonic() - started]) + "\\n")
+    sys.stdout.write(json.dumps([said, time.process_time() - started]) + "\\n")
 """
 
 
@@ -64,7 +64,7 @@ def outcome(file: DamagedFile, folder: Path) -> str | None:
     try:
         found = dict(read_checkpoint(path).tensors)
     except CheckpointError as error:
-        told = file.name in str(error) and "use another" in str(error).lower() and len(str(error)) < 3000
+        told = file.name in str(error) and "use a" in str(error).lower() and len(str(error)) < 3000
         return None if file.outcome != "read" and told else f"refused: {error}"
     except (MemoryError, Exception) as error:  # noqa: BLE001 - this is what must not happen
         return f"{type(error).__name__}: {error}"
@@ -83,8 +83,8 @@ def _equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 def test_each_is_refused_or_read_exactly(files: list[DamagedFile], tmp_path: Path) -> None:
     assert len(files) >= 500
-    outcomes = {file.kind: outcome(file, tmp_path) for file in files}
-    assert {kind: said for kind, said in outcomes.items() if said} == {}
+    outcomes = [(file.kind, outcome(file, tmp_path)) for file in files]
+    assert [(kind, said) for kind, said in outcomes if said] == []
 
 
 def test_the_plain_reader_says_it_too(files: list[DamagedFile], tmp_path: Path) -> None:

@@ -231,13 +231,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         config = infer_config(tensors)
     except ValueError as error:
-        raise CheckpointError(f"{path.name} is not a checkpoint this program can load: {error}") from error
+        raise CheckpointError(
+            f"{path.name} is not a checkpoint this program can load: {error}. "
+            "The file is damaged or of another model; download it again or use another one."
+        ) from error
     checkpoint = Checkpoint(path, tensors, config)
     if config.unet is None and config.sketch is None:
         raise CheckpointError(
             f"{path.name} is neither a ToonCrafter checkpoint nor a sketch encoder "
             f"({listing('found', list(tensors))}). Expected names such as "
-            "model.diffusion_model.input_blocks.0.0.weight or input_hint_block.0.weight."
+            "model.diffusion_model.input_blocks.0.0.weight or input_hint_block.0.weight; use another file."
         )
     checkpoint.check()
     return checkpoint

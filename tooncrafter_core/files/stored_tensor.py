@@ -29,6 +29,9 @@ _STORAGES = {
     "QUInt8": torch.quint8,
     "QInt32": torch.qint32,
 }
+_MOST_DIMENSIONS = 16
+"""Weights have five at most."""
+
 _DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 
 
@@ -96,6 +99,11 @@ class Foreign:
     is_tensor: bool
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether a value of a file's content stands for a tensor of any kind."""
+    return isinstance(value, StoredTensor) or (isinstance(value, Foreign) and value.is_tensor)
+
+
 def make_storage(description: tuple[Any, ...]) -> Storage:
     """A storage from what PyTorch writes for it: "storage", type, key, device, number of elements.
 
@@ -137,6 +145,8 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 def _ordered_dict(items: Any = ()) -> dict[str, Any]:
     """Python 2 wrote the entries as pairs."""
+    if not isinstance(items, (list, tuple)) or any(not isinstance(p, (list, tuple)) or len(p) != 2 for p in items):
+        raise TypeError
     return dict_of([value for pair in items for value in pair])
 
 
@@ -240,7 +250,11 @@ def listing(what: str, names: Iterable[str]) -> str:
 
 
 def _are_sizes(values: Any) -> bool:
-    return isinstance(values, tuple) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+    return (
+        isinstance(values, tuple)
+        and len(values) <= _MOST_DIMENSIONS
+        and all(type(value) is int and 0 <= value < 2**63 for value in values)
+    )
 
 
 def _is_dense(shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:

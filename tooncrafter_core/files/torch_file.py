@@ -19,11 +19,11 @@ from torch import Tensor
 from .pickles import unpickle
 from .stored_tensor import (
     NAMES,
-    Foreign,
     Storage,
     StoredTensor,
     check_stored,
     check_whole,
+    is_tensor,
     listing,
     make_storage,
     storages_of,
@@ -102,7 +102,7 @@ def read_torch_file(path: Path, choose: Callable[[Any], Mapping[str, Any]]) -> d
         try:
             container: _Container = _Zip(file) if file.read(len(_RECORD)) == _RECORD else _Legacy(file)
             chosen = choose(container.content)
-            check_stored({name: value for name, value in chosen.items() if isinstance(value, (StoredTensor, Foreign))})
+            check_stored({name: value for name, value in chosen.items() if is_tensor(value)})
             tensors = {name: value for name, value in chosen.items() if isinstance(value, StoredTensor)}
             storages = _storages(path, container.blocks(list(tensors.values())))
         except _DAMAGE as error:
@@ -205,7 +205,7 @@ def _by_name(infos: Iterable[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     records: dict[str, zipfile.ZipInfo] = {}
     twice = []
     for info in infos:
-        name = info.filename.partition("/")[2]
+        name = info.filename.partition("/")[2] or info.filename
         if records.setdefault(name, info) is not info:
             twice.append(name)
     if twice:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .pickles import UnsafeError
-from .stored_tensor import Foreign, StoredTensor
+from .stored_tensor import is_tensor
 from .torch_file import read_torch_file
 
 _WRAPPERS = ("state_dict", "module")
@@ -39,25 +39,30 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         return read_torch_file(path, _unwrap)
     except SafetensorError as error:
-        reason = f"is not a complete safetensors file: {error}. {_DOWNLOAD_AGAIN}"
+        reason = f"is not a complete safetensors file: {_short(error)}. {_DOWNLOAD_AGAIN}"
     except UnsafeError as error:
         reason = (
-            f"was refused: it asks for {error}, and a file that asks for more than tensors could run code hidden in "
-            "it. Use a .safetensors file, or a .ckpt that holds tensors only."
+            f"was refused: it asks for {_short(error)}, and a file that asks for more than tensors could run code "
+            "hidden in it. Use a .safetensors file, or a .ckpt that holds tensors only."
         )
     except MemoryError:
         reason = "does not fit into the memory that is free. Close other programs, or use a file of half precision."
     except OSError as error:
         reason = f"cannot be opened: {error.strerror}. Check the file's permissions and its disk."
     except ValueError as error:
-        reason = f"is not a weight file that can be read: {error}. {_DOWNLOAD_AGAIN}"
+        reason = f"is not a weight file that can be read: {_short(error)}. {_DOWNLOAD_AGAIN}"
     raise CheckpointError(f"{path.name} {reason}")
+
+
+def _short(error: Exception) -> str:
+    """An error's text, which may quote a damaged file at length."""
+    return str(error)[:1000]
 
 
 def _unwrap(content: Any) -> Mapping[str, Any]:
     """The part of a PyTorch file's content that has the tensors by name."""
     if not isinstance(content, dict):
-        kind = "Tensor" if isinstance(content, (StoredTensor, Foreign)) else type(content).__name__
+        kind = "Tensor" if is_tensor(content) else type(content).__name__
         raise ValueError(f"it holds a {kind}; expected a dictionary of tensors")
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), dict):
