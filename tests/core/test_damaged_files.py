@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_each_is_refused_or_read_exactly(files: list[DamagedFile], tmp_path: Pat
 def test_the_plain_reader_says_it_too(files: list[DamagedFile], tmp_path: Path) -> None:
     """What training reads with, which knows no names: it refuses, or gives tensors that exist."""
     refused = 0
-    for file in files[::2]:
+    for file in files[::4]:
         path = tmp_path / file.name
         path.unlink(missing_ok=True)
         path.write_bytes(file.data)
@@ -100,7 +101,7 @@ def test_the_plain_reader_says_it_too(files: list[DamagedFile], tmp_path: Path) 
             )
         except CheckpointError:
             refused += 1
-    assert 0 < refused < len(files[::2])
+    assert 0 < refused < len(files[::4])
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])
@@ -118,10 +119,9 @@ def test_damaged_perceptual_weights(form: str, tmp_path: Path) -> None:
     assert loaded > 30, "most flips are inside tensors"
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_a_compressed_file_is_read_whole(wrapped: bool, tiny_tensors: dict[str, Tensor], tmp_path: Path) -> None:
-    content = {"state_dict": tiny_tensors} if wrapped else tiny_tensors
-    (tmp_path / "model.ckpt").write_bytes(rewritten(saved(content, "zip"), 8))
+def test_a_compressed_file_is_read_whole(tiny_tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    """As the complete file is wrapped."""
+    (tmp_path / "model.ckpt").write_bytes(rewritten(saved({"state_dict": tiny_tensors}, "zip"), zipfile.ZIP_DEFLATED))
     found = read_checkpoint(tmp_path / "model.ckpt").tensors
     assert found.keys() == tiny_tensors.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tiny_tensors.items())
