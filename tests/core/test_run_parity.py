@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-
 import pytest
 import torch
-from golden import RUN_LIMIT, compare, family, full, relative_error, split_context, strength
+from comparison import RUN_LIMIT, compare, full, relative_error
+from golden.outputs import Outputs, keyframes_of
+from golden.runs import Runs, frames_of, sampled, steps_of
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
@@ -16,103 +15,47 @@ from tooncrafter_core.models.clip.vision_tower import preprocess
 from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
-from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.ddim import ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
 
-RUN = r"ddim\.(?:sketch(?P<strength>\d+)\.)?eta(?P<eta>[\d.]+?)\.cfg(?P<scale>[\d.]+?)(?:\.rescale(?P<rescale>[\d.]+))?"
 SCHEDULE = Schedule.published()
 Vectors = dict[str, Tensor]
 
 
-@dataclass
-class Run:
-    """One sampling run of the published implementation, done here."""
-
-    models: ToonCrafter
-    vectors: Vectors
-    settings: re.Match[str]
-    steps: list[DDIMStep] = field(default_factory=list)
-
-    def sample(self) -> Tensor:
-        start, noises = self.vectors["ddim.x_T"], iter(self.vectors["ddim.noises"])
-        timesteps = SCHEDULE.trailing_timesteps(len(self.vectors["ddim.noises"]))
-        self.contexts = [self._context(key) for key in ("unet.context", "unet.context_uncond")]
-        eta = float(self.settings["eta"])
-        return ddim(self._velocity, start, SCHEDULE, timesteps, eta, lambda: next(noises), self.steps.append)
-
-    def _context(self, key: str) -> CrossContext:
-        text_tokens, frames = self.vectors["text.embedding"].shape[1], self.vectors["ddim.x_T"].shape[2]
-        return split_context(self.vectors[key], text_tokens, frames)
-
-    def _velocity(self, z: Tensor, t: int) -> Tensor:
-        scale, rescale = float(self.settings["scale"]), float(self.settings["rescale"] or 0)
-        if scale == 1:
-            return self._predict(z, t, self.contexts[0], rate=24)
-        conditional, unconditional = (self._predict(z, t, context, rate=10) for context in self.contexts)
-        return guide(conditional, unconditional, scale, rescale)
-
-    def _predict(self, z: Tensor, t: int, context: CrossContext, rate: int) -> Tensor:
-        x, timesteps, controls = torch.cat([z, self.vectors["unet.concat"]], dim=1), full(z, t), None
-        if self.settings["strength"]:
-            assert self.models.sketch_encoder is not None
-            factor = strength(self.settings["strength"])
-            controls = self.models.sketch_encoder(z, self.vectors["sketch.hint"], timesteps, context, factor)
-        return self.models.unet(x, timesteps, full(z, rate), context, controls)
-
-    def rescaled_estimates(self) -> Tensor:
-        """Clean latents as the vectors keep them: times the rescale of the next timestep, at the end of their own."""
-        timesteps = [step.timestep for step in self.steps]
-        following = [*timesteps[1:], timesteps[-1]]
-        scaled = [step.denoised * SCHEDULE.rescale[t] for step, t in zip(self.steps, following, strict=True)]
-        return torch.stack(scaled)
-
-
 @pytest.fixture(scope="module")
-def runs(models: ToonCrafter, vectors: Vectors) -> dict[str, tuple[Run, Tensor]]:
-    """Every run of the vectors: the steps and the final latents."""
-    made: dict[str, tuple[Run, Tensor]] = {}
+def runs(models: ToonCrafter, vectors: Vectors) -> Runs:
+    """Every run of the vectors."""
     with torch.no_grad():
-        for match in family(vectors, RUN):
-            run = Run(models, vectors, match)
-            made[match[0]] = (run, run.sample())
-    return made
+        return sampled(models, vectors, vectors)
 
 
-def test_final_latents(runs: dict[str, tuple[Run, Tensor]], vectors: Vectors) -> None:
+def test_final_latents(runs: Runs, vectors: Vectors) -> None:
     compare({key: latents for key, (_, latents) in runs.items()}, vectors, RUN_LIMIT)
     assert any(run.settings["strength"] for run, _ in runs.values()), "no run with sketches"
     assert any(float(run.settings["scale"]) == 1 for run, _ in runs.values()), "no run without guidance"
 
 
-def test_every_step(runs: dict[str, tuple[Run, Tensor]], vectors: Vectors) -> None:
-    outputs: Vectors = {}
-    for match in family(vectors, rf"(?P<run>{RUN})\.x_inter"):
-        run, _ = runs[match["run"]]
-        latents = torch.stack([step.latents for step in run.steps])
-        outputs |= by_step(match[0], latents) | by_step(f"{match['run']}.pred_x0", run.rescaled_estimates())
-    stored = {key: vectors[name][int(step) + 1] for key in outputs for name, _, step in [key.rpartition("#")]}
-    compare(outputs, stored, RUN_LIMIT)
+def test_every_step(runs: Runs, vectors: Vectors) -> None:
+    made = steps_of(runs, vectors)
+    stored = by_step({name: vectors[name] for name in made})
+    compare(by_step(made), stored, RUN_LIMIT)
 
 
-def by_step(key: str, values: Tensor) -> Vectors:
-    return {f"{key}#{step}": value for step, value in enumerate(values)}
+def by_step(vectors: Outputs) -> Outputs:
+    return {f"{name}#{step}": value for name, values in vectors.items() for step, value in enumerate(values)}
 
 
-def test_frames_of_a_run(runs: dict[str, tuple[Run, Tensor]], models: ToonCrafter, vectors: Vectors) -> None:
-    keyframes = torch.cat([vectors["image.first"], vectors["image.last"]])
-    references = reference_pairs(models.autoencoder.encode_keyframes(keyframes).features)
-    for match in family(vectors, r"frames\.eta([\d.]+)"):
-        (latents,) = (out for run, out in runs.values() if run.settings["eta"] == match[1] and not run.settings[1])
-        frames = models.autoencoder.decode_segments_twice(latents / LATENT_SCALE, references)
-        compare({match[0]: frames}, vectors, RUN_LIMIT)
+def test_frames_of_a_run(runs: Runs, models: ToonCrafter, vectors: Vectors) -> None:
+    compare(frames_of(runs, models, vectors, vectors), vectors, RUN_LIMIT)
 
 
+@pytest.mark.parametrize("golden", ["frozen"], indirect=True)
 def test_interpolate_is_its_stages(models: ToonCrafter, vectors: Vectors) -> None:
     frames = models.projector.config.frames
     settings = Settings(prompt="an anime scene", negative_prompt="blurry", frames=frames, steps=2, seed=5)
-    pixels = torch.cat([vectors["image.first"], vectors["image.last"]])
+    pixels = keyframes_of(vectors)
     height, width = pixels.shape[-2:]
     out = interpolate(models, (pixels + 1) / 2, width, height, settings=settings)
     by_hand = stage_by_stage(models, pixels, settings)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from golden import full, relative_error
+from comparison import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
