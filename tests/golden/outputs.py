@@ -1,4 +1,4 @@
-"""What every golden vector is: each function computes, with our models, outputs of one module; of some those in `names`.
+"""What every golden vector is: each function computes outputs of one of our models, of some those that `names` has.
 
 `vectors` holds what goes in: inputs, and stored outputs of earlier modules, so that an error shows where it is made.
 """

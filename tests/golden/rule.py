@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def uniform(name: str, shape: Sequence[int]) -> numpy.ndarray:
-    """Values in [-1, 1), float64, row-major: little-endian 32-bit integers of the name's digest, times 2^-31, less 1."""
+    """Values in [-1, 1), float64, row-major: 32-bit little-endian integers of the digest, times 2^-31, less 1."""
     count = math.prod(shape)
     digest = hashlib.shake_256(name.encode()).digest(4 * count)
     return (numpy.frombuffer(digest, "<u4") * 2.0**-31 - 1).reshape(shape)
