@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from benchmark import PeakMemory
-from golden import relative_error
+from comparison import relative_error
 from random_checkpoint import MODEL, randomise
 from torch import Tensor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden import full, relative_error
+from comparison import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import ToonCrafter

@@ -14,7 +14,7 @@ from small_training import Workshop, run
 
 from tooncrafter_core.training.__main__ import TRAININGS
 
-TESTS = Path(__file__).resolve().parents[2]
+TESTS = Path(__file__).resolve().parents[3]
 
 SCRIPT = """
 import json, sys

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from golden import Sizes, with_true_heads
+from golden.sets import GoldenSet, Sizes, with_true_heads
 from random_checkpoint import MODEL, SKETCH, random_tensors
 from torch import Tensor
 
-from tooncrafter_core import read_checkpoint
 from tooncrafter_core.files.infer import infer_config
 from tooncrafter_core.models.config import ModelConfig
 
@@ -55,10 +52,8 @@ def test_a_width_that_the_guessed_head_size_does_not_divide() -> None:
     assert inferred is not None and inferred.width == 56
 
 
-def test_inferred_sizes_are_the_ones_in_config_json(default_golden: Path) -> None:
-    sizes = json.loads((default_golden / "config.json").read_text())
-    model = read_checkpoint(default_golden / "model.ckpt").config
-    sketch = read_checkpoint(default_golden / "sketch_encoder.ckpt").config
+def test_inferred_sizes_are_the_ones_in_config_json(golden: GoldenSet) -> None:
+    model, sketch, sizes = golden.model.config, golden.sketch.config, golden.sizes
     assert described(model, sketch) == {name: part for name, part in sizes.items() if name != "seed"}
     assert with_true_heads(model, sizes) == model
     assert with_true_heads(sketch, sizes) == sketch

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden import full, relative_error
+from comparison import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import ToonCrafter

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden import relative_error
+from comparison import relative_error
 from random_checkpoint import MODEL, randomise
 from torch import Tensor, nn
 

@@ -1,26 +1,26 @@
-"""The noise schedule has the published numbers."""
+"""The golden tables of the noise schedule as ours has them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from golden import MODULE_LIMIT, compare, family
 from torch import Tensor
 
 from tooncrafter_core.sampling.ddim import ddim_sigma
 from tooncrafter_core.sampling.schedule import Schedule
 
+from .outputs import Outputs, family
+
 SCHEDULE = Schedule.published()
-Vectors = dict[str, Tensor]
 
 
-def test_tables(vectors: Vectors) -> None:
-    tables = {
+def tables() -> Outputs:
+    return {
         "schedule.alphas_cumprod": SCHEDULE.alphas_bar,
         "schedule.betas": betas(),
         "schedule.scale_arr": SCHEDULE.rescale,
     }
-    used = {key: vectors[key][: len(SCHEDULE)] for key in tables}
-    compare(tables, used, MODULE_LIMIT)
 
 
 def betas() -> Tensor:
@@ -29,21 +29,22 @@ def betas() -> Tensor:
     return (1 - bars / torch.cat([bars.new_ones(1), bars[:-1]])).float()
 
 
-def test_trailing_timesteps(vectors: Vectors) -> None:
-    for match in family(vectors, r"schedule\.ddim_timesteps\.trailing\.(\d+)"):
-        rising = SCHEDULE.trailing_timesteps(int(match[1]))[::-1]
-        assert rising == vectors[match[0]].tolist(), match[0]
-
-
-def test_sigmas(vectors: Vectors) -> None:
-    outputs = {
-        match[0]: sigmas(int(match[1]), float(match[2]))
-        for match in family(vectors, r"schedule\.ddim_sigmas\.(\d+)\.eta([\d.]+)")
+def trailing_timesteps(names: Iterable[str]) -> Outputs:
+    """Rising, as the vectors have them."""
+    return {
+        match[0]: torch.tensor(SCHEDULE.trailing_timesteps(int(match[1]))[::-1])
+        for match in family(names, r"schedule\.ddim_timesteps\.trailing\.(\d+)")
     }
-    compare(outputs, vectors, MODULE_LIMIT)
 
 
-def sigmas(steps: int, eta: float) -> Tensor:
+def sigmas(names: Iterable[str]) -> Outputs:
+    return {
+        match[0]: _sigmas(int(match[1]), float(match[2]))
+        for match in family(names, r"schedule\.ddim_sigmas\.(\d+)\.eta([\d.]+)")
+    }
+
+
+def _sigmas(steps: int, eta: float) -> Tensor:
     """In the order of the vectors: rising timesteps."""
     timesteps = SCHEDULE.trailing_timesteps(steps)
     pairs = zip(timesteps, [*timesteps[1:], None], strict=True)
