@@ -4,6 +4,15 @@ from comfy_api.latest import ComfyExtension, io
 
 from .dual_ref_decode import ToonCrafterDualRefDecode
 from .encode_keyframes import ToonCrafterEncodeKeyframes
+from .frames.match_colours import ToonCrafterMatchColours
+from .frames.sheets import ToonCrafterContactSheet, ToonCrafterOnionSkin
+from .frames.timing import (
+    ToonCrafterDropDuplicates,
+    ToonCrafterHoldFrames,
+    ToonCrafterPingPong,
+    ToonCrafterRetime,
+    ToonCrafterTrimKeyframes,
+)
 from .loader import ToonCrafterLoader
 from .sampler import ToonCrafterSampler
 from .sketch_encoder_loader import ToonCrafterSketchEncoderLoader
@@ -19,4 +28,12 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterSketchGuide,
             ToonCrafterSampler,
             ToonCrafterDualRefDecode,
+            ToonCrafterMatchColours,
+            ToonCrafterRetime,
+            ToonCrafterHoldFrames,
+            ToonCrafterTrimKeyframes,
+            ToonCrafterPingPong,
+            ToonCrafterDropDuplicates,
+            ToonCrafterContactSheet,
+            ToonCrafterOnionSkin,
         ]

@@ -16,6 +16,7 @@ from .decoding import decode
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
+from .frames.keyframes import keep_keyframes
 from .memory import free_bytes, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
@@ -94,6 +95,7 @@ class Settings:
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
         two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
+        keep_keyframes: show the keyframes as they came, see `frames.keyframes.keep_keyframes`.
 
     Raises:
         ValueError: a value out of range.
@@ -110,6 +112,7 @@ class Settings:
     seed: int = 0
     sketch_strength: float = 0.6
     two_pass: bool = True
+    keep_keyframes: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -176,8 +179,10 @@ def interpolate(
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     condition = keyframe_condition(segment_ends(latents, loop), settings.frames)
     latents = _sample(model, condition, contexts, placed, settings, callback)
-    frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
-    return frames[..., :height, :width]
+    segmented = _decode(model, latents, encoded, settings.two_pass)
+    if settings.keep_keyframes:
+        segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
+    return join_segments(segmented, loop)[..., :height, :width]
 
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..frames.sheets import grid
+
 _ANIMATIONS = (".webp", ".gif")
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of pictures with 16 bits of grey."""
@@ -85,13 +87,8 @@ def _check_parent(path: str | Path) -> None:
 
 def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = 4) -> None:
     """Write all frames (n, 3, H, W) in [0, 1] as one picture, row by row."""
-    count, channels, height, width = frames.shape
-    rows = -(-count // columns)
-    sheet = torch.ones(rows * columns, channels, height, width)
-    sheet[:count] = frames
-    grid = sheet.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).reshape(channels, rows * height, -1)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _to_image(grid).save(path)
+    _to_image(grid(frames, columns)).save(path)
 
 
 def _to_image(frame: Tensor) -> Image.Image:
