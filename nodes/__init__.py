@@ -15,6 +15,7 @@ from .frames.timing import (
 )
 from .loader import ToonCrafterLoader
 from .sampler import ToonCrafterSampler
+from .seeds import ToonCrafterPickSeed, ToonCrafterSeeds, ToonCrafterSeedSheet
 from .sketch_encoder_loader import ToonCrafterSketchEncoderLoader
 from .sketch_guide import ToonCrafterSketchGuide
 
@@ -28,6 +29,9 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterSketchGuide,
             ToonCrafterSampler,
             ToonCrafterDualRefDecode,
+            ToonCrafterSeeds,
+            ToonCrafterSeedSheet,
+            ToonCrafterPickSeed,
             ToonCrafterMatchColours,
             ToonCrafterRetime,
             ToonCrafterHoldFrames,

@@ -7,7 +7,7 @@ import torch
 from scenes import picture, scenes
 from torch import Tensor
 
-from tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, grid, onion_skin, parse_tint
+from tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, grid, onion_skin, parse_tint, variants_sheet
 
 SCENE = scenes(1, seed=3)[0]
 
@@ -43,6 +43,18 @@ def test_contact_sheet_shows_frames_as_they_are_and_marks_below_them() -> None:
 
 def test_contact_sheet_of_few_frames_is_one_row() -> None:
     assert contact_sheet(clip(2), 8).shape[2] == 2 * picture(SCENE, 0).shape[2]
+
+
+def test_versions_of_a_clip_are_rows() -> None:
+    one, other = clip(6), clip(6).flip(0)
+    height, width = one.shape[-2:]
+    sheet = variants_sheet([one, other], ["seed 1", "seed 2"], shown=3)
+    tall = sheet.shape[1] // 2
+    assert sheet.shape == (3, 2 * tall, 3 * width)
+    assert torch.equal(sheet[:, :height, width : 2 * width], one[2])
+    assert torch.equal(sheet[:, tall : tall + height, 2 * width :], other[5])
+    assert not torch.equal(sheet[:, height:tall, :width], sheet[:, tall + height :, :width])
+    assert variants_sheet([one], ["a"], shown=9).shape[2] == 6 * width
 
 
 def test_onion_skin_tints_what_moved_and_keeps_the_ground() -> None:

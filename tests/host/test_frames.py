@@ -97,6 +97,27 @@ def test_kept_keyframes_are_the_drawn_ones(comfy_server: ComfyServer, truth: Ten
     assert (decoded[[0, 3, 6]] - wanted).abs().mean() > 3 * STEP
 
 
+def test_several_seeds_in_one_run_and_one_goes_on(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    graph = interpolation([drawn["first"], drawn["last"]], encode={"width": 64, "height": 64, "frames": 6})
+    one = changed(graph, "sampler", steps=1, seed=7)
+    several: Prompt = {
+        **changed(one, "sampler", seed=["seeds", 0]),
+        "seeds": node("ToonCrafterSeeds", seeds="3, 7"),
+        "pick": node("ToonCrafterPickSeed", seeds=["seeds", 0], latents=["sampler", 0], seed=7),
+        "sheet": node("ToonCrafterSeedSheet", seeds=["seeds", 0], frames=["decode", 0], shown=3),
+        "save": node("SaveImage", images=["sheet", 0], filename_prefix="sheet"),
+    }
+    assert torch.equal(latents_of(comfy_server, several, ("pick", 0)), latents_of(comfy_server, one))
+    (sheet,) = frames_of(comfy_server, several)
+    height = sheet.shape[1] // 2
+    assert sheet.shape == (3, 2 * height, 3 * 64)
+    plain = frames_of(comfy_server, one)
+    assert (sheet[:, height : height + 64, 128:] - plain[5]).abs().max() <= STEP
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.run(changed(several, "pick", seed=8) | {"out": node("PreviewAny", source=["pick", 0])}, timeout=60)
+    assert "expected one of those that ran: 3, 7" in failure.value.exception_message
+
+
 MISTAKES = [
     ("ToonCrafterRetime", {**RETIME, "curve": "bouncy"}, ["bouncy", "sine in-out", "bezier x1 y1 x2 y2"]),
     ("ToonCrafterRetime", {**RETIME, "frames": None}, ["neither frames nor latent"]),

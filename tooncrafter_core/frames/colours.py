@@ -88,8 +88,8 @@ def _difference_in_statistics(frame: Tensor, ends: Tensor, moment: float) -> Ten
     time (Reinhard et al., Color Transfer between Images, 2001)."""
     deviation, mean = torch.std_mean(frame, dim=(1, 2), keepdim=True)
     deviations, means = torch.std_mean(ends, dim=(2, 3), keepdim=True)
-    gain = torch.lerp(*deviations, moment) / deviation.clamp(min=1e-3)
-    return frame - ((frame - mean) * gain + torch.lerp(*means, moment))
+    gain = torch.lerp(deviations[0], deviations[1], moment) / deviation.clamp(min=1e-3)
+    return frame - ((frame - mean) * gain + torch.lerp(means[0], means[1], moment))
 
 
 def _ink(lightness: Tensor, settings: DriftSettings) -> Tensor:

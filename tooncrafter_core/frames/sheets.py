@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,13 @@ _SMALLEST_CAPTION = 14
 
 _DIFFERENT = 12 / 255
 """Change of a pixel that makes it fully part of an onion skin."""
+
+
+class Caption(NamedTuple):
+    """What is written below a picture, and the bar's colour."""
+
+    text: str
+    colour: str = _CAPTION_COLOUR
 
 
 def grid(pictures: Tensor, columns: int) -> Tensor:
@@ -44,22 +52,49 @@ def contact_sheet(
     Returns:
         (3, rows (H + caption), columns W)
     """
+    captions = []
+    for index in range(len(frames)):
+        if index in keyframes:
+            captions.append(Caption(f"{index}  keyframe", KEYFRAME_COLOUR))
+        elif index in sketches:
+            captions.append(Caption(f"{index}  sketch", SKETCH_COLOUR))
+        else:
+            captions.append(Caption(str(index)))
+    return grid(_captioned(frames, captions), min(columns, len(frames)))
+
+
+def variants_sheet(clips: Sequence[Tensor], names: Sequence[str], shown: int) -> Tensor:
+    """Several versions of a clip in one picture, a row for each with a few of its frames.
+
+    Args:
+        clips: each (n, 3, H, W) in [0, 1], all of one shape.
+        names: of the clips, written below the first frame of their row.
+        shown: frames of each clip, evenly spread from the first to the last; fewer where there are fewer frames.
+
+    Returns:
+        (3, clips (H + caption), shown W)
+    """
+    indices = torch.linspace(0, len(clips[0]) - 1, min(shown, len(clips[0]))).round().long()
+    rows = []
+    for clip, name in zip(clips, names, strict=True):
+        captions = [Caption(name, KEYFRAME_COLOUR), *(Caption(str(int(index))) for index in indices[1:])]
+        rows.append(_captioned(clip[indices], captions))
+    return grid(torch.cat(rows), len(indices))
+
+
+def _captioned(frames: Tensor, captions: Sequence[Caption]) -> Tensor:
+    """Frames (n, 3, H, W) with a bar below each: (n, 3, H + bar, W)."""
     height, width = frames.shape[-2:]
     tall = max(_SMALLEST_CAPTION, height // 12)
-    captions = [_caption(index, width, tall, keyframes, sketches) for index in range(len(frames))]
-    return grid(torch.cat([frames.cpu().float(), torch.stack(captions)], dim=2), min(columns, len(frames)))
+    bars = torch.stack([_bar(caption, width, tall) for caption in captions])
+    return torch.cat([frames.cpu().float(), bars], dim=2)
 
 
-def _caption(index: int, width: int, height: int, keyframes: Collection[int], sketches: Collection[int]) -> Tensor:
-    """A bar (3, height, width) with a frame's number and what it is."""
-    kind, colour = "", _CAPTION_COLOUR
-    if index in keyframes:
-        kind, colour = "keyframe", KEYFRAME_COLOUR
-    elif index in sketches:
-        kind, colour = "sketch", SKETCH_COLOUR
-    bar = Image.new("RGB", (width, height), colour)
+def _bar(caption: Caption, width: int, height: int) -> Tensor:
+    """A caption (3, height, width)."""
+    bar = Image.new("RGB", (width, height), caption.colour)
     font = ImageFont.load_default(height * 0.75)
-    ImageDraw.Draw(bar).text((height * 0.3, height / 2), f"{index}  {kind}".strip(), "white", font, anchor="lm")
+    ImageDraw.Draw(bar).text((height * 0.3, height / 2), caption.text, "white", font, anchor="lm")
     return torch.from_numpy(np.asarray(bar).copy()).permute(2, 0, 1).float() / 255
 
 
