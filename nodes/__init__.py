@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .dual_ref_decode import ToonCrafterDualRefDecode
 from .encode_keyframes import ToonCrafterEncodeKeyframes
 from .frames.match_colours import ToonCrafterMatchColours
+from .frames.matte import ToonCrafterMatte
 from .frames.sheets import ToonCrafterContactSheet, ToonCrafterOnionSkin
 from .frames.timing import (
     ToonCrafterDropDuplicates,
@@ -33,6 +34,7 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterSeedSheet,
             ToonCrafterPickSeed,
             ToonCrafterMatchColours,
+            ToonCrafterMatte,
             ToonCrafterRetime,
             ToonCrafterHoldFrames,
             ToonCrafterTrimKeyframes,

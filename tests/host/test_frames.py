@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from bundled import true_frames, upload
 from comfy_harness.prompts import Prompt, changed, interpolation, node
 from comfy_harness.server import ComfyServer, PromptFailed
+from PIL import Image
 from results import frames_of, latents_of
 from torch import Tensor
 
@@ -74,6 +76,31 @@ def test_sheets(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     (skinned,) = run(comfy_server, clip, "ToonCrafterOnionSkin", frame=7, **skin)
     changed_pixels = ((skinned - truth[7]).abs().amax(dim=0) > STEP).float().mean()
     assert 0.005 < changed_pixels < 0.2
+
+
+def test_transparency_reaches_the_files(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
+    """PNG and animated WebP: the corner is transparent, and what is opaque is the clip's."""
+    matte = node("ToonCrafterMatte", frames=["clip", 0], transparent=6.0, opaque=24.0)
+    webp = {"fps": 12.0, "lossless": True, "quality": 80, "method": "fastest", "filename_prefix": "cut"}
+    prompt: Prompt = {
+        **clip,
+        "matte": matte,
+        "save": node("SaveImage", images=["matte", 0], filename_prefix="cut"),
+        "animation": node("SaveAnimatedWEBP", images=["matte", 0], **webp),
+    }
+    paths = comfy_server.outputs(comfy_server.run(prompt))
+    (animation,) = (path for path in paths if path.suffix == ".webp")
+    pictures = [Image.open(path) for path in paths if path.suffix == ".png"]
+    with Image.open(animation) as moving:
+        assert (len(pictures), moving.n_frames) == (16, 16)
+        pictures.append(moving.convert("RGBA"))
+    for picture, frame in zip(pictures, [*truth, truth[0]], strict=True):
+        assert picture.mode == "RGBA"
+        rgba = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
+        assert rgba[3, 0, 0] == 0
+        opaque = rgba[3] == 1
+        assert 0.01 < opaque.float().mean() < 0.5
+        assert (rgba[:3] - frame)[:, opaque].abs().max() <= STEP
 
 
 def test_latents_are_retimed_with_the_frames(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:

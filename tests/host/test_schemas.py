@@ -16,6 +16,7 @@ NODES = {
     "ToonCrafterSeedSheet": ["IMAGE"],
     "ToonCrafterPickSeed": ["LATENT"],
     "ToonCrafterMatchColours": ["IMAGE"],
+    "ToonCrafterMatte": ["IMAGE", "MASK"],
     "ToonCrafterRetime": ["IMAGE", "LATENT"],
     "ToonCrafterHoldFrames": ["IMAGE", "LATENT"],
     "ToonCrafterTrimKeyframes": ["IMAGE", "LATENT"],
