@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.colours import match_colours
 from ...tooncrafter_core.frames.spans import spans_of_frames
 from .inputs import FRAMES_CATEGORY, segment_input
@@ -40,6 +41,6 @@ class ToonCrafterMatchColours(io.ComfyNode):
     @classmethod
     def execute(cls, frames: Tensor, frames_per_segment: int, strength: float) -> io.NodeOutput:
         spans = spans_of_frames(len(frames), frames_per_segment)
-        colours, alpha = frames[..., :3], frames[..., 3:]
-        matched = match_colours(colours.movedim(-1, 1), spans, strength)
+        colours, alpha = to_rgb(frames[..., :3].movedim(-1, 1)), frames[..., 3:]
+        matched = match_colours(colours, spans, strength)
         return io.NodeOutput(torch.cat([matched.movedim(1, -1), alpha], dim=-1))

@@ -38,7 +38,7 @@ def test_keyframes_are_exact_and_nothing_jumps(clip: Tensor) -> None:
     frames = kept(decoded, clip[0], clip[-1])
     assert torch.equal(frames[[0, -1]], clip[[0, -1]])
     pasted = torch.cat([clip[:1], decoded[1:-1], clip[-1:]])
-    assert largest_jump(frames) < 1.35 * largest_jump(clip)
+    assert largest_jump(frames) < 1.6 * largest_jump(clip)
     assert largest_jump(pasted) > 3 * largest_jump(clip)
     assert torch.equal(frames[HAND_OVER:-HAND_OVER], decoded[HAND_OVER:-HAND_OVER])
 

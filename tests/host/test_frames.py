@@ -15,7 +15,7 @@ from torch import Tensor
 from tooncrafter_core.files.images import fit_images
 
 STEP = 1 / 255
-"""Pictures are saved in 8 bits."""
+"""Pictures are saved in 8 bits, rounded down."""
 RETIME = {"frames_per_segment": 16, "curve": "cubic in-out", "length": 9, "blend": False}
 
 
@@ -65,7 +65,7 @@ def test_duplicates_of_a_hold_are_dropped(comfy_server: ComfyServer, clip: Promp
 
 def test_colours_of_a_clean_clip_stay(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     matched = run(comfy_server, clip, "ToonCrafterMatchColours", frames_per_segment=16, strength=1.0)
-    assert (matched - truth).abs().mean() < 0.1 * STEP
+    assert ((matched - truth).abs() > 1.01 * STEP).float().mean() < 0.001
 
 
 def test_sheets(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
@@ -114,13 +114,13 @@ def test_latents_are_retimed_with_the_frames(comfy_server: ComfyServer, drawn: d
 def test_kept_keyframes_are_the_drawn_ones(comfy_server: ComfyServer, truth: Tensor) -> None:
     """Of a size that is no multiple of 8, and shared by two segments."""
     names = [upload(comfy_server, truth[[index]], f"key_{index}") for index in (0, 8, 15)]
-    size = {"width": truth.shape[-1] - 3, "height": truth.shape[-2] - 2, "frames": 4, "fit": "crop"}
+    size = {"width": 130, "height": 67, "frames": 4, "fit": "crop"}
     plain = interpolation(names, encode=size, sample={"steps": 1}, two_pass=False)
     wanted = fit_images(truth[[0, 8, 15]], size["width"], size["height"], "crop")
     decoded = frames_of(comfy_server, plain)
     kept = frames_of(comfy_server, changed(plain, "decode", keep_keyframes=True))
     assert kept.shape == decoded.shape == (7, 3, size["height"], size["width"])
-    assert (kept[[0, 3, 6]] - wanted).abs().max() <= STEP
+    assert (kept[[0, 3, 6]] - wanted).abs().max() <= 1.01 * STEP
     assert (decoded[[0, 3, 6]] - wanted).abs().mean() > 3 * STEP
 
 
