@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from reprlib import repr as shortened
 
 import torch
 import torch.nn.functional as F
@@ -48,9 +49,13 @@ def parse_curve(text: str) -> Curve:
     except ValueError:
         handles = []
     if words[0] != BEZIER or len(handles) != 4:
-        raise ValueError(f"cannot read the curve {text!r}; expected {', '.join(CURVES)}, or bezier x1 y1 x2 y2")
+        raise ValueError(
+            f"cannot read the curve {shortened(text)}; expected {', '.join(CURVES)}, or bezier x1 y1 x2 y2"
+        )
     if not all(0 <= value <= 1 for value in handles):
-        raise ValueError(f"the curve {text!r} has a handle outside 0 to 1, so that time or motion would run backwards")
+        raise ValueError(
+            f"the curve {shortened(text)} has a handle outside 0 to 1, so that time or motion would run backwards"
+        )
     return bezier(*handles)
 
 

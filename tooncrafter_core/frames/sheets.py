@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import NamedTuple
 
 import numpy as np
@@ -160,5 +161,7 @@ def parse_tint(text: str) -> Colour:
     try:
         red, green, blue = bytes.fromhex(digits)
     except ValueError as error:
-        raise ValueError(f"cannot read the colour {text!r}; expected six hexadecimal digits such as #dc2626") from error
+        raise ValueError(
+            f"cannot read the colour {shortened(text)}; expected six hexadecimal digits such as #dc2626"
+        ) from error
     return red / 255, green / 255, blue / 255
