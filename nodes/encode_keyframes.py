@@ -121,7 +121,8 @@ def _encode(
     shown = torch.cat([vision_tokens(clip_vision, picture * 2 - 1) for picture in pictures[:segments]])
     nothing = vision_tokens(clip_vision, torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size))
     fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
-    latents, features = vae.encode_keyframes(pad_to_latents(fitted))
+    padded = pad_to_latents(fitted)
+    latents, features = vae.encode_keyframes(padded)
     _check_latents(latents)
     samples = torch.zeros(segments * frames, *latents.shape[1:], device=management.intermediate_device())
     ends = segment_ends(latents, loop)
@@ -134,7 +135,7 @@ def _encode(
         with_keyframes(positive, shown),
         with_keyframes(negative, nothing),
         {"samples": samples},
-        References(features, frames, loop, width, height),
+        References(padded, features, frames, loop, width, height),
     )
 
 

@@ -19,6 +19,7 @@ from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
+from .frames.keyframes import keep_keyframes
 from .memory import free_bytes, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
@@ -117,6 +118,7 @@ class Settings:
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
         two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
+        keep_keyframes: show the keyframes as they came, see `frames.keyframes.keep_keyframes`.
 
     Raises:
         ValueError: a value out of range or of another kind.
@@ -133,6 +135,7 @@ class Settings:
     seed: int = 0
     sketch_strength: float = 0.6
     two_pass: bool = True
+    keep_keyframes: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -196,8 +199,10 @@ def interpolate(
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
     latents = sampler.sample(segment_ends(latents, loop), plan)
-    frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
-    return frames[..., :height, :width]
+    segmented = _decode(model, latents, encoded, settings.two_pass)
+    if settings.keep_keyframes:
+        segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
+    return join_segments(segmented, loop)[..., :height, :width]
 
 
 def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:

@@ -36,6 +36,7 @@ from tooncrafter_core.timeline import (
 )
 def test_frame_indices(text: str, expected: list[int]) -> None:
     assert parse_frame_indices(text, len(expected), 16) == expected
+    assert parse_frame_indices(text, None, 16) == expected
 
 
 @pytest.mark.parametrize(
