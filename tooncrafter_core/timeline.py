@@ -105,23 +105,37 @@ def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
     indices = [index for item in items for index in _parse_range(item, text, total)]
     twice = sorted({i for i in indices if indices.count(i) > 1})
     if twice:
-        raise ValueError(f"frame index {twice[0]} is given more than once in {text!r}; give each frame one sketch")
+        raise ValueError(f"frame index {twice[0]} is given more than once in {_cut(text)}; give each frame one sketch")
     if len(indices) != count:
         raise ValueError(
-            f"{count} sketch(es) but {len(indices)} frame indices in {text!r}; give one index for each sketch"
+            f"{count} sketch(es) but {len(indices)} frame indices in {_cut(text)}; give one index for each sketch"
         )
     return indices
+
+
+_MOST_DIGITS = 9
+"""Of a frame index; no result has so many frames, and Python does not read numbers of thousands of digits."""
+
+
+def _cut(text: str, length: int = 60) -> str:
+    """A text in quotes, without its end where it is long."""
+    return repr(text if len(text) <= length else text[:length] + "...")
 
 
 def _parse_range(item: str, text: str, total: int) -> range:
     """The indices of one item of a list: `5`, `-1` or `9-11`."""
     match = re.fullmatch(r"(-\d+)|(\d+)(?:\s*-\s*(\d+))?", item)
     if match is None:
-        raise ValueError(f"cannot read {item!r} in frame indices {text!r}; expected a list such as 5, 9-11")
+        raise ValueError(f"cannot read {_cut(item)} in frame indices {_cut(text)}; expected a list such as 5, 9-11")
+    digits = max(map(len, re.findall(r"\d+", item)))
+    if digits > _MOST_DIGITS:
+        raise ValueError(
+            f"a frame index of {digits} digits is out of range; expected 0 to {total - 1} (or -1 for the last)"
+        )
     first = int(match[1] or match[2])
     last = int(match[3]) if match[3] else first
     if last < first:
-        raise ValueError(f"range {item!r} in frame indices {text!r} runs backwards; write {last}-{first}")
+        raise ValueError(f"range {item!r} in frame indices {_cut(text)} runs backwards; write {last}-{first}")
     for index in (first, last):
         if not -total <= index < total:
             raise ValueError(f"frame index {index} is out of range; expected 0 to {total - 1} (or -1 for the last)")
