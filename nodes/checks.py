@@ -66,7 +66,7 @@ def pictures(value: object, name: str) -> Tensor:
     if not count:
         raise ValueError(f"{name} is a batch of 0 pictures; expected 1 or more. Look at the node that picks them.")
     shorter, longer = sorted((height, width))
-    if longer > _MOST_ELONGATED * shorter:
+    if not shorter or longer > _MOST_ELONGATED * shorter:
         raise ValueError(
             f"{name} has pictures of {width} x {height} pixels; expected sides above 0, none of them more than "
             f"{_MOST_ELONGATED} times the other. Look at the node that crops or resizes them."
@@ -79,7 +79,7 @@ def latent(value: object, name: str, channels: int) -> Tensor:
     """The samples (frames, channels, h, w) of a LATENT, whose noise mask is checked too."""
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(samples, Tensor):
-        what = f"{_shown(value)}" if not isinstance(value, dict) else "a LATENT without samples"
+        what = _shown(value) if not isinstance(value, dict) else "a LATENT without samples"
         raise ValueError(f"{name} is {what}; expected a LATENT. Connect the latent of Encode Keyframes or a sampler.")
     if samples.ndim != 4 or samples.shape[1] != channels or 0 in samples.shape or not samples.is_floating_point():
         raise ValueError(
@@ -137,9 +137,9 @@ def goes_with(latent: Mapping[str, Any], other: str, shape: tuple[int, ...], lay
     if found.segments * found.frames != len(samples):
         found = layout
     if tuple(samples.shape) != shape:
-        what = f"latent holds {_sized(samples.shape)}, but {other} is for {_sized(shape)}"
+        what = f"latent holds {_sized(samples.shape)}, but {other} goes with {_sized(shape)}"
     elif found != layout:
-        what = f"latent is for {found}, but {other} for {layout}"
+        what = f"latent is for {found}, but {other} goes with {layout}"
     else:
         return
     raise ValueError(f"{what}. Connect latent and {other} of the same Encode Keyframes.")

@@ -39,7 +39,7 @@ MADE = (
 _TENSOR = ("NaN inside", "infinity inside", "a batch of 0", "zero width", "zero height", "whole numbers",
            "one dimension fewer", "one dimension more")  # fmt: skip
 CHANGED = {
-    "IMAGE": (*_TENSOR, "two channels", "values to 255", "values from -1", "a very long picture"),
+    "IMAGE": (*_TENSOR, "no pixels", "two channels", "values to 255", "values from -1", "a very long picture"),
     "LATENT": (
         *_TENSOR, "another count of latent channels", "fewer", "wider latents", "a mask of NaN", "a mask of text",
         "a mask of no size", "a mask of five dimensions", "a mask to 255",

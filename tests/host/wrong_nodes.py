@@ -69,6 +69,7 @@ CHANGED: dict[str, Callable[[Tensor, Random], Tensor]] = {
     "a batch of 0": lambda tensor, random: tensor[:0],
     "zero width": lambda tensor, random: tensor[:, :, :0],
     "zero height": lambda tensor, random: tensor[:, :0],
+    "no pixels": lambda tensor, random: tensor[:, :0, :0],
     "one dimension fewer": lambda tensor, random: tensor[0],
     "one dimension more": lambda tensor, random: tensor[None],
     "two channels": lambda tensor, random: tensor[..., :2],
