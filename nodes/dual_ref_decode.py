@@ -10,8 +10,8 @@ from comfy_api.latest import io
 from einops import rearrange
 
 from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
-from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.timeline import join_segments, segment_ends
+from . import checks
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
 
@@ -49,14 +49,18 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        vae: ToonCrafterVAE | None,
+        vae: ToonCrafterVAE,
         latent: dict[str, Any],
         references: References,
         two_pass: bool,
         keep_keyframes: bool = False,
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        _check(vae, samples, references)
+        checks.widgets(cls, {"two_pass": two_pass, "keep_keyframes": keep_keyframes})
+        vae = checks.vae(vae)
+        references = checks.references(references, vae)
+        samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
+        shape = references.segments * references.frames, samples.shape[1], *references.latent_size
+        checks.goes_with(latent, "references", shape, references.layout)
         segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
         progress = comfy.utils.ProgressBar(references.segments)
         decoded = []
@@ -69,26 +73,3 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
         joined = join_segments(frames, references.loop)[..., : references.height, : references.width]
         return io.NodeOutput(joined.movedim(1, -1))
-
-
-def _check(vae: object, samples: torch.Tensor, references: References) -> None:
-    if not isinstance(vae, ToonCrafterVAE):
-        raise ValueError(
-            f"vae is {'None' if vae is None else 'of another model'}; Dual-Ref Decode needs the VAE of ToonCrafter "
-            "Loader. Use VAE Decode for other VAEs."
-        )
-    channels = vae.first_stage_model.config.latent_channels
-    if samples.ndim != 4 or samples.shape[1] != channels:
-        raise ValueError(
-            f"latent has shape {tuple(samples.shape)}; expected (frames, {channels}, height, width). Connect the "
-            "latent of a sampler that ran ToonCrafter's model."
-        )
-    size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
-    count = references.segments * references.frames
-    expected = references.encoded_size
-    if size != expected or len(samples) != count:
-        raise ValueError(
-            f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with these references; expected {count} "
-            f"of {expected[1]} x {expected[0]} pixels. Connect references and latent of the same Encode "
-            "Keyframes."
-        )

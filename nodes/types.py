@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.timeline import segment_count
+from .host.conditioning import Layout
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,19 @@ class References:
     def segments(self) -> int:
         return segment_count(len(self.features[0]), self.loop)
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.segments, self.frames, self.loop)
+
     def of_segment(self, index: int) -> list[Tensor]:
         """The maps of one segment's two keyframes, each (1, 2, ...)."""
         return [maps[None, [index, (index + 1) % len(maps)]] for maps in self.features]
 
     @property
-    def encoded_size(self) -> tuple[int, int]:
-        """Height and width the models work at, pixels."""
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the latents that go with these."""
         height, width = self.features[0].shape[-2:]
-        return height, width
+        return height // PIXELS_PER_LATENT, width // PIXELS_PER_LATENT
 
 
 ReferencesWire = io.Custom("TOONCRAFTER_REFERENCES")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.checkpoint import Checkpoint
+from ...tooncrafter_core.finite import NotFiniteError, is_finite
 from ...tooncrafter_core.models.config import SketchConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
@@ -57,10 +59,26 @@ def _parts(rows: int, frames: int) -> list[slice]:
 
 def sketch_encoders(control: ControlBase | None) -> Iterator[SketchEncoder]:
     """The sketch encoders in a chain of ControlNets."""
-    while control is not None:
-        encoder = getattr(control, "control_model", None)
+    for link in _links(control):
+        encoder = getattr(link, "control_model", None)
         if isinstance(encoder, HostSketchEncoder):
             yield encoder
+
+
+def check_hints(control: ControlBase | None) -> None:
+    """Raise NotFiniteError unless the pictures and strengths in a chain of ControlNets are finite."""
+    for link in _links(control):
+        hint = link.cond_hint_original
+        if (isinstance(hint, Tensor) and not is_finite(hint)) or not math.isfinite(link.strength):
+            raise NotFiniteError(
+                "The picture or the strength of a ControlNet is NaN or infinite. Look at what is connected to Apply "
+                "ControlNet."
+            )
+
+
+def _links(control: ControlBase | None) -> Iterator[ControlBase]:
+    while control is not None:
+        yield control
         control = control.previous_controlnet
 
 

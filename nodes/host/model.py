@@ -8,6 +8,7 @@ from typing import Any
 import comfy.model_management as management
 import torch
 from comfy.conds import CONDConstant, CONDCrossAttn, CONDNoiseShape
+from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel, ModelType
 from comfy.ops import pick_operations
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
@@ -24,7 +25,7 @@ from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_f
 from ...tooncrafter_core.models.unet.unet import Controls, UNet
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
-from .control import sketch_encoders
+from .control import check_hints, sketch_encoders
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .sampling import ToonCrafterSampling
 
@@ -120,12 +121,11 @@ class ToonCrafterModel(BaseModel):
             )
         if tuple(noise.shape) != keyframes.latent_shape:
             raise ValueError(
-                f"The latent batch has shape {tuple(noise.shape)}; expected {keyframes.latent_shape} for these "
-                "keyframes. Connect the latent output of the same ToonCrafter Encode Keyframes."
+                f"latent has shape {tuple(noise.shape)}; these keyframes are for {keyframes.latent_shape} (frames, "
+                "channels, height, width). Connect the latent of the same Encode Keyframes."
             )
-        for encoder in sketch_encoders(kwargs.get("control")):
-            encoder.config.check_fits(self.diffusion_model.config)
-        text = self._text(kwargs["cross_attn"])
+        self.check_fits(kwargs["prompt_type"], kwargs["cross_attn"], keyframes, kwargs.get("control"))
+        text = kwargs["cross_attn"][:1]
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
             "c_crossattn": CONDCrossAttn(text),
@@ -133,6 +133,25 @@ class ToonCrafterModel(BaseModel):
             "frames": CONDConstant(keyframes.frames),
             "frame_rate": CONDConstant(keyframes.frame_rate),
         }
+
+    def check_fits(self, name: str, text: Tensor, keyframes: Keyframes, control: ControlBase | None) -> None:
+        """Raise ValueError unless the conditioning called `name` is of this model's sizes, and its ControlNets are in
+        order."""
+        check_hints(control)
+        for encoder in sketch_encoders(control):
+            encoder.config.check_fits(self.diffusion_model.config)
+        found, expected = text.shape[-1], self.diffusion_model.config.context_dim
+        if found != expected:
+            raise ValueError(
+                f"The prompt of {name} is {found} wide; this model expects {expected}. Encode the prompt with the CLIP "
+                "of ToonCrafter Loader, or with the CLIP of an SD 2.x model (OpenCLIP ViT-H)."
+            )
+        found, expected = keyframes.vision.shape[-1], self.image_proj_model.config.input_dim
+        if found != expected:
+            raise ValueError(
+                f"CLIP_VISION's view of the keyframes in {name} is {found} wide; this model expects {expected}. Give "
+                "Encode Keyframes the CLIP_VISION of ToonCrafter Loader, or an OpenCLIP ViT-H from Load CLIP Vision."
+            )
 
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         """What `memory_required` needs to know before the first step, as `CONDSegments.size` tells it later."""
@@ -161,22 +180,7 @@ class ToonCrafterModel(BaseModel):
         tensors |= {PREFIXES["projector"] + name: tensor for name, tensor in projector.items()}
         return {to_published_name(name): tensor for name, tensor in tensors.items()}
 
-    def _text(self, text: Tensor) -> Tensor:
-        expected = self.diffusion_model.config.context_dim
-        if text.shape[-1] != expected:
-            raise ValueError(
-                f"The text conditioning is {text.shape[-1]} wide; this model expects {expected}. Encode the prompt "
-                "with the CLIP of ToonCrafter Loader, or with the CLIP of an SD 2.x model (OpenCLIP ViT-H)."
-            )
-        return text[:1]
-
     def _contexts(self, text: Tensor, keyframes: Keyframes, device: torch.device) -> tuple[CrossContext, ...]:
-        expected = self.image_proj_model.config.input_dim
-        if keyframes.vision.shape[-1] != expected:
-            raise ValueError(
-                f"The vision tokens are {keyframes.vision.shape[-1]} wide; this model expects {expected}. Give Encode "
-                "Keyframes the CLIP_VISION of ToonCrafter Loader, or an OpenCLIP ViT-H from Load CLIP Vision."
-            )
         dtype = self.manual_cast_dtype or self.get_dtype()
         tokens = self.image_proj_model(keyframes.vision.to(device, dtype))
         images = resample_frames(tokens, keyframes.frames).expand(keyframes.segments, -1, -1, -1)
