@@ -30,8 +30,8 @@ from PIL import Image, ImageSequence
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
-LOADED_PICTURE, RESULT = (270, 230), (420, 320)
-NOTE = (400, 360)
+LOADED_PICTURE, RESULT = (240, 270), (330, 270)
+NOTE = (340, 400)
 """Sizes of nodes that grow with what they show."""
 
 THUMBNAIL = 2, 3, 256
@@ -45,7 +45,8 @@ LOAD = """async ([prompt, name, sizes, note, models]) => {
         if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();
         const [wide, high] = sizes[node.type] ?? [0, 0];
-        node.setSize([Math.max(width, wide, 240), Math.max(height, high)]);
+        const least = node.type.startsWith('ToonCrafter') ? 290 : 240;
+        node.setSize([Math.max(width, wide, least), Math.max(height, high)]);
     }
     const noted = LiteGraph.createNode('MarkdownNote');
     app.graph.add(noted);

@@ -20,8 +20,8 @@ NODE_HEADING = 30
 """The title bar of a node is above its position."""
 
 GROUPS = {
-    "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch"}),
     "Model": ("#88A", {"ToonCrafterLoader", "CLIPLoader", "CLIPVisionLoader", "CLIPTextEncode", "RescaleCFG"}),
+    "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch"}),
     "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterSketchGuide"}),
     "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),
     "In-betweens": (
