@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..tooncrafter_core.files.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
+from ..tooncrafter_core.limits import Job
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from .host.conditioning import KEY, Keyframes
 from .host.towers import vision_tokens
@@ -118,6 +119,7 @@ def _encode(
     check_size(width, height)
     _check_parts(clip_vision, vae)
     segments = segment_count(len(pictures), loop)
+    vae.check_room(Job(len(pictures), segments, frames, width, height))
     shown = torch.cat([vision_tokens(clip_vision, picture * 2 - 1) for picture in pictures[:segments]])
     nothing = vision_tokens(clip_vision, torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size))
     fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .decoding import decode
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
-from .memory import free_bytes, unet_bytes
+from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
+from .memory import free_bytes, naming_lack, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
 from .models.config import LATENT_SCALE
@@ -35,7 +36,8 @@ from .timeline import check_segments, join_segments, keyframe_condition, place_s
 class ToonCrafter:
     """Every model an interpolation needs.
 
-    Models wait on the CPU; each moves to `device` for its stage and back after it.
+    Models wait as they are, which for a loaded file is mapped pages in the file's dtype. Each has its weights on
+    `device` and in `dtype` for its stage only, see `at_work`.
     """
 
     unet: UNet
@@ -54,7 +56,7 @@ class ToonCrafter:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> ToonCrafter:
-        """Load a complete checkpoint and, if wanted, a sketch encoder.
+        """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
 
         Raises:
             FileNotFoundError: no such file.
@@ -71,11 +73,35 @@ class ToonCrafter:
         sketch = None
         if sketch_path is not None:
             guide = read_checkpoint(sketch_path)
-            sketch = guide.load("sketch").to(dtype)
+            sketch = guide.load("sketch")
             if guide.config.sketch is not None and checkpoint.config.unet is not None:
                 guide.config.sketch.check_fits(checkpoint.config.unet)
-        parts = {name: checkpoint.load(name).to(dtype) for name in checkpoint.parts}
+        parts = {name: checkpoint.load(name) for name in checkpoint.parts}
         return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+    @contextmanager
+    def at_work(self, *modules: nn.Module | None) -> Iterator[None]:
+        """Weights of these modules on the device and in the dtype of the work meanwhile; the copies go afterwards."""
+        present = [module for module in modules if module is not None]
+        waiting = [(parameter, parameter.data) for module in present for parameter in module.parameters()]
+        try:
+            for module in present:
+                module.to(self.device, self.dtype)
+            yield
+        finally:
+            for parameter, data in waiting:
+                parameter.data = data
+
+    def copied_bytes(self, *modules: nn.Module | None) -> int:
+        """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""
+        device = torch.device(self.device)
+        return sum(
+            parameter.numel() * self.dtype.itemsize
+            for module in modules
+            if module is not None
+            for parameter in module.parameters()
+            if parameter.dtype != self.dtype or parameter.device.type != device.type
+        )
 
 
 @dataclass(frozen=True)
@@ -158,7 +184,8 @@ def interpolate(
         first frame follows its last
 
     Raises:
-        ValueError: the input does not fit together; nothing has run then.
+        ValueError: the input does not fit together, or the work not into memory; nothing has run then.
+        LackOfMemoryError: it did not fit all the same.
     """
     settings = settings or Settings()
     sketches = sketches or {}
@@ -167,32 +194,41 @@ def interpolate(
     drawings = {index: to_rgb(sketch[None]) for index, sketch in sketches.items()}
     check_segments(len(pictures), settings.frames, loop)
     segments = segment_count(len(pictures), loop)
+    _check_room(model, Job(len(pictures), segments, settings.frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
     placed = _placed(model, hints, segments, settings.frames, loop)
 
-    contexts = _contexts(model, pictures[:segments], settings)
-    encoded = _encode(model, fitted)
+    with naming_lack("Reading prompt and keyframes"):
+        contexts = _contexts(model, pictures[:segments], settings)
+    with naming_lack("Encoding the keyframes"):
+        encoded = _encode(model, fitted)
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     condition = keyframe_condition(segment_ends(latents, loop), settings.frames)
-    latents = _sample(model, condition, contexts, placed, settings, callback)
-    frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
+    with naming_lack("Sampling"):
+        latents = _sample(model, condition, contexts, placed, settings, callback)
+    with naming_lack("Decoding"):
+        frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
     return frames[..., :height, :width]
+
+
+def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
+    """Raise ValueError where a stage cannot fit into the memory that is free."""
+    sketch = model.sketch_encoder if sketched else None
+    denoiser = DenoiserDemands(
+        unet=model.unet.config,
+        window=model.projector.config.frames,
+        dtype=model.dtype,
+        sketch=sketch.config if sketch is not None else None,
+        weights=model.copied_bytes(model.unet, sketch),
+    )
+    autoencoder = AutoencoderDemands(model.autoencoder.config, model.dtype, model.copied_bytes(model.autoencoder))
+    shared = torch.device(model.device).type != "cuda"
+    check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
 
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
     return pad_to_latents(fit_images(picture, width, height, fit))
-
-
-@contextmanager
-def _on_device(model: ToonCrafter, *modules: torch.nn.Module | None) -> Iterator[None]:
-    for module in filter(None, modules):
-        module.to(model.device)
-    try:
-        yield
-    finally:
-        for module in filter(None, modules):
-            module.to("cpu")
 
 
 def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool) -> Tensor | None:
@@ -210,11 +246,12 @@ def _contexts(
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
     pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
-    with _on_device(model, model.text, model.vision, model.projector):
+    with model.at_work(model.text):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
             for prompt in (settings.prompt, settings.negative_prompt)
         ]
+    with model.at_work(model.vision, model.projector):
         tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
     images = [resample_frames(each, settings.frames) for each in tokens]
     keep = len(pictures) == 1
@@ -225,7 +262,7 @@ def _contexts(
 def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
     """Keyframes (1, 3, H, W) in [0, 1] encoded one after the other; what comes of it waits on the CPU."""
     encoded: list[Encoded] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for picture in pictures:
             latents, features = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
             encoded.append(Encoded(latents.cpu(), [maps.cpu() for maps in features]))
@@ -250,7 +287,7 @@ def _sample(
         drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
         return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
 
-    with _on_device(model, model.unet, model.sketch_encoder if hints is not None else None):
+    with model.at_work(model.unet, model.sketch_encoder if hints is not None else None):
         denoiser = GuidedDenoiser(
             unet=model.unet,
             condition=condition.to(model.device, model.dtype),
@@ -290,7 +327,7 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
 def _decode(model: ToonCrafter, latents: Tensor, keyframes: list[Encoded], two_pass: bool) -> Tensor:
     """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other; after the last keyframe the first."""
     decoded: list[Tensor] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
             references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
