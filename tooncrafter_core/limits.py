@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -63,21 +64,32 @@ class Room:
     shared: bool
 
 
-@dataclass(frozen=True)
-class Demand:
-    """The least that a stage takes: on the device, and beside it in main memory."""
+class Need(NamedTuple):
+    """Bytes on the device, and beside them in main memory."""
 
-    stage: str
     device: float
     main: float
 
     def lack(self, room: Room) -> str | None:
         """What does not fit, in words; None where all does."""
         main = self.main + (self.device if room.shared else 0)
-        for need, free, where in ((self.device, room.device, "the device's memory"), (main, room.main, "main memory")):
+        for need, free, where in ((main, room.main, "main memory"), (self.device, room.device, "the device's memory")):
             if need / _SURPLUS > free:
-                return f"{self.stage} takes about {readable(need)} of {where}, and {readable(free)} are free"
+                return f"about {readable(need)} of {where}, and {readable(free)} are free"
         return None
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a stage takes in each way of working it has, the one that takes least of the device last."""
+
+    stage: str
+    ways: tuple[Need, ...]
+
+    def lack(self, room: Room) -> str | None:
+        """What does not fit, in words; None where one of the ways does."""
+        lacks = [way.lack(room) for way in self.ways]
+        return None if None in lacks else f"{self.stage} takes {lacks[-1]}"
 
 
 @dataclass(frozen=True)
@@ -106,12 +118,18 @@ class DenoiserDemands:
         if self.sketch is not None:
             guided = job.segments * job.frames if self.all_controls else frames
             device += control_bytes(self.sketch, guided, *job.latent_size, self.dtype)
-        yield Demand("sampling", device, 0)
+        yield Demand("sampling", (Need(device, 0),))
 
 
 @dataclass(frozen=True)
 class AutoencoderDemands:
-    """What encoding, decoding, and all that waits for them takes; see `DenoiserDemands`."""
+    """What encoding and decoding take, and all that waits in main memory for them.
+
+    Attributes:
+        config: sizes.
+        dtype: of the activations, and of the keyframes' feature maps.
+        weights: as for `DenoiserDemands`.
+    """
 
     config: AutoencoderConfig
     dtype: torch.dtype
@@ -121,11 +139,12 @@ class AutoencoderDemands:
         height, width = job.encoded_size
         features = feature_bytes(self.config, height, width, self.dtype)
         encode = encode_bytes(self.config, height, width, self.dtype)
-        yield Demand("encoding the keyframes", self.weights + encode, job.keyframes * features)
+        yield Demand("encoding the keyframes", (Need(self.weights + encode, job.keyframes * features),))
         sizes = self.config, job.frames, *job.latent_size, self.dtype
         result = 2 * job.segments * job.frames * 3 * height * width * torch.float32.itemsize  # in segments, and joined
-        waiting = (job.keyframes + 2) * features + video_bytes(*sizes) + result
-        yield Demand("decoding", self.weights + decode_bytes(*sizes, Chunking.OFFLOADED), waiting)
+        waiting = (job.keyframes + 2) * features + result
+        frames, offloaded = (self.weights + decode_bytes(*sizes, c) for c in (Chunking.FRAMES, Chunking.OFFLOADED))
+        yield Demand("decoding", (Need(frames, waiting), Need(offloaded, waiting + video_bytes(*sizes))))
 
 
 Demands = DenoiserDemands | AutoencoderDemands
