@@ -170,7 +170,8 @@ class ToonCrafterModel(BaseModel):
     def _check_room(self, keyframes: Keyframes, sketch: SketchConfig | None, device: torch.device) -> None:
         dtype = self.manual_cast_dtype or self.get_dtype()
         model = self.diffusion_model
-        check_room(keyframes.job, room(device), DenoiserDemands(model.config, model.window, dtype, sketch, True))
+        demands = DenoiserDemands(model.config, model.window, dtype, sketch, all_controls=True)
+        check_room(keyframes.job, room(device), demands)
 
     def _text(self, text: Tensor) -> Tensor:
         expected = self.diffusion_model.config.context_dim
