@@ -12,6 +12,6 @@ from ...tooncrafter_core.memory import free_bytes
 def room(device: torch.device) -> Room:
     """What activations can take on this device, were all weights on it unloaded."""
     shared = management.is_device_cpu(device) or management.is_device_mps(device)
-    loaded = [model for model in management.current_loaded_models if model.device == device and not shared]
-    unloadable = sum(model.model_loaded_memory() for model in loaded)
+    loaded = [] if shared else [each for each in management.current_loaded_models if each.device == device]
+    unloadable = sum(each.model_loaded_memory() for each in loaded if each.model is not None)
     return Room(management.get_free_memory(device) + unloadable, free_bytes("cpu"), shared)
