@@ -10,22 +10,16 @@ from comfy_harness.prompts import Prompt, changed, interpolation, node
 from comfy_harness.server import ComfyServer, PromptFailed
 from results import frames_of
 
-SIZES = {"width": 512, "height": 320}
+LARGE, MEDIUM = {"width": 512, "height": 320}, {"width": 256, "height": 160, "frames": 8}
+"""Where a pass of the U-Net, and a decode, take seconds."""
+
 SHARE = 0.4
 """Of the time of a whole pass: interrupted at a third of it, it would else take two thirds more."""
 
 
-@pytest.fixture(scope="module")
-def decoding(comfy_server: ComfyServer, drawn: dict[str, str]) -> Prompt:
-    """A graph of one step and one decode, of which only the decode is to be run."""
-    prompt = interpolation(
-        [drawn["first"], drawn["last"]],
-        encode=SIZES,
-        sample={"steps": 1, "guidance_scale": 1.0, "seed": 77},
-        two_pass=False,
-    )
-    comfy_server.run(sampling_of(prompt))
-    return prompt
+def one_step(drawn: dict[str, str], sizes: dict[str, int], seed: int) -> Prompt:
+    sample = {"steps": 1, "guidance_scale": 1.0, "seed": seed}
+    return interpolation([drawn["first"], drawn["last"]], encode=sizes, sample=sample, two_pass=False)
 
 
 def sampling_of(prompt: Prompt) -> Prompt:
@@ -51,22 +45,24 @@ def interrupted_after(server: ComfyServer, prompt: Prompt, whole: float) -> tupl
     return failure.value, time.monotonic() - asked
 
 
-def test_within_a_pass_of_the_unet(comfy_server: ComfyServer, decoding: Prompt) -> None:
-    whole = seconds(comfy_server, sampling_of(changed(decoding, "sampler", seed=78)))
-    failure, took = interrupted_after(comfy_server, sampling_of(changed(decoding, "sampler", seed=79)), whole)
+def test_within_a_pass_of_the_unet(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    comfy_server.run(sampling_of(one_step(drawn, LARGE, 77)))  # keyframes are encoded from here on
+    whole = seconds(comfy_server, sampling_of(one_step(drawn, LARGE, 78)))
+    failure, took = interrupted_after(comfy_server, sampling_of(one_step(drawn, LARGE, 79)), whole)
     assert failure.interrupted and failure.node_id == "sampler"
     assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
 
 
-def test_within_a_decode_and_the_next_prompt_is_right(comfy_server: ComfyServer, decoding: Prompt) -> None:
+def test_within_a_decode_and_the_next_prompt_is_right(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    prompt = one_step(drawn, MEDIUM, 77)
+    comfy_server.run(sampling_of(prompt))
     started = time.monotonic()
-    expected = frames_of(comfy_server, decoding)
+    expected = frames_of(comfy_server, prompt)
     whole = time.monotonic() - started
-    failure, took = interrupted_after(comfy_server, changed(decoding, "decode", two_pass=True), whole)
+    failure, took = interrupted_after(comfy_server, changed(prompt, "decode", two_pass=True), whole)
     assert failure.interrupted and failure.node_id == "decode"
     assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
-    again = changed(decoding, "save", filename_prefix="again")
-    assert torch.equal(frames_of(comfy_server, changed(again, "decode", two_pass=False)), expected)
+    assert torch.equal(frames_of(comfy_server, changed(prompt, "save", filename_prefix="again")), expected)
 
 
 def test_an_impossible_size_is_refused_at_once(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
