@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..tooncrafter_core.files.images import FITS, Fit, fit_images, pad_to_latents
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
+from ..tooncrafter_core.limits import Job
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes, Layout
@@ -97,6 +98,7 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         settings = _Settings(**checks.widgets(cls, given))
         pictures = [picture[None] for batch in keyframes for picture in checks.pictures(batch, "keyframes")]
         check_segments(len(pictures), settings.frames, settings.loop)
+        vae.check_room(settings.job(len(pictures)))
         views = _views(clip_vision, pictures[: segment_count(len(pictures), settings.loop)])
         fitted = torch.cat([fit_images(p, settings.width, settings.height, settings.fit) for p in pictures])
         padded = pad_to_latents(fitted)
@@ -119,6 +121,10 @@ class _Settings:
     fps: int
     fit: Fit
     loop: bool = False
+
+    def job(self, keyframes: int) -> Job:
+        segments = segment_count(keyframes, self.loop)
+        return Job(keyframes, segments, self.frames, self.width, self.height)
 
     def keyframes(self, latents: Tensor, vision: Tensor) -> Keyframes:
         ends = segment_ends(latents, self.loop)

@@ -12,7 +12,7 @@ from reprlib import repr as shortened
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .decoding import decode
 from .files.checkpoint import CheckpointError, read_checkpoint
@@ -20,7 +20,8 @@ from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hi
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
 from .frames.keyframes import keep_keyframes
-from .memory import free_bytes, unet_bytes
+from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
+from .memory import free_bytes, naming_lack, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
 from .models.config import LATENT_SCALE
@@ -40,7 +41,8 @@ from .timeline import check_segments, join_segments, keyframe_condition, place_s
 class ToonCrafter:
     """Every model an interpolation needs.
 
-    Models wait on the CPU; each moves to `device` for its stage and back after it.
+    Models wait as they are, which for a loaded file is mapped pages in the file's dtype. Each has its weights on
+    `device` and in `dtype` for its stage only, see `at_work`.
     """
 
     unet: UNet
@@ -59,7 +61,7 @@ class ToonCrafter:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> ToonCrafter:
-        """Load a complete checkpoint and, if wanted, a sketch encoder.
+        """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
 
         Raises:
             FileNotFoundError: no such file.
@@ -76,11 +78,35 @@ class ToonCrafter:
         sketch = None
         if sketch_path is not None:
             guide = read_checkpoint(sketch_path)
-            sketch = guide.load("sketch").to(dtype)
+            sketch = guide.load("sketch")
             if guide.config.sketch is not None and checkpoint.config.unet is not None:
                 guide.config.sketch.check_fits(checkpoint.config.unet)
-        parts = {name: checkpoint.load(name).to(dtype) for name in checkpoint.parts}
+        parts = {name: checkpoint.load(name) for name in checkpoint.parts}
         return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+    @contextmanager
+    def at_work(self, *modules: nn.Module | None) -> Iterator[None]:
+        """Weights of these modules on the device and in the dtype of the work meanwhile; the copies go afterwards."""
+        present = [module for module in modules if module is not None]
+        waiting = [(parameter, parameter.data) for module in present for parameter in module.parameters()]
+        try:
+            for module in present:
+                module.to(self.device, self.dtype)
+            yield
+        finally:
+            for parameter, data in waiting:
+                parameter.data = data
+
+    def copied_bytes(self, *modules: nn.Module | None) -> int:
+        """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""
+        device = torch.device(self.device)
+        return sum(
+            parameter.numel() * self.dtype.itemsize
+            for module in modules
+            if module is not None
+            for parameter in module.parameters()
+            if parameter.dtype != self.dtype or parameter.device.type != device.type
+        )
 
 
 _RANGES = {
@@ -180,7 +206,8 @@ def interpolate(
         first frame follows its last
 
     Raises:
-        ValueError: the input does not fit together; nothing has run then.
+        ValueError: the input does not fit together, or the work not into memory; nothing has run then.
+        LackOfMemoryError: it did not fit all the same.
     """
     settings = settings or Settings()
     sketches = sketches or {}
@@ -190,16 +217,21 @@ def interpolate(
     check_segments(len(pictures), settings.frames, loop)
     plan = plan_runs(settings.frames, model.projector.config.frames)
     segments = segment_count(len(pictures), loop)
+    _check_room(model, Job(len(pictures), segments, settings.frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
     placed = _placed(model, hints, segments, settings.frames, loop)
 
-    contexts, unconditional = _contexts(model, pictures[:segments], settings)
-    encoded = _encode(model, fitted)
+    with naming_lack("Reading prompt and keyframes"):
+        contexts, unconditional = _contexts(model, pictures[:segments], settings)
+    with naming_lack("Encoding the keyframes"):
+        encoded = _encode(model, fitted)
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
-    latents = sampler.sample(segment_ends(latents, loop), plan)
-    segmented = _decode(model, latents, encoded, settings.two_pass)
+    with naming_lack("Sampling"):
+        latents = sampler.sample(segment_ends(latents, loop), plan)
+    with naming_lack("Decoding"):
+        segmented = _decode(model, latents, encoded, settings.two_pass)
     if settings.keep_keyframes:
         segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
     return join_segments(segmented, loop)[..., :height, :width]
@@ -215,6 +247,21 @@ def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:
     return plan_runs(frames, model.projector.config.frames).runs(segments)
 
 
+def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
+    """Raise ValueError where a stage cannot fit into the memory that is free."""
+    sketch = model.sketch_encoder if sketched else None
+    denoiser = DenoiserDemands(
+        unet=model.unet.config,
+        window=model.projector.config.frames,
+        dtype=model.dtype,
+        sketch=sketch.config if sketch is not None else None,
+        weights=model.copied_bytes(model.unet, sketch),
+    )
+    autoencoder = AutoencoderDemands(model.autoencoder.config, model.dtype, model.copied_bytes(model.autoencoder))
+    shared = torch.device(model.device).type != "cuda"
+    check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
+
+
 def _picture(picture: Tensor, name: str) -> Tensor:
     """One picture as RGB (1, 3, H, W), once it is known to be one."""
     if not is_finite(picture):
@@ -224,17 +271,6 @@ def _picture(picture: Tensor, name: str) -> Tensor:
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
     return pad_to_latents(fit_images(picture, width, height, fit))
-
-
-@contextmanager
-def _on_device(model: ToonCrafter, *modules: torch.nn.Module | None) -> Iterator[None]:
-    for module in filter(None, modules):
-        module.to(model.device)
-    try:
-        yield
-    finally:
-        for module in filter(None, modules):
-            module.to("cpu")
 
 
 def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool) -> Tensor | None:
@@ -253,11 +289,12 @@ def _contexts(
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
     pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
-    with _on_device(model, model.text, model.vision, model.projector):
+    with model.at_work(model.text):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
             for prompt in (settings.prompt, settings.negative_prompt)
         ]
+    with model.at_work(model.vision, model.projector):
         tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
     keep = len(pictures) == 1
     return [CrossContext(prompts[0], image, keep) for image in tokens[:-1]], CrossContext(prompts[1], tokens[-1])
@@ -266,7 +303,7 @@ def _contexts(
 def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
     """Keyframes (1, 3, H, W) in [0, 1] encoded one after the other; what comes of it waits on the CPU."""
     encoded: list[Encoded] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for picture in pictures:
             latents, features = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
             encoded.append(Encoded(latents.cpu(), [maps.cpu() for maps in features]))
@@ -297,7 +334,7 @@ class _Sampler:
         """Latents (S, c, t, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
         generator = torch.Generator().manual_seed(self.settings.seed)
         model, segments = self.model, range(len(self.contexts))
-        with _on_device(model, model.unet, model.sketch_encoder if self.hints is not None else None):
+        with model.at_work(model.unet, model.sketch_encoder if self.hints is not None else None):
             if not plan.fine:
                 return self._run(keyframe_condition(ends, self.settings.frames), self.contexts, self.hints, generator)
             drawn = [
@@ -366,7 +403,7 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
 def _decode(model: ToonCrafter, latents: Tensor, keyframes: list[Encoded], two_pass: bool) -> Tensor:
     """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other; after the last keyframe the first."""
     decoded: list[Tensor] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
             references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))

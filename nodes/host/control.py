@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.finite import NotFiniteError, is_finite
+from ...tooncrafter_core.memory import naming_lack
 from ...tooncrafter_core.models.config import SketchConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
 from ...tooncrafter_core.models.unet.unet import Controls
 from .attention import attention_for
+from .interruption import stop_if_interrupted
 
 
 class HostSketchEncoder(SketchEncoder):
@@ -39,9 +41,10 @@ class HostSketchEncoder(SketchEncoder):
         only what comes out grows with their number.
         """
         grey = hint.mean(dim=1, keepdim=True).expand(len(x), self.config.hint_channels, -1, -1)
-        parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
-        skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
-        return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
+        with naming_lack("The sketch encoder"):
+            parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
+            skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
+            return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
 
     def _encode(self, x: Tensor, hint: Tensor, timesteps: Tensor, text: Tensor, shared: bool) -> Controls:
         """One part: rows that share the first one's timestep and text, or have their own."""
@@ -92,7 +95,13 @@ def load_control_net(checkpoint: Checkpoint) -> ControlNet:
         weight_dtype=next(iter(weights.values())).dtype,
     )
     manual_cast = management.unet_manual_cast(dtype, device)
-    layers = Layers(pick_operations(dtype, manual_cast), attention_for(device), dtype, management.unet_offload_device())
+    layers = Layers(
+        pick_operations(dtype, manual_cast),
+        attention_for(device),
+        dtype,
+        management.unet_offload_device(),
+        before_block=stop_if_interrupted,
+    )
     model = HostSketchEncoder(checkpoint.config.sketch, layers).eval()
     model.load_state_dict(weights)
     return ControlNet(model, load_device=device, manual_cast_dtype=manual_cast, extra_conds=["frames"])

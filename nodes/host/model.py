@@ -17,8 +17,9 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_published_name
-from ...tooncrafter_core.memory import unet_bytes
-from ...tooncrafter_core.models.config import ModelConfig, UNetConfig
+from ...tooncrafter_core.limits import DenoiserDemands, check_room
+from ...tooncrafter_core.memory import naming_lack, unet_bytes
+from ...tooncrafter_core.models.config import ModelConfig, SketchConfig, UNetConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_frames
@@ -26,7 +27,9 @@ from ...tooncrafter_core.models.unet.unet import Controls, UNet
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import check_hints, sketch_encoders
+from .interruption import stop_if_interrupted
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
+from .memory import room
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
@@ -95,7 +98,8 @@ class ToonCrafterModel(BaseModel):
         super().__init__(host_config, ModelType.V_PREDICTION, device=device)
         operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
         attention = attention_for(management.get_torch_device())
-        layers = Layers(operations, attention, host_config.unet_config["dtype"], device)
+        dtype = host_config.unet_config["dtype"]
+        layers = Layers(operations, attention, dtype, device, before_block=stop_if_interrupted)
         self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
@@ -125,6 +129,8 @@ class ToonCrafterModel(BaseModel):
                 "channels, height, width). Connect the latent of the same Encode Keyframes."
             )
         self.check_fits(kwargs["prompt_type"], kwargs["cross_attn"], keyframes, kwargs.get("control"))
+        guides = [encoder.config for encoder in sketch_encoders(kwargs.get("control"))]
+        self._check_room(keyframes, guides[0] if guides else None, kwargs["device"])
         text = kwargs["cross_attn"][:1]
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
@@ -179,6 +185,16 @@ class ToonCrafterModel(BaseModel):
         tensors = super().state_dict_for_saving(*others)
         tensors |= {PREFIXES["projector"] + name: tensor for name, tensor in projector.items()}
         return {to_published_name(name): tensor for name, tensor in tensors.items()}
+
+    def apply_model(self, *arguments: Any, **inputs: Any) -> Tensor:
+        with naming_lack("Sampling"):
+            return super().apply_model(*arguments, **inputs)
+
+    def _check_room(self, keyframes: Keyframes, sketch: SketchConfig | None, device: torch.device) -> None:
+        dtype = self.manual_cast_dtype or self.get_dtype()
+        model = self.diffusion_model
+        demands = DenoiserDemands(model.config, self.trained_frames, dtype, sketch, all_controls=True)
+        check_room(keyframes.job, room(device), demands)
 
     def _contexts(self, text: Tensor, keyframes: Keyframes, device: torch.device) -> tuple[CrossContext, ...]:
         dtype = self.manual_cast_dtype or self.get_dtype()
