@@ -9,7 +9,8 @@ import torch
 from comfy_api.latest import io
 from einops import rearrange
 
-from ..tooncrafter_core.timeline import join_segments
+from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
+from ..tooncrafter_core.timeline import join_segments, segment_ends
 from . import checks
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
@@ -34,15 +35,27 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
                     tooltip="Decode the two centre frames of each segment a second time from fewer neighbours, which "
                     "hides a seam in the middle, as published. Takes twice the time.",
                 ),
+                io.Boolean.Input(
+                    "keep_keyframes",
+                    default=False,
+                    optional=True,
+                    tooltip="Show the keyframes as they were drawn instead of decoded. What decoding loses of them is "
+                    "also given back to the frames beside them, less and less, so that nothing jumps.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="All frames in order, keyframes included.")],
         )
 
     @classmethod
     def execute(
-        cls, vae: ToonCrafterVAE, latent: dict[str, Any], references: References, two_pass: bool
+        cls,
+        vae: ToonCrafterVAE,
+        latent: dict[str, Any],
+        references: References,
+        two_pass: bool,
+        keep_keyframes: bool = False,
     ) -> io.NodeOutput:
-        checks.widgets(cls, {"two_pass": two_pass})
+        checks.widgets(cls, {"two_pass": two_pass, "keep_keyframes": keep_keyframes})
         vae = checks.vae(vae)
         references = checks.references(references, vae)
         samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
@@ -55,5 +68,8 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             maps = references.of_segment(index)
             decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
             progress.update(1)
-        frames = join_segments(torch.cat(decoded), references.loop)[..., : references.height, : references.width]
-        return io.NodeOutput(frames.movedim(1, -1))
+        frames = torch.cat(decoded)
+        if keep_keyframes:
+            frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
+        joined = join_segments(frames, references.loop)[..., : references.height, : references.width]
+        return io.NodeOutput(joined.movedim(1, -1))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..tooncrafter_core.files.images import FITS, Fit, fit_images, pad_to_latents
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
+from ..tooncrafter_core.limits import Job
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes, Layout
@@ -51,9 +52,9 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     "frames",
                     default=16,
                     min=2,
-                    max=64,
-                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16; "
-                    "more run in overlapping windows of 16.",
+                    max=226,
+                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16. "
+                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then the others.",
                 ),
                 io.Int.Input(
                     "fps",
@@ -97,15 +98,17 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         settings = _Settings(**checks.widgets(cls, given))
         pictures = [picture[None] for batch in keyframes for picture in checks.pictures(batch, "keyframes")]
         check_segments(len(pictures), settings.frames, settings.loop)
+        vae.check_room(settings.job(len(pictures)))
         views = _views(clip_vision, pictures[: segment_count(len(pictures), settings.loop)])
         fitted = torch.cat([fit_images(p, settings.width, settings.height, settings.fit) for p in pictures])
-        latents, features = vae.encode_keyframes(pad_to_latents(fitted))
+        padded = pad_to_latents(fitted)
+        latents, features = vae.encode_keyframes(padded)
         _check_latents(latents)
         positive, negative = (
             _with_keyframes(prompt, settings.keyframes(latents, view))
             for prompt, view in zip(prompts, views, strict=True)
         )
-        return io.NodeOutput(positive, negative, settings.empty_latent(latents), settings.references(features))
+        return io.NodeOutput(positive, negative, settings.empty_latent(latents), settings.references(padded, features))
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,16 @@ class _Settings:
     fit: Fit
     loop: bool = False
 
+    def job(self, keyframes: int) -> Job:
+        segments = segment_count(keyframes, self.loop)
+        return Job(keyframes, segments, self.frames, self.width, self.height)
+
     def keyframes(self, latents: Tensor, vision: Tensor) -> Keyframes:
         ends = segment_ends(latents, self.loop)
         return Keyframes(ends, vision, self.frames, self.fps, self.loop, self.width, self.height, self.fit)
 
-    def references(self, features: list[Tensor]) -> References:
-        return References(features, self.frames, self.loop, self.width, self.height)
+    def references(self, keyframes: Tensor, features: list[Tensor]) -> References:
+        return References(keyframes, features, self.frames, self.loop, self.width, self.height)
 
     def empty_latent(self, latents: Tensor) -> dict[str, Any]:
         """The LATENT that goes with the keyframes' latents (n, c, h, w)."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.sample
 import latent_preview
-import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
 from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
-from .host.ddim import ddim_sampler, sigmas_of, with_guidance_rescale
+from .host.ddim import with_guidance_rescale
+from .host.runs import Job, RunSampler
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -93,22 +93,20 @@ class ToonCrafterSampler(io.ComfyNode):
         keyframes = _check(model, positive, negative)
         samples = checks.latent(latent, "latent", keyframes.latents.shape[1])
         checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout)
+        plan = plan_runs(keyframes.frames, model.model.trained_frames)
         timesteps = _timesteps(walk.steps, walk.denoise)
-        generator = torch.Generator().manual_seed(walk.seed)
-        sampled = comfy.sample.sample_custom(
-            with_guidance_rescale(model, keyframes.frames, walk.guidance_rescale),
-            torch.randn(samples.shape, generator=generator),
+        total = plan.runs(keyframes.segments) * len(timesteps)
+        preview = latent_preview.prepare_callback(model, total)
+        sampler = RunSampler(
+            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
             walk.guidance_scale,
-            ddim_sampler(timesteps, walk.eta, generator),
-            sigmas_of(model, timesteps),
-            positive,
-            negative,
-            samples,
-            noise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, len(timesteps)),
-            seed=walk.seed,
+            timesteps,
+            walk.eta,
+            walk.seed,
+            lambda step, x0, x: preview(step, x0, x, total),
         )
-        return io.NodeOutput({**latent, "samples": sampled, LAYOUT_KEY: keyframes.layout})
+        job = Job(positive, negative, samples, latent.get("noise_mask"))
+        return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from .host.conditioning import Layout
 
 @dataclass(frozen=True)
 class References:
-    """Feature maps of the keyframes, for the decoder.
+    """The keyframes and their feature maps, for the decoder.
 
     Attributes:
+        keyframes: as they were fitted, (n, 3, H, W) in [0, 1].
         features: five maps (n, ...), see `tooncrafter_core.models.vae.autoencoder.Encoded`.
         frames: frames of each segment.
         loop: the last segment ends at the first keyframe.
@@ -24,6 +25,7 @@ class References:
         height: likewise.
     """
 
+    keyframes: Tensor
     features: list[Tensor]
     frames: int
     loop: bool

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.images import Fit
+from ...tooncrafter_core.limits import Job
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.timeline import keyframe_condition, total_frames
 
@@ -64,6 +65,11 @@ class Keyframes:
     @property
     def layout(self) -> Layout:
         return Layout(self.segments, self.frames, self.loop)
+
+    @property
+    def job(self) -> Job:
+        keyframes = self.segments if self.loop else self.segments + 1
+        return Job(keyframes, self.segments, self.frames, self.width, self.height)
 
     @property
     def total_frames(self) -> int:

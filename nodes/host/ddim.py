@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
 from ...tooncrafter_core.sampling.guidance import guide
+from .advice import with_comfyui_flags
 
 
 def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:
@@ -47,7 +48,7 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
                 callback({"i": step.index, "denoised": step.denoised, "x": step.latents})
 
         z = sampling.calculate_input(ones * sigmas[0], x)
-        with tqdm(total=len(timesteps), disable=disable) as bar:
+        with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
             z = ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
@@ -61,7 +62,7 @@ def sigmas_of(model: ModelPatcher, timesteps: list[int]) -> Tensor:
     return torch.cat([sigmas[timesteps], sigmas.new_zeros(1)])
 
 
-def with_guidance_rescale(model: ModelPatcher, frames: int, rescale: float) -> ModelPatcher:
+def with_guidance_rescale(model: ModelPatcher, segments: int, rescale: float) -> ModelPatcher:
     """A clone of MODEL whose guidance is `guidance.guide`: on v, standard deviations over whole segments."""
 
     def rescaled(args: dict[str, Any]) -> Tensor:
@@ -69,7 +70,7 @@ def with_guidance_rescale(model: ModelPatcher, frames: int, rescale: float) -> M
             return args["denoised"]
         sampling, sigma, x = args["model"].model_sampling, args["sigma"], args["input"]
         conditional, unconditional = (
-            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", t=frames)
+            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", s=segments)
             for name in ("cond_denoised", "uncond_denoised")
         )
         guided = guide(conditional, unconditional, args["cond_scale"], rescale)

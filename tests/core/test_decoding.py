@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from benchmark import PeakMemory
-from golden import relative_error
+from comparison import relative_error
 from random_checkpoint import MODEL, randomise
 from torch import Tensor
 
-from tooncrafter_core import Settings, ToonCrafter, interpolate, pipeline
+from tooncrafter_core import Settings, ToonCrafter, decoding, interpolate, pipeline
 from tooncrafter_core.decoding import decode
 from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
@@ -115,6 +115,18 @@ def test_what_fits_is_taken(
     assert all("6 frames of 24 x 16" in record.message for record in caplog.records)
 
 
+def test_a_cpu_decodes_frame_by_frame_what_is_large(
+    autoencoder: Watched, latents: Tensor, references: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is free: it is no slower there."""
+    need = decode_bytes(autoencoder.config, *latents.shape[2:], latents.dtype, Chunking.WHOLE)
+    monkeypatch.setattr(decoding, "_WHOLE_ON_CPU", need - 1)
+    decode(autoencoder, latents, references, False, lambda: PLENTY)
+    monkeypatch.setattr(decoding, "_WHOLE_ON_CPU", need)
+    decode(autoencoder, latents, references, False, lambda: PLENTY)
+    assert autoencoder.chunkings == [Chunking.FRAMES, Chunking.WHOLE]
+
+
 def test_less_than_the_smallest_estimate_is_tried(
     autoencoder: Watched, latents: Tensor, references: list[Tensor]
 ) -> None:
@@ -156,7 +168,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(autoencoder: Watched, r
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_latents_that_are_not_finite(autoencoder: Watched, latents: Tensor, value: float) -> None:
     latents[0, 0, [1, 3], 0, 0] = value
-    with pytest.raises(NotFiniteError, match=r"latents of 2 of 6 frames .* U-Net in bfloat16 or float32"):
+    with pytest.raises(NotFiniteError, match=r"latents of 2 of 6 frames .* U-Net in bfloat16 or float32\.$"):
         decode(autoencoder, latents, None, True, lambda: PLENTY)
     assert not autoencoder.tried
 
@@ -194,8 +206,9 @@ def test_float32_that_overflows_is_an_error(autoencoder: Watched, latents: Tenso
 
 def test_references_that_are_not_finite(autoencoder: Watched, latents: Tensor, references: list[Tensor]) -> None:
     references[0][0, 1, 0, 0, 0] = float("inf")
-    with pytest.raises(NotFiniteError, match=r"references hold NaN .* VAE in bfloat16 or float32"):
+    with pytest.raises(NotFiniteError, match=r"references hold NaN .* VAE in bfloat16 or float32\.$") as error:
         decode(autoencoder, latents, references, False, lambda: PLENTY)
+    assert error.value.model == "VAE"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -210,9 +223,12 @@ def test_a_step_that_is_not_finite_is_named(value: float) -> None:
             v[0, 0, 0, 0, 1] = value
         return v
 
-    with pytest.raises(NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32"):
+    with pytest.raises(
+        NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32, .*"
+    ) as error:
         ddim(overflows, torch.randn(1, 4, 2, 2, 2), schedule, timesteps, 0.0, lambda: torch.zeros(()))
     assert calls == timesteps[:3]
+    assert error.value.model == "U-Net"
 
 
 @pytest.fixture
@@ -229,6 +245,7 @@ def test_interpolate_decodes_in_the_memory_there_is(run: dict[str, Any], monkeyp
         asked.append(device)
         return 0
 
+    monkeypatch.setattr(pipeline, "check_room", lambda *_: None)
     monkeypatch.setattr(pipeline, "free_bytes", nothing)
     assert (interpolate(**run) - expected).abs().max() <= 1e-4
     assert set(asked) == {"cpu"}

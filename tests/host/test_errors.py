@@ -125,6 +125,13 @@ def _sketch_encoder_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Pr
     return changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
 
 
+def _long_segment_in_a_stock_sampler(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    wires = {name: graph["sampler"]["inputs"][name] for name in ("model", "positive", "negative")}
+    stock = {"seed": 1, "steps": 1000, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    sampler = node("KSampler", latent_image=["encode", 2], **wires, **stock)
+    return {**changed(graph, "encode", frames=17), "sampler": sampler}
+
+
 def _references_of_another_file(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     other = {"other": node("ToonCrafterLoader", checkpoint=BUNDLED_MODEL, weight_dtype="default")}
     encoded = changed({**graph, **other}, "encode", vae=["other", 3], clip_vision=["other", 2])["encode"]
@@ -174,6 +181,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     ),
     (_other_control_net_in_the_guide, "guide", ["another kind", "Sketch Encoder Loader", "Apply ControlNet"]),
     (_sketch_encoder_of_another_model, "sampler", ["sketch encoder belongs to another model"]),
+    (_long_segment_in_a_stock_sampler, "sampler", ["17 frames", "trained for 16", "ToonCrafter Sampler"]),
     (_references_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_vae_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_one_prompt_without_keyframes, "sampler", ["positive has 2 prompts", "Encode Keyframes"]),

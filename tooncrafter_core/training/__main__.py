@@ -46,7 +46,7 @@ TRAININGS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one training; 2 is returned for settings or data that cannot be used."""
+    """Run one training; 2 is returned for settings or data that cannot be used, 1 where a file cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m tooncrafter_core.training", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, training in TRAININGS.items():
@@ -63,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         log.error("%s", error)
         return 2
-    log.info("checkpoint: %s", run.go())
+    try:
+        log.info("checkpoint: %s", run.go())
+    except OSError as error:
+        log.error("%s", error)
+        return 1
     return 0
 
 

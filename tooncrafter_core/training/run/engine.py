@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,15 +16,23 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
+from ...files.whole import written_whole
 from .ema import EMA
-from .export import write_checkpoint, written_whole
+from .export import write_checkpoint
 from .journal import Journal
 from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
 CHECKPOINT = "model.safetensors"
+_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch's reader raises on a state that is cut off, or never was one."""
+
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
+_DAMAGED = (
+    "{} is damaged, or no state of a training. Put a copy back, name another output, or take the file away, and the "
+    "training begins anew"
+)
 
 
 def learning_rate(settings: RunSettings, step: int) -> float:
@@ -120,14 +129,17 @@ class Run:
         path = self.settings.output / _STATE
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = _read_state(path, self.accelerator.device)
         saved = {name: [p.shape for p in contestant["parameters"]] for name, contestant in state["contestants"].items()}
         if saved != {name: [p.shape for p in contestant.trained] for name, contestant in self.contestants.items()}:
             raise SettingsError(f"{path} is of a training of other tensors; take it away, or name another output")
+        try:
+            self.ema.load_state_dict(state["ema"])
+            for name, contestant in self.contestants.items():
+                contestant.load_state_dict(state["contestants"][name])
+        except _UNREADABLE as error:
+            raise SettingsError(_DAMAGED.format(path)) from error
         self.step, self.skipped = state["step"], state["skipped"]
-        self.ema.load_state_dict(state["ema"])
-        for name, contestant in self.contestants.items():
-            contestant.load_state_dict(state["contestants"][name])
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
@@ -186,8 +198,7 @@ class Run:
     def _write_strip(self, journal: Journal) -> None:
         with self.ema.applied(), torch.no_grad():
             picture = self.task.strip()
-        with written_whole(self.settings.output / "strips" / f"{self.step:07}.png") as unfinished:
-            write_contact_sheet(picture[None], unfinished, columns=1)
+        write_contact_sheet(picture[None], self.settings.output / "strips" / f"{self.step:07}.png", columns=1)
         journal.picture(self.step, picture)
 
     def _save(self) -> None:
@@ -201,3 +212,20 @@ class Run:
         }
         with written_whole(self.settings.output / _STATE) as unfinished:
             torch.save(state, unfinished)
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `Run._save` has written.
+
+    Raises:
+        SettingsError: it is something else, or damaged.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        counts = (state["step"], state["skipped"])
+        shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
+    except _UNREADABLE as error:
+        raise SettingsError(_DAMAGED.format(path)) from error
+    if not shaped or not all(type(count) is int and count >= 0 for count in counts):
+        raise SettingsError(_DAMAGED.format(path))
+    return state
