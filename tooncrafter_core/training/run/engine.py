@@ -24,6 +24,9 @@ from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
 CHECKPOINT = "model.safetensors"
+_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch's reader raises on a state that is cut off, or never was one."""
+
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
 _UNREADABLE = (
