@@ -123,14 +123,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     base = tmp_path_factory.mktemp("wrong_inputs")
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / "wrong_nodes.py").symlink_to(Path(__file__).with_name("wrong_nodes.py"))
-    with ComfyServer(base) as running:
+    with ComfyServer(base, arguments=("--cpu", "--cache-lru", "10000")) as running:  # keeps what good nodes gave
         yield running
 
 
 @pytest.fixture(scope="module")
 def good(server: ComfyServer) -> Prompt:
-    """A good graph with a sketch. Beside it the same once more, from which ComfyUI takes what it keeps of earlier runs,
-    and three keyframes in segments of 8."""
+    """A good graph with a sketch. Beside it the same once more, whose values may go to any node without a circle, and
+    three keyframes in segments of 8."""
     graph = changed(changed(sketched_graph(server), "sampler", steps=STEPS), "encode", loop=False)
     names = [graph[name]["inputs"]["image"] for name in ("keyframes_0", "keyframes_1", "keyframes_0")]
     kept = {f"kept_{name}": _renamed(given) for name, given in graph.items() if name != "save"}
@@ -254,12 +254,19 @@ def between_nodes(good: Prompt) -> Iterator[Fault]:
     yield Fault("sampler", "ControlNet", "NaN in Apply ControlNet", prompt)
 
 
+def needed(prompt: Prompt, name: str) -> Prompt:
+    """A node with all that is before it."""
+    wires = [value for value in prompt[name]["inputs"].values() if isinstance(value, list)]
+    return {name: prompt[name]} | {key: given for before, _ in wires for key, given in needed(prompt, before).items()}
+
+
 def outcomes_of(server: ComfyServer, faults: list[Fault]) -> list[Outcome]:
-    """Queue all of them at once, and wait for the last."""
+    """Queue all of them at once, each with what its faulty node needs, and wait for the last."""
     found, queued = [], {}
     for fault in faults:
         try:
-            queued[server.queue(fault.prompt)] = fault
+            sink = {"sink": node("TestSink", value=[fault.node, 0])}
+            queued[server.queue(needed(fault.prompt, fault.node) | sink)] = fault
         except PromptRejected as refusal:
             found.append(Outcome(fault, "ComfyUI", "", str(refusal)))
     *_, last = queued
