@@ -27,14 +27,26 @@ LOADS = "Requested to load"
 
 OURS = ("loader", "sketch_loader", "encode", "guide", "sampler", "decode")
 
-MADE = (
-    "None", "a text", "no text", "a long text", "a number", "NaN", "infinity", "4,000 digits",
-    "a large negative number", "an empty list", "a list of None", "an empty tuple", "{}", "an object", "bytes",
-    "a tensor without dimensions", "a tensor of no size", "a tensor of five dimensions", "a tensor of two dimensions",
-    "samples None", "samples a list", "a prompt of one part", "a prompt without text", "a prompt of text",
-    "a prompt without a dictionary", "another MODEL", "another VAE", "another CONTROL_NET",
+ALWAYS = ("None", "a text", "NaN", "an empty list")
+SOMETIMES = (
+    "no text", "a long text", "a number", "infinity", "4,000 digits", "a large negative number", "a list of None",
+    "an empty tuple", "{}", "an object", "bytes", "a tensor without dimensions", "a tensor of no size",
+    "a tensor of five dimensions", "a tensor of two dimensions",
 )  # fmt: skip
-"""Kinds of `wrong_nodes.MADE`, which go to every input."""
+"""Kinds of `wrong_nodes.MADE`: what goes to every input, and what a few of go to each."""
+
+LIKE = {
+    "LATENT": ("{}", "samples None", "samples a list"),
+    "CONDITIONING": ("a prompt of one part", "a prompt without text", "a prompt of text",
+                     "a prompt without a dictionary"),
+    "MODEL": ("another MODEL",),
+    "VAE": ("another VAE",),
+    "CONTROL_NET": ("another CONTROL_NET",),
+}  # fmt: skip
+"""Kinds that look like what an input takes, by its type."""
+
+A_FEW = 3
+"""Of the kinds for some inputs only, and of the wires of other types."""
 
 _TENSOR = ("NaN inside", "infinity inside", "a batch of 0", "zero width", "zero height", "whole numbers",
            "one dimension fewer", "one dimension more")  # fmt: skip
@@ -209,12 +221,11 @@ def faults_of(good: Prompt, kinds: dict[str, dict[str, str]]) -> Iterator[Fault]
 
 def on_the_wire(good: Prompt, at: tuple[str, str], kind: str, random: Random) -> Iterator[Fault]:
     """Values of other kinds, good values of other types, and the good value with one thing wrong."""
-    for made in MADE:
+    for made in (*ALWAYS, *LIKE.get(kind, ()), *random.sample(SOMETIMES, A_FEW)):
         if (kind, made) != ("FLOAT", "a number"):
             yield emitted(good, at, made, random.randrange(2**32))
-    for other, wire in WIRES.items():
-        if other != kind:
-            yield replace(emitted(good, at, "as it is", 0, wire), kind=f"a wire of {other}")
+    for other in random.sample([name for name in WIRES if name != kind], A_FEW):
+        yield replace(emitted(good, at, "as it is", 0, WIRES[other]), kind=f"a wire of {other}")
     for change in CHANGED.get(kind, ()):
         yield emitted(good, at, change, random.randrange(2**32), good[at[0]]["inputs"][at[1]])
 
