@@ -53,6 +53,13 @@ _KINDS: tuple[tuple[type, str], ...] = (
 """What the page calls the objects on wires."""
 
 
+def single(name: str, values: Sequence[Any], listed: str) -> Any:
+    """The one value of an input of a node that takes lists, of which only `listed` can be several."""
+    if len(values) != 1:
+        raise ValueError(f"{name} came as a list of {len(values)}; expected one. Only {listed} may be a list.")
+    return values[0]
+
+
 def pictures(value: object, name: str) -> Tensor:
     """An IMAGE (n, H, W, 1, 3 or 4) as RGB on white: (n, 3, H, W), float32."""
     if not isinstance(value, Tensor):
