@@ -167,7 +167,7 @@ def test_what_the_nodes_refuse(comfy_server: ComfyServer, graph: Prompt) -> None
     for wrong, message in [
         ({"pick": ""}, "pick is empty"),
         ({"pick": "every:0"}, "step of 0"),
-        ({"frames_per_segment": 9}, "16 frames are not made of segments of 9"),
+        ({"frames_per_segment": 10}, "16 frames are not made of segments of 10"),
     ]:
         prompt = {**extraction(comfy_server, **wrong)}
         prompt["save"] = node("SaveImage", images=["extract", 0], filename_prefix="sketches")

@@ -31,8 +31,8 @@ def picture_files(names: Sequence[str], base: Path) -> list[Path]:
             files.append(path)
         else:
             raise ValueError(
-                f"no picture or folder {shortened(name)}; expected one in {base}, or a whole path. Look at its spelling, or put "
-                "it there."
+                f"no picture or folder {shortened(name)}; expected one in {base}, or a whole path. Look at its "
+                "spelling, or put it there."
             )
     if not files:
         raise ValueError("no pictures are named; expected a folder, or names of pictures, one a line")
