@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from comfy.clip_vision import ClipVisionModel
-from comfy.controlnet import ControlBase, ControlNet
+from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
@@ -23,7 +23,7 @@ from ..tooncrafter_core.files.images import to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from .host.conditioning import LAYOUT_KEY, Keyframes, Layout, keyframes_of
-from .host.control import sketch_encoders
+from .host.control import SketchControlNet
 from .host.model import ToonCrafterModel
 from .host.vae import ToonCrafterVAE
 from .types import References
@@ -192,9 +192,9 @@ def clip_vision(value: object) -> ClipVisionModel:
     return value
 
 
-def sketch_encoder(value: object) -> ControlNet:
+def sketch_encoder(value: object) -> SketchControlNet:
     """A CONTROL_NET of ToonCrafter Sketch Encoder Loader."""
-    if not isinstance(value, ControlBase) or not any(sketch_encoders(value)):
+    if not isinstance(value, SketchControlNet):
         found = "a CONTROL_NET of another kind" if isinstance(value, ControlBase) else _shown(value)
         raise ValueError(
             f"control_net is {found}; expected the CONTROL_NET of ToonCrafter Sketch Encoder Loader. Apply ControlNet "

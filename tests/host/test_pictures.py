@@ -14,6 +14,7 @@ from PIL import Image
 from results import frames_of, latents_of
 from torch import Tensor
 
+from tooncrafter_core.files.media import read_image
 from tooncrafter_core.sketches.lines import extract_lines
 
 STEP = 1 / 255
@@ -33,13 +34,7 @@ def loaded(server: ComfyServer, pictures: str, background: str = "#ffffff") -> l
     """What Load Pictures gives, each (1, 3, H, W)."""
     load = node("ToonCrafterLoadPictures", pictures=pictures, background=background)
     prompt = {"load": load, "save": node("SaveImage", images=["load", 0], filename_prefix="loaded")}
-    return [frames_of_file(path) for path in server.outputs(server.run(prompt))]
-
-
-def frames_of_file(path: Path) -> Tensor:
-    pixels = torch.frombuffer(bytearray(Image.open(path).convert("RGB").tobytes()), dtype=torch.uint8)
-    width, height = Image.open(path).size
-    return pixels.view(height, width, 3).permute(2, 0, 1)[None] / 255
+    return [read_image(path)[None] for path in server.outputs(server.run(prompt))]
 
 
 def test_a_folder_comes_as_it_is_numbered(comfy_server: ComfyServer) -> None:
