@@ -57,7 +57,7 @@ def test_pictures_that_cannot_be_loaded(comfy_server: ComfyServer) -> None:
     (broken / "2.png").write_bytes((broken / "1.png").read_bytes()[:40])
     folder_of(comfy_server, "empty", {})
     for pictures, message in [
-        ("broken", r"2\.png is damaged"),
+        ("broken", r"2\.png is not a picture"),
         ("empty", "empty has no pictures"),
         ("nowhere", "no picture or folder 'nowhere'"),
         ("", "no pictures are named"),
