@@ -19,6 +19,8 @@ from tooncrafter_core.sketches.lines import extract_lines
 
 STEP = 1 / 255
 """Pictures are saved in 8 bits, rounded down."""
+STEPS = 4
+"""Of sampling: nothing is looked at but what changes."""
 
 
 def folder_of(server: ComfyServer, name: str, pictures: dict[str, Image.Image]) -> Path:
@@ -71,7 +73,14 @@ def test_pictures_that_cannot_be_loaded(comfy_server: ComfyServer) -> None:
 @pytest.fixture(scope="module")
 def graph(comfy_server: ComfyServer) -> Prompt:
     """With a sketch for the middle frame, and no decoding."""
-    return {name: given for name, given in sketched_graph(comfy_server).items() if name not in ("decode", "save")}
+    made = changed(sketched_graph(comfy_server), "sampler", steps=STEPS)
+    return {name: given for name, given in made.items() if name not in ("decode", "save")}
+
+
+@pytest.fixture(scope="module")
+def plain(comfy_server: ComfyServer) -> Tensor:
+    """Without Sketch Guide."""
+    return latents_of(comfy_server, changed(scene_graph(comfy_server), "sampler", steps=STEPS))
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +106,10 @@ def test_the_hints_are_what_the_encoder_sees(comfy_server: ComfyServer, graph: P
     assert not hints_of(comfy_server, changed(graph, "guide", strength=0.0)).any()
 
 
-def test_without_sketches_nothing_changes(comfy_server: ComfyServer, graph: Prompt) -> None:
+def test_without_sketches_nothing_changes(comfy_server: ComfyServer, graph: Prompt, plain: Tensor) -> None:
     inputs = {name: wire for name, wire in graph["guide"]["inputs"].items() if name != "sketches"}
     unguided = {**graph, "guide": node("ToonCrafterSketchGuide", **inputs)}
-    assert torch.equal(latents_of(comfy_server, unguided), latents_of(comfy_server, scene_graph(comfy_server)))
+    assert torch.equal(latents_of(comfy_server, unguided), plain)
 
 
 def test_strengths_of_sketches(comfy_server: ComfyServer, graph: Prompt, guided: Tensor) -> None:
@@ -113,8 +122,9 @@ def test_strengths_of_sketches(comfy_server: ComfyServer, graph: Prompt, guided:
     assert moved.argmax() == MIDDLE and moved[MIDDLE] > 3 * moved[0]
 
 
-def test_sketches_guide_a_part_of_the_sampling(comfy_server: ComfyServer, graph: Prompt, guided: Tensor) -> None:
-    plain = latents_of(comfy_server, scene_graph(comfy_server))
+def test_sketches_guide_a_part_of_the_sampling(
+    comfy_server: ComfyServer, graph: Prompt, guided: Tensor, plain: Tensor
+) -> None:
     half = latents_of(comfy_server, changed(graph, "guide", end_percent=0.5))
     assert not torch.equal(half, guided) and not torch.equal(half, plain)
 
