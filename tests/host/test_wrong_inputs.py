@@ -83,6 +83,9 @@ TYPED: dict[str, tuple[Any, ...]] = {
 }
 """What is typed into a widget, or sent for it by a program."""
 
+LISTS = {"encode": "keyframes", "guide": "sketches"}
+"""Nodes that take lists, and the input that may be one."""
+
 ACCEPTED = [
     ("guide", "sketches", "grey", "a grey picture is a picture"),
     ("guide", "sketches", "half precision", "pictures are converted to float32"),
@@ -214,7 +217,7 @@ def faults_of(good: Prompt, kinds: dict[str, dict[str, str]]) -> Iterator[Fault]
         for given in good[name]["inputs"]:
             yield from on_the_wire(good, (name, given), kinds[good[name]["class_type"]][given], random)
             yield from in_the_widget(good, (name, given), kinds[good[name]["class_type"]][given])
-            if name == "encode":
+            if name in LISTS:
                 yield from in_lists(good, (name, given), random)
     yield from between_nodes(good)
 
@@ -236,7 +239,7 @@ def in_the_widget(good: Prompt, at: tuple[str, str], kind: str) -> Iterator[Faul
         yield typed(good, *at, value)
     name, given = at
     inputs = {key: value for key, value in good[name]["inputs"].items() if key != given}
-    if given != "loop":
+    if given not in ("loop", "sketches"):
         yield Fault(name, given, "missing", {**good, name: {**good[name], "inputs": inputs}})
 
 
@@ -246,7 +249,7 @@ def in_lists(good: Prompt, at: tuple[str, str], random: Random) -> Iterator[Faul
     yield emitted(good, at, "no values", 0, as_list=True)
     if isinstance(value, list):
         yield emitted(good, at, "None", 0, value, as_list=True)
-    if at[1] == "keyframes":
+    if at[1] == LISTS[at[0]]:
         yield emitted(good, at, "NaN inside", random.randrange(2**32), value, as_list=True)
 
 
