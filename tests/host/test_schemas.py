@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfy_harness.server import ComfyServer
+from comfy_harness.server import ROOT, ComfyServer
 
 NODES = {
     "ToonCrafterLoader": ["MODEL", "CLIP", "CLIP_VISION", "VAE"],
@@ -60,6 +60,15 @@ def test_node_explains_itself(ours: dict[str, dict], name: str) -> None:
     assert all(options[1].get("tooltip") for options in _inputs(info).values())
     assert all(info["output_tooltips"])
     assert len(info["output_tooltips"]) == len(info["output"])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_has_a_help_page(ours: dict[str, dict], name: str) -> None:
+    """Where ComfyUI's help panel looks for it, with a recipe and every input by its name."""
+    page = (ROOT / "web" / "docs" / f"{name}.md").read_text()
+    assert "\n## Recipe\n" in page
+    missing = [key for key in _inputs(ours[name]) if f"`{key}`" not in page.partition("\n## Inputs\n")[2]]
+    assert not missing, f"web/docs/{name}.md does not name: {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("name", NODES)
