@@ -71,6 +71,33 @@ def test_node_has_a_help_page(ours: dict[str, dict], name: str) -> None:
     assert not missing, f"web/docs/{name}.md does not name: {', '.join(missing)}"
 
 
+@pytest.fixture(scope="module")
+def french(comfy_server: ComfyServer) -> dict[str, dict]:
+    """The French of all nodes, as ComfyUI reads it for the page."""
+    texts: dict[str, dict] = comfy_server.get_json("/i18n")["fr"]["nodeDefs"]
+    return texts
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_is_translated(ours: dict[str, dict], french: dict[str, dict], name: str) -> None:
+    """Every name and tooltip, and nothing that the node does not have."""
+    info = ours[name]
+    outputs = [str(index) for index in range(len(info["output"]))]
+    slots = [f"inputs.{key}" for key in _inputs(info)] + [f"outputs.{index}" for index in outputs]
+    wanted = {"display_name", "description", *(f"{slot}.{part}" for slot in slots for part in ("name", "tooltip"))}
+    found = _filled(french.get(name, {}))
+    assert found == wanted, (
+        f"locales/fr/nodeDefs.json, {name}: missing {sorted(wanted - found)}, of no use {sorted(found - wanted)}"
+    )
+
+
+def _filled(texts: dict | str, path: str = "") -> set[str]:
+    """The paths of all texts that are not empty."""
+    if isinstance(texts, str):
+        return {path} if texts else set()
+    return {found for key, value in texts.items() for found in _filled(value, f"{path}.{key}" if path else key)}
+
+
 @pytest.mark.parametrize("name", NODES)
 def test_numbers_have_ranges(ours: dict[str, dict], name: str) -> None:
     for _, options in ((kind, options) for kind, options in _inputs(ours[name]).values() if kind in ("INT", "FLOAT")):
