@@ -145,10 +145,12 @@ def test_sockets_connect_to_their_own_kind(page: Page, source: tuple, target: tu
     assert page.evaluate(CONNECTS, [source, target]) == fits
 
 
-def test_sockets_have_colours(page: Page) -> None:
+def test_sockets_have_colours(page: Page, pictures: Path) -> None:
     """Ours differs from ComfyUI's, which are all there, also after another palette was chosen."""
+    load_workflow(page, json.loads(QUICK_START.read_text()))
     page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
     page.wait_for_timeout(1000)
+    screenshot(page, pictures / "quick_start_light.png")
     colours: dict[str, str] = page.evaluate("() => app.canvas.default_connection_color_byType")
     links: dict[str, str] = page.evaluate("() => app.canvas.constructor.link_type_colors")
     ours = colours["TOONCRAFTER_REFERENCES"]
