@@ -30,6 +30,7 @@ from .control import check_hints, sketch_encoders
 from .interruption import stop_if_interrupted
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .memory import room
+from .previews import ToonCrafterLatents
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
@@ -103,6 +104,7 @@ class ToonCrafterModel(BaseModel):
         self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
+        self.latent_format = ToonCrafterLatents()
 
     @property
     def trained_frames(self) -> int:
