@@ -7,12 +7,12 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ from .sketch_encoder import SketchEncoder
 from .text_tower import TextTower
 from .unet import UNet
 from .vision_tower import VisionTower
+from .working_settings import WorkingSettings, from_metadata
 
 _WRAPPERS = ("state_dict", "module")
 _DEEPSPEED_PREFIX = "_forward_module."
@@ -103,11 +104,13 @@ class Checkpoint:
         path: the file.
         tensors: every tensor, memory-mapped where the format allows, under its published name.
         config: sizes of the parts present.
+        working: settings the file says it works best with; None where it says nothing.
     """
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
     config: ModelConfig
+    working: WorkingSettings | None = None
 
     @property
     def parts(self) -> list[str]:
@@ -137,8 +140,12 @@ class Checkpoint:
         """A model of one part's size, on the meta device unless `layers` says otherwise; nothing loaded."""
         return _MODELS[name](getattr(self.config, name), layers or Layers(device="meta"))
 
-    def load(self, name: str) -> nn.Module:
+    def load(self, name: str, layers: Layers = Layers()) -> nn.Module:
         """A model of one part with its weights as they are in the file (CPU, the file's dtype), for inference.
+
+        Args:
+            name: of the part.
+            layers: how to make its layers.
 
         Raises:
             CheckpointError: the file lacks the part.
@@ -147,7 +154,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.path.name} has no {name} (it has: {', '.join(self.parts)}). Use a file that has it."
             )
-        model = self.build(name)
+        model = self.build(name, replace(layers, device="meta"))
         model.load_state_dict(self.part(name), assign=True)
         return model.eval().requires_grad_(False)
 
@@ -228,10 +235,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "Stable Diffusion. Load it with ComfyUI's own loaders."
         )
     try:
-        config = infer_config(tensors)
+        config, working = infer_config(tensors), _working_settings(path)
     except ValueError as error:
         raise CheckpointError(f"{path.name} is not a checkpoint this program can load: {error}") from error
-    checkpoint = Checkpoint(path, tensors, config)
+    checkpoint = Checkpoint(path, tensors, config, working)
     if config.unet is None and config.sketch is None:
         raise CheckpointError(
             f"{path.name} is neither a ToonCrafter checkpoint nor a sketch encoder "
@@ -242,8 +249,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
+def _working_settings(path: Path) -> WorkingSettings | None:
+    if not _is_safetensors(path):
+        return None
+    with safe_open(path, framework="pt") as file:
+        return from_metadata(file.metadata())
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix.lower() in (".safetensors", ".sft")
+
+
 def _read(path: Path) -> Mapping[str, Any]:
-    if path.suffix.lower() in (".safetensors", ".sft"):
+    if _is_safetensors(path):
         try:
             return load_file(path)
         except SafetensorError as error:

@@ -27,6 +27,7 @@ from ...tooncrafter_core.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import sketch_encoders
+from .latents import latent_format
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .sampling import ToonCrafterSampling
 
@@ -194,6 +195,7 @@ def load_model(checkpoint: Checkpoint, weight_dtype: torch.dtype | None = None) 
     host_config.set_inference_dtype(
         dtype, management.unet_manual_cast(dtype, device, host_config.supported_inference_dtypes)
     )
+    host_config.latent_format = latent_format(checkpoint)
     model = ToonCrafterModel(host_config, checkpoint.config, management.unet_inital_load_device(parameters, dtype))
     model.diffusion_model.load_state_dict(weights)
     model.image_proj_model.load_state_dict(checkpoint.part("projector"))

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..autoencoder import Autoencoder
+from ..checkpoint import read_checkpoint
 from ..config import LATENT_SCALE, ModelConfig
 from .clips import ClipStream
 from .draws import Batch, Draws, collate
@@ -24,6 +25,7 @@ from .perceptual import load_perceptual
 from .recompute import recompute_blocks
 from .settings import AutoencoderSettings, RunSettings
 from .task import Loss, Player, Task
+from .widen import start_from
 
 _MEASURED_DRAWS = 32
 """Samples over which the latents' spread is measured when a checkpoint is written, and of which strips show eight."""
@@ -85,7 +87,10 @@ def make_task(settings: AutoencoderSettings, accelerator: Accelerator) -> Task:
         device = next(autoencoder.parameters()).device
         return collate([draws[n] for n in range(_MEASURED_DRAWS)]).video[:, :, 0].to(device)
 
-    start_linear(autoencoder, measured())
+    if settings.start is None:
+        start_linear(autoencoder, measured())
+    else:
+        start_from(models, read_checkpoint(settings.start))
 
     def strip() -> Tensor:
         images = measured()[:8]

@@ -12,8 +12,9 @@ from einops import rearrange
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
-from ..checkpoint import PREFIXES, read_checkpoint
+from ..checkpoint import PREFIXES, Checkpoint, read_checkpoint
 from ..config import LATENT_SCALE
+from .attention import TRAINING_LAYERS
 from .autoencoder import clip_stream, side_by_side
 from .discriminator import (
     DiscriminatorConfig,
@@ -29,6 +30,7 @@ from .perceptual import PerceptualDistance, load_perceptual
 from .recompute import recompute_blocks
 from .settings import DecoderSettings
 from .task import Loss, Player, Task
+from .widen import take_over
 
 _STRIP_FRAMES = 8
 _LEAST_FRAME = 48
@@ -127,9 +129,11 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         ValueError: settings, clips or files that cannot be used.
     """
     start = read_checkpoint(settings.start)
-    autoencoder = cast(Autoencoder, start.load("autoencoder").float())
+    autoencoder = cast(Autoencoder, start.load("autoencoder", TRAINING_LAYERS).float())
     if not autoencoder.config.dual_reference:
         autoencoder = video_autoencoder(autoencoder, settings.reference_head_channels)
+        if settings.begin is not None:
+            take_over(autoencoder, _video_layers(read_checkpoint(settings.begin)), (1, 1))
     choose_trained(autoencoder, settings)
     if settings.gradient_checkpointing:
         recompute_blocks(autoencoder.decoder)
@@ -161,6 +165,12 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         strip=strip,
         checkpoint=checkpoint,
     )
+
+
+def _video_layers(trained: Checkpoint) -> dict[str, Tensor]:
+    """What a 3D decoder has beside the image decoder's layers."""
+    own = ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement")
+    return {n: t for n, t in trained.part("autoencoder").items() if any(part in n for part in own)}
 
 
 def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:

@@ -20,6 +20,7 @@ from ..projector import ImageProjector, resample_frames
 from ..schedule import Schedule
 from ..transformer import TemporalTransformer
 from ..unet import Controls, UNet
+from .attention import TRAINING_LAYERS
 from .autoencoder import clip_stream, side_by_side
 from .cache import CachedSegments, Segments, Towers, cached_segments, collate_segments, towers
 from .draws import Draws
@@ -169,8 +170,8 @@ def denoiser_player(start: Checkpoint, settings: DenoiserSettings, accelerator: 
     frozen = towers(start, accelerator.device)
     size = frozen.vision.config.image_size
     blank = frozen.read([""]), frozen.look(torch.zeros(1, 3, size, size, device=accelerator.device))
-    unet = cast(UNet, start.load("unet").float())
-    projector = cast(ImageProjector, start.load("projector").float())
+    unet = cast(UNet, start.load("unet", TRAINING_LAYERS).float())
+    projector = cast(ImageProjector, start.load("projector", TRAINING_LAYERS).float())
     return DenoiserPlayer(unet, projector, Denoising(blank, settings))
 
 

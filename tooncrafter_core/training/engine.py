@@ -18,6 +18,7 @@ from ..media import write_contact_sheet
 from .ema import EMA
 from .export import write_checkpoint, written_whole
 from .journal import Journal
+from .optimisers import make_optimisers
 from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
@@ -39,24 +40,30 @@ class _Contestant:
     def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
         self.player = player
         self.trained = [p for p in player.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(self.trained, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.call: nn.Module = accelerator.prepare_model(player)
-        self.optimiser = accelerator.prepare_optimizer(optimiser)
+        self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
 
     def step(self, rate: float) -> None:
         """Apply the gradients."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+
+    def forget_gradients(self) -> None:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parameters": [p.detach() for p in self.trained], "optimiser": self.optimiser.state_dict()}
+        states = [optimiser.state_dict() for optimiser in self.optimisers]
+        return {"parameters": [p.detach() for p in self.trained], "optimisers": states}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for parameter, saved in zip(self.trained, state["parameters"], strict=True):
             parameter.copy_(saved)
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
 
 
 class Run:
@@ -158,7 +165,7 @@ class Run:
         playing = {name: c for name, c in self.contestants.items() if c.player.plays(self.step)}
         for name, contestant in playing.items():
             for other in self.contestants.values():
-                other.optimiser.zero_grad(set_to_none=True)
+                other.forget_gradients()
             for index, batch in enumerate(passes):
                 for key, value in self._backward(contestant.call, batch, index).items():
                     metrics[key] = metrics.get(key, 0.0) + value / len(passes)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..checkpoint import PREFIXES, to_published_name
 from ..config import ModelConfig
 from ..infer import infer_config
+from ..working_settings import WorkingSettings
 
 
 def published(part: str, model: nn.Module) -> dict[str, Tensor]:
@@ -45,10 +46,11 @@ def check_sizes(tensors: Mapping[str, Tensor], config: ModelConfig) -> None:
                 )
 
 
-def write_checkpoint(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all."""
+def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, working: WorkingSettings | None = None) -> None:
+    """Write a safetensors file, whole or not at all; with the settings it works best with, where they are known."""
     with written_whole(path) as unfinished:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished)
+        metadata = working.to_metadata() if working else None
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from ..autoencoder import Autoencoder
 from ..blocks import ResBlock, TemporalConvStack
 from ..config import ModelConfig, SketchConfig
 from ..decoder import ReferenceAttention, ReferenceResidual, TimeStack
-from ..layers import Layers
 from ..projector import ImageProjector
 from ..sketch_encoder import SketchEncoder
 from ..text_tower import TextTower
 from ..transformer import SpatialTransformer, TemporalTransformer
 from ..unet import UNet
 from ..vision_tower import VisionTower
+from .attention import TRAINING_LAYERS
 
 _GROUPS = 32
 """Groups of every GroupNorm, see `Layers.group_norm`."""
@@ -53,7 +53,7 @@ def new_model(config: ModelConfig, seed: int) -> dict[str, nn.Module]:
 
 
 def _build(config: ModelConfig) -> Iterator[tuple[str, nn.Module]]:
-    layers = Layers()
+    layers = TRAINING_LAYERS
     if config.unet is not None:
         yield "unet", UNet(config.unet, layers)
     if config.autoencoder is not None:
@@ -115,7 +115,7 @@ def video_autoencoder(image: Autoencoder, reference_head_channels: int) -> Autoe
     (exact where that has no bias, as in models made here).
     """
     config = replace(image.config, dual_reference=True, reference_head_channels=reference_head_channels)
-    video = Autoencoder(config)
+    video = Autoencoder(config, TRAINING_LAYERS)
     for module in video.decoder.modules():
         if isinstance(module, TimeStack):
             _zero(module.out_layers)
@@ -166,7 +166,7 @@ def sketch_encoder(unet: UNet, hint_widths: tuple[int, ...]) -> SketchEncoder:
         hint_channels=1,
         hint_widths=hint_widths,
     )
-    encoder = SketchEncoder(config)
+    encoder = SketchEncoder(config, TRAINING_LAYERS)
     encoder.load_state_dict(_spatial_layers(unet), strict=False)
     for conv in (*encoder.zero_convs, encoder.middle_block_out):
         _zero(conv)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from ..config import ModelConfig
 from ..context import CrossContext
 from ..sketch_encoder import SketchEncoder
@@ -22,6 +23,7 @@ from .lines import load_line_extractor
 from .recompute import recompute_blocks
 from .settings import SketchSettings
 from .task import Loss, Player, Task
+from .widen import take_over
 
 
 class SketchPlayer(Player):
@@ -56,6 +58,9 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
     start = complete_checkpoint(settings)
     denoiser = denoiser_player(start, settings, accelerator)
     encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
+    if settings.begin is not None:
+        begin = read_checkpoint(settings.begin)
+        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
     check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
@@ -80,3 +85,9 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
         strip=strip,
         checkpoint=lambda: published("sketch", encoder),
     )
+
+
+def _latents(begin: Checkpoint) -> int:
+    if begin.config.sketch is None:
+        raise CheckpointError(f"{begin.path} has {', '.join(begin.parts)}; expected a sketch encoder to begin with")
+    return begin.config.sketch.in_channels
