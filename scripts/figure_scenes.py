@@ -1,4 +1,4 @@
-"""Richer scenes than `drawn_scenes`: up to three figures with limbs among things that stand still, in colour or as lines.
+"""Richer scenes than `drawn_scenes`: up to three figures with limbs among things that stand still.
 
 They are the clips of two domains in the data set: `figures`, in flat colours, and `lines`, the same as ink on paper.
 """

@@ -53,6 +53,8 @@ _MODELS: dict[str, Callable[[Any, Layers], nn.Module]] = {
     "sketch": SketchEncoder,
 }
 
+_PLAIN = Layers()
+
 _UNUSED = re.compile(
     r"""
       betas | alphas_cumprod | alphas_cumprod_prev | sqrt_.* | log_one_minus_alphas_cumprod   # schedule tables:
@@ -140,7 +142,7 @@ class Checkpoint:
         """A model of one part's size, on the meta device unless `layers` says otherwise; nothing loaded."""
         return _MODELS[name](getattr(self.config, name), layers or Layers(device="meta"))
 
-    def load(self, name: str, layers: Layers = Layers()) -> nn.Module:
+    def load(self, name: str, layers: Layers = _PLAIN) -> nn.Module:
         """A model of one part with its weights as they are in the file (CPU, the file's dtype), for inference.
 
         Args:

@@ -18,7 +18,7 @@ class ToonCrafterLatents(LatentFormat):
 
 
 def latent_format(checkpoint: Checkpoint) -> LatentFormat:
-    """Stable Diffusion's latents where the U-Net's are like them, else its own, with previews if the file has colours."""
+    """Stable Diffusion's latents where the file says nothing else, or its own, with previews if it has their colours."""
     channels = checkpoint.config.unet.out_channels
     preview = checkpoint.working.preview if checkpoint.working else ()
     if not preview and channels == SD15.latent_channels:
