@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 from einops import rearrange
 
-from ..tooncrafter_core.config import PIXELS_PER_LATENT
+from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.timeline import join_segments
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire

@@ -11,8 +11,8 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.files.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
-from ..tooncrafter_core.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
 from .host.conditioning import KEY, Keyframes
 from .host.towers import vision_tokens

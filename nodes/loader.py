@@ -7,7 +7,7 @@ import logging
 import torch
 from comfy_api.latest import io
 
-from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
 from .files import offered, path_of
 from .host.model import load_model
 from .host.towers import load_clip, load_clip_vision

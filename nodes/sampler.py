@@ -10,7 +10,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..tooncrafter_core.schedule import Schedule
+from ..tooncrafter_core.sampling.schedule import Schedule
 from .host.conditioning import keyframes_of
 from .host.ddim import ddim_sampler, sigmas_of, with_guidance_rescale
 from .host.model import ToonCrafterModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tooncrafter_core.checkpoint import CheckpointError, read_checkpoint
+from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
 from .files import offered, path_of
 from .host.control import load_control_net
 from .types import CATEGORY

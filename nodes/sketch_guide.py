@@ -8,7 +8,7 @@ from comfy.controlnet import ControlNet
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.images import fit_images, pad_to_latents, sketch_hints, to_rgb
+from ..tooncrafter_core.files.images import fit_images, pad_to_latents, sketch_hints, to_rgb
 from ..tooncrafter_core.timeline import parse_frame_indices, place_sketches
 from .host.conditioning import keyframes_of
 from .host.control import sketch_encoders

@@ -15,7 +15,7 @@ class References:
     """Feature maps of the keyframes, for the decoder.
 
     Attributes:
-        features: five maps (n, ...), see `tooncrafter_core.autoencoder.Encoded`.
+        features: five maps (n, ...), see `tooncrafter_core.models.vae.autoencoder.Encoded`.
         frames: frames of each segment.
         loop: the last segment ends at the first keyframe.
         width: pixels of the result, to which decoded frames are cropped.

@@ -20,9 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
-from tooncrafter_core.autoencoder import Autoencoder, reference_pairs
-from tooncrafter_core.chunking import Chunking
-from tooncrafter_core.config import (
+from tooncrafter_core.models.config import (
     PIXELS_PER_LATENT,
     TOKENS_PER_FRAME,
     AutoencoderConfig,
@@ -33,9 +31,11 @@ from tooncrafter_core.config import (
     UNetConfig,
     VisionConfig,
 )
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.layers import Layers
-from tooncrafter_core.unet import UNet
+from tooncrafter_core.models.layers import Layers
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.unet import UNet
+from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
+from tooncrafter_core.models.vae.chunking import Chunking
 
 WIDTH, HEIGHT, FRAMES = 512, 320, 16
 

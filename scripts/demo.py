@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import torch
-from comfy_server import ROOT, ComfyServer
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
+from comfy_harness.server import ROOT, ComfyServer
 
-from tooncrafter_core.media import read_image, write_contact_sheet, write_frames
+from tooncrafter_core.files.media import read_image, write_contact_sheet, write_frames
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]

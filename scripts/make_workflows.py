@@ -20,13 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 import av
-from browser import open_page, to_api_prompt
-from comfy_server import ROOT, ComfyServer
-from example_graphs import Example, examples
+from comfy_harness.browser import open_page, to_api_prompt
+from comfy_harness.example_graphs import Example, examples
+from comfy_harness.prompts import Prompt
+from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.stand_ins import with_stand_ins, write_stand_ins
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page
-from prompts import Prompt
-from stand_ins import with_stand_ins, write_stand_ins
 
 WORKFLOWS = ROOT / "workflows"
 KEYFRAMES = ROOT / "assets" / "keyframes"

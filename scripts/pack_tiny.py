@@ -17,19 +17,19 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from clip_format import FPS, HEIGHT, WIDTH, WINDOW
-from drawn_scenes import random_scene
 from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.checkpoint import read_checkpoint
-from tooncrafter_core.config import LATENT_SCALE, PIXELS_PER_LATENT
-from tooncrafter_core.training.export import write_checkpoint
-from tooncrafter_core.working_settings import WorkingSettings
+from tooncrafter_core.data.clip_format import FPS, HEIGHT, WIDTH, WINDOW
+from tooncrafter_core.data.drawn_scenes import random_scene
+from tooncrafter_core.files.checkpoint import read_checkpoint
+from tooncrafter_core.files.working_settings import WorkingSettings
+from tooncrafter_core.models.config import LATENT_SCALE, PIXELS_PER_LATENT
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
+from tooncrafter_core.training.run.export import write_checkpoint
 
 TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6

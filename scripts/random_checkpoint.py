@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_published_name
-from tooncrafter_core.config import (
+from tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_published_name
+from tooncrafter_core.models.config import (
     AutoencoderConfig,
     ModelConfig,
     ProjectorConfig,
@@ -18,7 +18,7 @@ from tooncrafter_core.config import (
     UNetConfig,
     VisionConfig,
 )
-from tooncrafter_core.layers import Layers
+from tooncrafter_core.models.layers import Layers
 
 LEVELS = (1, 2, 4, 4)
 ATTENDS = (True, True, True, False)

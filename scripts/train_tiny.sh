@@ -9,7 +9,7 @@ recipe=assets/tooncrafter-tiny/recipe
 # Memory that is given back to the system between steps has to be cleared again: a third of the time.
 export MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_MMAP_THRESHOLD_=20000000000
 
-[ -e ~/.cache/tooncrafter-data/set/manifest.jsonl ] || "$python" scripts/build_dataset.py ~/.cache/tooncrafter-data/set
+[ -e ~/.cache/tooncrafter-data/set/manifest.jsonl ] || "$python" -m tooncrafter_core.data.build ~/.cache/tooncrafter-data/set
 "$python" -m tooncrafter_core.training autoencoder --config "$recipe/1_autoencoder.json"
 "$python" -m tooncrafter_core.training base --config "$recipe/2_base.json"
 "$python" -m tooncrafter_core.training rectify --config "$recipe/3_rectify.json"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from comfy_server import ComfyServer
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
+from comfy_harness.server import ComfyServer
 from PIL import Image
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
 from scenes import SIZE, is_at, picture, scenes
 from torch import Tensor
 
-from tooncrafter_core.training.lines import extract_lines
-from tooncrafter_core.training.metrics import psnr
+from tooncrafter_core.evaluation.metrics import psnr
+from tooncrafter_core.sketches.lines import extract_lines
 
 SCENE = scenes(1, seed=3)[0]
 FRAMES, MIDDLE = 16, 7

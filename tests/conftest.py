@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from comfy_server import ComfyServer
+from comfy_harness.server import ComfyServer
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tooncrafter_core.config import TOKENS_PER_FRAME, ModelConfig
-from tooncrafter_core.context import CrossContext
+from tooncrafter_core.models.config import TOKENS_PER_FRAME, ModelConfig
+from tooncrafter_core.models.unet.context import CrossContext
 
 Sizes = Mapping[str, Mapping[str, Any]]
 """What config.json beside the vectors says."""

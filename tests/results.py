@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from comfy_server import ComfyServer
-from prompts import Prompt, node
+from comfy_harness.prompts import Prompt, node
+from comfy_harness.server import ComfyServer
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
 
 
 def frames_of(server: ComfyServer, prompt: Prompt, timeout: float = 300) -> Tensor:

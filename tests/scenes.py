@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from clip_format import HEIGHT, WIDTH
-from drawn_scenes import Scene, random_scene
 from torch import Tensor
+
+from tooncrafter_core.data.clip_format import HEIGHT, WIDTH
+from tooncrafter_core.data.drawn_scenes import Scene, random_scene
 
 SIZE = (WIDTH, HEIGHT)
 FAR = (2.1, 2.7)

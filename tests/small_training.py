@@ -14,7 +14,8 @@ from perceptual_files import blurred_alex, save
 from random_checkpoint import random_tensors
 from torch import Tensor
 
-from tooncrafter_core.config import (
+from tooncrafter_core.files.media import write_frames
+from tooncrafter_core.models.config import (
     AutoencoderConfig,
     ModelConfig,
     ProjectorConfig,
@@ -22,13 +23,12 @@ from tooncrafter_core.config import (
     UNetConfig,
     VisionConfig,
 )
-from tooncrafter_core.media import write_frames
 from tooncrafter_core.training.__main__ import TRAININGS
-from tooncrafter_core.training.engine import Run
-from tooncrafter_core.training.export import write_checkpoint
-from tooncrafter_core.training.manifest import Clip, write_manifest
-from tooncrafter_core.training.settings import RunSettings
-from tooncrafter_core.training.task import Task
+from tooncrafter_core.training.clips.manifest import Clip, write_manifest
+from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.run.export import write_checkpoint
+from tooncrafter_core.training.run.settings import RunSettings
+from tooncrafter_core.training.run.task import Task
 
 SIDE = 32
 """Pixels of a training picture's sides: the perceptual distance takes no smaller one."""

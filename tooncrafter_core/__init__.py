@@ -3,7 +3,7 @@
 `interpolate` is the whole way; every stage of it is a module of this package. Nothing here imports ComfyUI.
 """
 
-from .checkpoint import CheckpointError, read_checkpoint
+from .files.checkpoint import CheckpointError, read_checkpoint
 from .pipeline import Settings, ToonCrafter, interpolate
 
 __all__ = ["CheckpointError", "Settings", "ToonCrafter", "interpolate", "read_checkpoint"]

@@ -10,9 +10,9 @@ from dataclasses import fields
 import torch
 from tqdm import tqdm
 
-from .checkpoint import read_checkpoint
-from .images import FITS, check_size
-from .media import check_output, check_picture, read_image, write_contact_sheet, write_frames
+from .files.checkpoint import read_checkpoint
+from .files.images import FITS, check_size
+from .files.media import check_output, check_picture, read_image, write_contact_sheet, write_frames
 from .pipeline import Settings, ToonCrafter, interpolate
 from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .autoencoder import Autoencoder
-from .chunking import Chunking
-from .config import PIXELS_PER_LATENT
 from .finite import NotFiniteError, is_finite
 from .memory import decode_bytes, is_out_of_memory
+from .models.config import PIXELS_PER_LATENT
+from .models.vae.autoencoder import Autoencoder
+from .models.vae.chunking import Chunking
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import math
 
 import torch
 
-from .chunking import Chunking
-from .config import PIXELS_PER_LATENT, TOKENS_PER_FRAME, AutoencoderConfig, UNetConfig
+from .models.config import PIXELS_PER_LATENT, TOKENS_PER_FRAME, AutoencoderConfig, UNetConfig
+from .models.vae.chunking import Chunking
 
 _UNET = 33
 """Values alive at the peak for each latent pixel of each frame, in units of `model_channels`; kept keys apart."""

@@ -12,23 +12,23 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .autoencoder import Autoencoder, Encoded, references_between
-from .checkpoint import CheckpointError, read_checkpoint
-from .config import LATENT_SCALE
-from .context import CrossContext
-from .ddim import DDIMStep, ddim
 from .decoding import decode
-from .denoiser import GuidedDenoiser
-from .images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
+from .files.checkpoint import CheckpointError, read_checkpoint
+from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
+from .files.tokenizer import tokenize
 from .memory import free_bytes, unet_bytes
-from .projector import ImageProjector, resample_frames
-from .schedule import Schedule
-from .sketch_encoder import SketchEncoder
-from .text_tower import TextTower
+from .models.clip.text_tower import TextTower
+from .models.clip.vision_tower import VisionTower, preprocess
+from .models.config import LATENT_SCALE
+from .models.unet.context import CrossContext
+from .models.unet.projector import ImageProjector, resample_frames
+from .models.unet.sketch_encoder import SketchEncoder
+from .models.unet.unet import UNet
+from .models.vae.autoencoder import Autoencoder, Encoded, references_between
+from .sampling.ddim import DDIMStep, ddim
+from .sampling.denoiser import GuidedDenoiser
+from .sampling.schedule import Schedule
 from .timeline import check_segments, join_segments, keyframe_condition, place_sketches, segment_count, segment_ends
-from .tokenizer import tokenize
-from .unet import UNet
-from .vision_tower import VisionTower, preprocess
 
 
 @dataclass(frozen=True)

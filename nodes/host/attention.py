@@ -6,7 +6,7 @@ import comfy.model_management as management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 
-from ...tooncrafter_core.layers import AttentionFunction, scaled_dot_product_attention
+from ...tooncrafter_core.models.layers import AttentionFunction, scaled_dot_product_attention
 
 
 def attention_for(device: torch.device) -> AttentionFunction:

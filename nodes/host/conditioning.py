@@ -10,8 +10,8 @@ from comfy.conds import CONDRegular
 from einops import rearrange
 from torch import Tensor
 
-from ...tooncrafter_core.context import CrossContext
-from ...tooncrafter_core.images import Fit
+from ...tooncrafter_core.files.images import Fit
+from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.timeline import keyframe_condition, total_frames
 
 KEY = "tooncrafter_keyframes"

@@ -12,12 +12,12 @@ from comfy.ops import pick_operations
 from einops import rearrange
 from torch import Tensor
 
-from ...tooncrafter_core.checkpoint import Checkpoint
-from ...tooncrafter_core.config import SketchConfig
-from ...tooncrafter_core.context import CrossContext
-from ...tooncrafter_core.layers import Layers
-from ...tooncrafter_core.sketch_encoder import SketchEncoder
-from ...tooncrafter_core.unet import Controls
+from ...tooncrafter_core.files.checkpoint import Checkpoint
+from ...tooncrafter_core.models.config import SketchConfig
+from ...tooncrafter_core.models.layers import Layers
+from ...tooncrafter_core.models.unet.context import CrossContext
+from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
+from ...tooncrafter_core.models.unet.unet import Controls
 from .attention import attention_for
 
 _AT_A_TIME = 16

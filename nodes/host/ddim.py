@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor
 from tqdm import tqdm
 
-from ...tooncrafter_core.ddim import DDIMStep, ddim
-from ...tooncrafter_core.guidance import guide
+from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from ...tooncrafter_core.sampling.guidance import guide
 
 
 def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:

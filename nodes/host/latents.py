@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy.latent_formats import SD15, LatentFormat
 
-from ...tooncrafter_core.checkpoint import Checkpoint
-from ...tooncrafter_core.config import LATENT_SCALE
+from ...tooncrafter_core.files.checkpoint import Checkpoint
+from ...tooncrafter_core.models.config import LATENT_SCALE
 
 
 class ToonCrafterLatents(LatentFormat):
@@ -18,7 +18,7 @@ class ToonCrafterLatents(LatentFormat):
 
 
 def latent_format(checkpoint: Checkpoint) -> LatentFormat:
-    """Stable Diffusion's latents where the file says nothing else, or its own, with previews if it has their colours."""
+    """Stable Diffusion's latents where the file says nothing else, else its own, with previews if it has colours."""
     channels = checkpoint.config.unet.out_channels
     preview = checkpoint.working.preview if checkpoint.working else ()
     if not preview and channels == SD15.latent_channels:

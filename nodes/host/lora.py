@@ -11,7 +11,7 @@ from typing import Any
 
 from comfy.model_patcher import ModelPatcher
 
-from ...tooncrafter_core.config import UNetConfig
+from ...tooncrafter_core.models.config import UNetConfig
 
 PatchKey = str | tuple[Any, ...]
 """A weight's name; for a part of a weight, a tuple that begins with it."""

@@ -16,14 +16,14 @@ from comfy.supported_models import SD20
 from einops import rearrange
 from torch import Tensor
 
-from ...tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_published_name
-from ...tooncrafter_core.config import ModelConfig, UNetConfig
-from ...tooncrafter_core.context import CrossContext
-from ...tooncrafter_core.layers import Layers
+from ...tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_published_name
 from ...tooncrafter_core.memory import unet_bytes
-from ...tooncrafter_core.projector import ImageProjector, resample_frames
-from ...tooncrafter_core.unet import Controls, UNet
-from ...tooncrafter_core.windows import predict_in_windows
+from ...tooncrafter_core.models.config import ModelConfig, UNetConfig
+from ...tooncrafter_core.models.layers import Layers
+from ...tooncrafter_core.models.unet.context import CrossContext
+from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_frames
+from ...tooncrafter_core.models.unet.unet import Controls, UNet
+from ...tooncrafter_core.sampling.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import sketch_encoders

@@ -10,7 +10,7 @@ import torch
 from comfy.model_sampling import V_PREDICTION, ModelSamplingDiscrete, reshape_sigma
 from torch import Tensor
 
-from ...tooncrafter_core.schedule import Schedule
+from ...tooncrafter_core.sampling.schedule import Schedule
 
 _LEAST_ALPHA_BAR = 2.0**-24
 """Stands for the last timestep's abar of 0, which would be an infinite sigma: 1 - abar is 1 in float32 already."""

@@ -14,9 +14,9 @@ from comfy.sd import CLIP
 from comfy.supported_models import SD20
 from torch import Tensor
 
-from ...tooncrafter_core.checkpoint import PREFIXES, Checkpoint, CheckpointError
-from ...tooncrafter_core.config import TowerConfig
-from ...tooncrafter_core.vision_tower import preprocess
+from ...tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, CheckpointError
+from ...tooncrafter_core.models.clip.vision_tower import preprocess
+from ...tooncrafter_core.models.config import TowerConfig
 
 _LEAST_BLOCKS = 3
 """Of a text tower whose last block but one ComfyUI is to read."""

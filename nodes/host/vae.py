@@ -16,13 +16,13 @@ from comfy.sd import VAE
 from einops import rearrange
 from torch import Tensor
 
-from ...tooncrafter_core.autoencoder import Autoencoder
-from ...tooncrafter_core.checkpoint import Checkpoint
-from ...tooncrafter_core.chunking import Chunking
 from ...tooncrafter_core.decoding import decode
+from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.finite import NotFiniteError, is_finite
-from ...tooncrafter_core.layers import Layers
 from ...tooncrafter_core.memory import decode_bytes, encode_bytes
+from ...tooncrafter_core.models.layers import Layers
+from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
+from ...tooncrafter_core.models.vae.chunking import Chunking
 from .attention import attention_for
 
 

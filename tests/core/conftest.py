@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
-from tooncrafter_core.checkpoint import Checkpoint
-from tooncrafter_core.layers import Layers
+from tooncrafter_core.files.checkpoint import Checkpoint
+from tooncrafter_core.models.layers import Layers
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT.parent / "shared" / "reference"

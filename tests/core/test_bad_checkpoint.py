@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tooncrafter_core import CheckpointError, ToonCrafter, read_checkpoint
-from tooncrafter_core.infer import infer_config
+from tooncrafter_core.files.infer import infer_config
 
 Tensors = dict[str, Tensor]
 SOME = "time_embed.0.weight"

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tooncrafter_core import CheckpointError, ToonCrafter, read_checkpoint
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.checkpoint import PREFIXES, to_core_name
+from tooncrafter_core.files.checkpoint import PREFIXES, to_core_name
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
 
 Tensors = dict[str, Tensor]
 COMPLETE = ["unet", "autoencoder", "projector", "text", "vision"]

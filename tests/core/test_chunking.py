@@ -11,9 +11,9 @@ from golden import relative_error
 from random_checkpoint import MODEL, randomise
 from torch import Tensor, nn
 
-from tooncrafter_core.autoencoder import Autoencoder, reference_pairs
-from tooncrafter_core.chunking import Chunking, norm_over, strips
-from tooncrafter_core.layers import own_weights
+from tooncrafter_core.models.layers import own_weights
+from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
+from tooncrafter_core.models.vae.chunking import Chunking, norm_over, strips
 
 CHUNKED = [Chunking.FRAMES, Chunking.OFFLOADED]
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from tooncrafter_core.__main__ import main
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
 
 SMALL = ["--width", "64", "--height", "64", "--steps", "2", "--frames", "3", "--device", "cpu"]
 Refusal = Callable[..., str]

@@ -14,13 +14,13 @@ from random_checkpoint import MODEL, randomise
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate, pipeline
-from tooncrafter_core.autoencoder import Autoencoder, reference_pairs
-from tooncrafter_core.chunking import Chunking
-from tooncrafter_core.ddim import ddim
 from tooncrafter_core.decoding import decode
 from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
+from tooncrafter_core.models.vae.chunking import Chunking
+from tooncrafter_core.sampling.ddim import ddim
+from tooncrafter_core.sampling.schedule import Schedule
 
 PLENTY = float("inf")
 

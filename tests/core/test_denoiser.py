@@ -11,9 +11,9 @@ from golden import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import ToonCrafter
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.denoiser import GuidedDenoiser
-from tooncrafter_core.guidance import guide
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
+from tooncrafter_core.sampling.guidance import guide
 
 SEGMENTS, FRAMES, T = 2, 3, 600
 

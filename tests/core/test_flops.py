@@ -8,7 +8,7 @@ from pathlib import Path
 
 import benchmark
 
-from tooncrafter_core.chunking import Chunking
+from tooncrafter_core.models.vae.chunking import Chunking
 
 
 def test_unet_forward_and_kept_keys() -> None:

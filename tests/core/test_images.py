@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.images import FITS, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
+from tooncrafter_core.files.images import FITS, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 
 ODD_SIZES = [(37, 91), (91, 37), (64, 64), (1, 1), (640, 3), (65, 63), (8, 200)]
 

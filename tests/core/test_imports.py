@@ -34,8 +34,8 @@ assert not found, found
 def modules() -> list[str]:
     """All of them but `__main__`, which is a command."""
     return [
-        f"tooncrafter_core.{path.stem}".removesuffix(".__init__")
-        for path in sorted(PACKAGE.glob("*.py"))
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(PACKAGE.rglob("*.py"))
         if path.stem != "__main__"
     ]
 

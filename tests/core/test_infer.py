@@ -13,8 +13,8 @@ from random_checkpoint import MODEL, SKETCH, random_tensors
 from torch import Tensor
 
 from tooncrafter_core import read_checkpoint
-from tooncrafter_core.config import ModelConfig
-from tooncrafter_core.infer import infer_config
+from tooncrafter_core.files.infer import infer_config
+from tooncrafter_core.models.config import ModelConfig
 
 
 def test_sizes_of_the_random_checkpoints(tiny_tensors: dict[str, Tensor], sketch_tensors: dict[str, Tensor]) -> None:

@@ -12,9 +12,9 @@ import torch
 from random_checkpoint import random_tensors
 from torch import Tensor
 
-from tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_core_name
-from tooncrafter_core.config import ModelConfig
-from tooncrafter_core.infer import infer_config
+from tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_core_name
+from tooncrafter_core.files.infer import infer_config
+from tooncrafter_core.models.config import ModelConfig
 
 SCHEDULE = [
     "betas",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("RGB", (51, 102, 204)), ("L", 102), ("RGBA", (51, 102, 204, 255))])

@@ -9,11 +9,11 @@ import pytest
 import random_checkpoint
 import torch
 
-from tooncrafter_core.chunking import Chunking
-from tooncrafter_core.config import AutoencoderConfig
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.denoiser import GuidedDenoiser
 from tooncrafter_core.memory import decode_bytes, encode_bytes, free_bytes, is_out_of_memory, unet_bytes
+from tooncrafter_core.models.config import AutoencoderConfig
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.vae.chunking import Chunking
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
 
 HONEST = 1.15
 """How much more than is counted an estimate of the published model may say."""

@@ -9,9 +9,9 @@ import torch
 from benchmark import peak_bytes
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.autoencoder import Encoded
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.denoiser import GuidedDenoiser
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.vae.autoencoder import Encoded
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
 
 SIDE = 8
 """Of the latents, so that activations outweigh what the tests allow beside them."""

@@ -8,11 +8,11 @@ from golden import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import ToonCrafter
-from tooncrafter_core.autoencoder import reference_pairs
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.projector import resample_frames
-from tooncrafter_core.transformer import CrossAttention
-from tooncrafter_core.unet import Controls
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.projector import resample_frames
+from tooncrafter_core.models.unet.transformer import CrossAttention
+from tooncrafter_core.models.unet.unet import Controls
+from tooncrafter_core.models.vae.autoencoder import reference_pairs
 
 FRAMES = 3
 

@@ -8,12 +8,12 @@ from golden import MODULE_LIMIT, compare, family, full, relative_error, split_co
 from torch import Tensor, nn
 
 from tooncrafter_core import ToonCrafter
-from tooncrafter_core.autoencoder import reference_pairs
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.tokenizer import tokenize
-from tooncrafter_core.unet import Controls
-from tooncrafter_core.vision_tower import preprocess
+from tooncrafter_core.files.tokenizer import tokenize
+from tooncrafter_core.models.clip.vision_tower import preprocess
+from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.unet import Controls
+from tooncrafter_core.models.vae.autoencoder import reference_pairs
 
 PROMPTS = ("", "an anime scene", "a boy jumps, twists in the air; and lands!")
 """What `text.tokens` was made from."""

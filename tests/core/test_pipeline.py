@@ -12,9 +12,9 @@ from golden import relative_error
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.autoencoder import reference_pairs
-from tooncrafter_core.ddim import DDIMStep
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.models.vae.autoencoder import reference_pairs
+from tooncrafter_core.sampling.ddim import DDIMStep
+from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
 
 SCHEDULE = Schedule.published()

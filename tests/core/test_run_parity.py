@@ -11,15 +11,15 @@ from golden import RUN_LIMIT, compare, family, full, relative_error, split_conte
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.autoencoder import reference_pairs
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.ddim import DDIMStep, ddim
-from tooncrafter_core.guidance import guide
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.files.tokenizer import tokenize
+from tooncrafter_core.models.clip.vision_tower import preprocess
+from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.vae.autoencoder import reference_pairs
+from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.guidance import guide
+from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
-from tooncrafter_core.tokenizer import tokenize
-from tooncrafter_core.vision_tower import preprocess
 
 RUN = r"ddim\.(?:sketch(?P<strength>\d+)\.)?eta(?P<eta>[\d.]+?)\.cfg(?P<scale>[\d.]+?)(?:\.rescale(?P<rescale>[\d.]+))?"
 SCHEDULE = Schedule.published()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.ddim import DDIMStep, ddim
-from tooncrafter_core.guidance import guide
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.guidance import guide
+from tooncrafter_core.sampling.schedule import Schedule
 
 SCHEDULE = Schedule.published()
 SHAPE = (2, 4, 3, 5, 6)

@@ -6,8 +6,8 @@ import torch
 from golden import MODULE_LIMIT, compare, family
 from torch import Tensor
 
-from tooncrafter_core.ddim import ddim_sigma
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.sampling.ddim import ddim_sigma
+from tooncrafter_core.sampling.schedule import Schedule
 
 SCHEDULE = Schedule.published()
 Vectors = dict[str, Tensor]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tooncrafter_core.tokenizer import tokenize
+from tooncrafter_core.files.tokenizer import tokenize
 
 START, END = 49406, 49407
 COMFYUI_TOKENIZER = Path(sys.prefix) / "comfyui" / "comfy" / "sd1_tokenizer"

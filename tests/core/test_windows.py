@@ -11,10 +11,10 @@ from golden import full, relative_error
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.denoiser import GuidedDenoiser
-from tooncrafter_core.guidance import guide
-from tooncrafter_core.windows import predict_in_windows, windows
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
+from tooncrafter_core.sampling.guidance import guide
+from tooncrafter_core.sampling.windows import predict_in_windows, windows
 
 LENGTHS = [2, 3, 5, 15, 16, 17, 31, 33, 64]
 T = 600

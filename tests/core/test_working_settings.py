@@ -10,8 +10,8 @@ from random_checkpoint import MODEL, random_tensors
 from safetensors.torch import save_file
 
 from tooncrafter_core import CheckpointError, read_checkpoint
-from tooncrafter_core.training.export import write_checkpoint
-from tooncrafter_core.working_settings import METADATA_KEY, WorkingSettings, from_metadata
+from tooncrafter_core.files.working_settings import METADATA_KEY, WorkingSettings, from_metadata
+from tooncrafter_core.training.run.export import write_checkpoint
 
 SETTINGS = WorkingSettings(128, 64, 16, 24, 12, 1.0, 1.5, ((0.5, 0.25, 0.0), (-1.0, 0.0, 1.0)))
 

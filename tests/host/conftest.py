@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import find_chromium, open_page
-from comfy_server import ROOT, ComfyServer
+from comfy_harness.browser import find_chromium, open_page
+from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.stand_ins import controlnet_tensors, write_stand_ins
 from playwright.sync_api import Page
 from random_checkpoint import DYNAMICRAFTER, random_tensors, write_random_checkpoints
 from safetensors.torch import save_file
-from stand_ins import controlnet_tensors, write_stand_ins
 
 SHARED_KEYFRAMES = ROOT.parent / "shared" / "keyframes"
 DRAWN = ROOT / "assets" / "keyframes"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sketched_graph
-from comfy_server import ComfyServer
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
+from comfy_harness.server import ComfyServer
 from results import frames_of
 from scenes import picture
 
-from tooncrafter_core.training.metrics import psnr
+from tooncrafter_core.evaluation.metrics import psnr
 
 
 def test_bundled_files_are_the_first_choice(comfy_server: ComfyServer) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from bundled import FRAMES, SAMPLE, scene_graph, sketched_graph, true_frames, upload
-from comfy_server import ComfyServer
-from prompts import Prompt, changed, node
+from comfy_harness.prompts import Prompt, changed, node
+from comfy_harness.server import ComfyServer
 from results import latents_of
 from torch import Tensor
 

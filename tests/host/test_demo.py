@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from comfy_server import ROOT
+from comfy_harness.server import ROOT
 
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
 
 
 def test_demo_prints_where_its_frames_are(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from comfy_server import ComfyServer, PromptFailed
-from prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, changed, interpolation, node, with_sketches
+from comfy_harness.prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, changed, interpolation, node, with_sketches
+from comfy_harness.server import ComfyServer, PromptFailed
 
 SMALL = {"width": 64, "height": 64}
 TOO_LONG = {"steps": 1000}

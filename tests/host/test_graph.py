@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ComfyServer, PromptFailed
-from prompts import interpolation, node, with_sketches
+from comfy_harness.prompts import interpolation, node, with_sketches
+from comfy_harness.server import ComfyServer, PromptFailed
 from results import frames_of
 
-from tooncrafter_core.checkpoint import read_checkpoint
+from tooncrafter_core.files.checkpoint import read_checkpoint
 
 SMALL = {"width": 128, "height": 64}
 QUICK = {"steps": 2}

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ROOT, ComfyServer
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, node, with_sketches
+from comfy_harness.server import ROOT, ComfyServer
 from einops import rearrange
-from prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, node, with_sketches
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
+from tooncrafter_core.models.config import LATENT_SCALE
 
 DRAWN = ROOT / "assets" / "keyframes"
 TINY = ROOT / "assets" / "tooncrafter-tiny"

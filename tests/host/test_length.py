@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ComfyServer
+from comfy_harness.prompts import Prompt, interpolation, node, with_sketches
+from comfy_harness.server import ComfyServer
 from PIL import Image
-from prompts import Prompt, interpolation, node, with_sketches
 from results import frames_of
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
-from tooncrafter_core.media import read_image
+from tooncrafter_core.files.media import read_image
 
 SMALL = {"width": 64, "height": 64}
 QUICK = {"steps": 1, "guidance_scale": 1.0}

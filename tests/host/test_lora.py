@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ROOT, ComfyServer
-from prompts import Prompt, interpolation, node
+from comfy_harness.prompts import Prompt, interpolation, node
+from comfy_harness.server import ROOT, ComfyServer
 from results import latents_of
 from safetensors.torch import save_file
 from torch import Tensor

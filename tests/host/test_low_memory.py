@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from comfy_server import ComfyServer, PromptFailed
-from prompts import Prompt, interpolation, node, with_sketches
+from comfy_harness.prompts import Prompt, interpolation, node, with_sketches
+from comfy_harness.server import ComfyServer, PromptFailed
 from random_checkpoint import MODEL, SKETCH, random_tensors
 from results import frames_of
 

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
-from comfy_server import ROOT, ComfyServer
+from comfy_harness.browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
+from comfy_harness.server import ROOT, ComfyServer
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"

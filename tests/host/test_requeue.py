@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bundled import scene_graph
-from comfy_server import ComfyServer
-from prompts import changed
+from comfy_harness.prompts import changed
+from comfy_harness.server import ComfyServer
 
 
 def kept(history: dict) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfy_server import ComfyServer
+from comfy_harness.server import ComfyServer
 
 NODES = {
     "ToonCrafterLoader": ["MODEL", "CLIP", "CLIP_VISION", "VAE"],

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import ROOT, ComfyServer
-from prompts import Prompt, interpolation, node
+from comfy_harness.prompts import Prompt, interpolation, node
+from comfy_harness.server import ROOT, ComfyServer
 from random_checkpoint import MODEL, random_tensors
 from results import frames_of
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tooncrafter_core.checkpoint import PREFIXES, Checkpoint, to_published_name
-from tooncrafter_core.config import ModelConfig, TextConfig, VisionConfig
-from tooncrafter_core.layers import Layers
+from tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_published_name
+from tooncrafter_core.models.config import ModelConfig, TextConfig, VisionConfig
+from tooncrafter_core.models.layers import Layers
 
 DRAWN = ROOT / "assets" / "keyframes"
 TEXT = TextConfig(width=1024, layers=25, heads=16, feed_forward_dim=4096, context_length=77, vocabulary=49408)

@@ -19,13 +19,13 @@ from bundled import (
     true_frames,
     upload,
 )
-from comfy_server import ComfyServer
-from prompts import Prompt, changed, node
+from comfy_harness.prompts import Prompt, changed, node
+from comfy_harness.server import ComfyServer
 from results import frames_of, latents_of
 from scenes import SIZE, is_at, picture
 from torch import Tensor
 
-from tooncrafter_core.training.metrics import psnr
+from tooncrafter_core.evaluation.metrics import psnr
 
 WIDTH, HEIGHT = SIZE
 BLACK, WHITE = 0, 0xFFFFFF

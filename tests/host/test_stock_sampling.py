@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from comfy_server import ComfyServer
-from prompts import Prompt, interpolation, node
+from comfy_harness.prompts import Prompt, interpolation, node
+from comfy_harness.server import ComfyServer
 from results import latents_of
 from torch import Tensor
 
-from tooncrafter_core.schedule import Schedule
+from tooncrafter_core.sampling.schedule import Schedule
 
 STEPS, SEED, SCALE = 10, 3, 2.0
 SIZES = {"width": 64, "height": 64, "frames": 4}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import av
 import pytest
-from browser import load_workflow, missing_nodes, to_api_prompt
-from comfy_server import ROOT, ComfyServer
-from example_graphs import examples
+from comfy_harness.browser import load_workflow, missing_nodes, to_api_prompt
+from comfy_harness.example_graphs import examples
+from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.stand_ins import with_stand_ins
 from PIL import Image
 from playwright.sync_api import Page
-from stand_ins import with_stand_ins
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 EXAMPLES = {example.name: example for example in examples()}

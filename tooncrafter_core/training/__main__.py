@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from . import autoencoder, decoder, denoiser, sketch
-from .engine import Run
-from .settings import (
+from .run.engine import Run
+from .run.settings import (
     AutoencoderSettings,
     BaseSettings,
     DecoderSettings,
@@ -23,7 +22,8 @@ from .settings import (
     SketchSettings,
     read_settings,
 )
-from .task import Task
+from .run.task import Task
+from .tasks import autoencoder, decoder, denoiser, sketch
 
 log = logging.getLogger("tooncrafter.training")
 

@@ -12,13 +12,13 @@ from small_training import MODEL, SIDE, Workshop, make, moving_square, run
 from torch import Tensor
 
 from tooncrafter_core import read_checkpoint
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.training.autoencoder import clip_stream, side_by_side, with_unit_latents
-from tooncrafter_core.training.draws import Draws, collate
-from tooncrafter_core.training.engine import Run
-from tooncrafter_core.training.export import published
-from tooncrafter_core.training.initialise import new_model
+from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
+from tooncrafter_core.training.clips.draws import Draws, collate
+from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.run.export import published
+from tooncrafter_core.training.start.initialise import new_model
+from tooncrafter_core.training.tasks.autoencoder import clip_stream, side_by_side, with_unit_latents
 
 
 @pytest.fixture(scope="module")

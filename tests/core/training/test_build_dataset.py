@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dataset_sources
 import numpy as np
 import pytest
-from build_dataset import (
-    TOON_FRAMES,
-    Character,
-    caption,
-    choose_start,
-    compose,
-    family,
-    read_characters,
-)
-from clip_format import HEIGHT, WIDTH, write_clip
-from composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
-from film_cuts import find_fault, plan_cuts, read_shots
 from PIL import Image
 
-from tooncrafter_core.training.clips import ClipStream, Sample
-from tooncrafter_core.training.manifest import Clip, read_manifest, write_manifest
+from tooncrafter_core.data import sources as dataset_sources
+from tooncrafter_core.data.build import TOON_FRAMES, Character, caption, choose_start, compose, family, read_characters
+from tooncrafter_core.data.clip_format import HEIGHT, WIDTH, write_clip
+from tooncrafter_core.data.composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
+from tooncrafter_core.data.film_cuts import find_fault, plan_cuts, read_shots
+from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
+from tooncrafter_core.training.clips.stream import ClipStream, Sample
 
 
 def generator() -> np.random.Generator:

@@ -17,18 +17,18 @@ from random_checkpoint import random_tensors
 from small_training import FRAMES, MODEL, SIDE, Workshop
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
-from tooncrafter_core.checkpoint import Checkpoint
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.tokenizer import tokenize
-from tooncrafter_core.training import cache
-from tooncrafter_core.training.anime2sketch import Anime2SketchLines
-from tooncrafter_core.training.autoencoder import clip_stream
-from tooncrafter_core.training.cache import CachedSegments, Segments, cached_segments, collate_segments
-from tooncrafter_core.training.draws import Draws
-from tooncrafter_core.training.lines import extract_lines, load_line_extractor
-from tooncrafter_core.training.manifest import Clip, read_manifest, write_manifest
-from tooncrafter_core.training.settings import SketchSettings
-from tooncrafter_core.vision_tower import preprocess
+from tooncrafter_core.files.checkpoint import Checkpoint
+from tooncrafter_core.files.tokenizer import tokenize
+from tooncrafter_core.models.clip.vision_tower import preprocess
+from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.sketches.anime2sketch import Anime2SketchLines
+from tooncrafter_core.sketches.lines import extract_lines, load_line_extractor
+from tooncrafter_core.training.clips import cache
+from tooncrafter_core.training.clips.cache import CachedSegments, Segments, cached_segments, collate_segments
+from tooncrafter_core.training.clips.draws import Draws
+from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
+from tooncrafter_core.training.run.settings import SketchSettings
+from tooncrafter_core.training.tasks.autoencoder import clip_stream
 
 Keep = Callable[..., Segments]
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tooncrafter_core.training.clips import ClipStream, Sample, Skipped
-from tooncrafter_core.training.manifest import Clip
+from tooncrafter_core.training.clips.manifest import Clip
+from tooncrafter_core.training.clips.stream import ClipStream, Sample, Skipped
 
 WIDTH, HEIGHT, LENGTH = 48, 32, 20
 SETTINGS = {"frames": 4, "width": WIDTH, "height": HEIGHT, "strides": [1, 2, 3], "seed": 5, "draws": 40}

@@ -15,10 +15,10 @@ from small_training import FRAMES, MODEL, Workshop, make, run, write_start
 from torch import Tensor, nn
 
 from tooncrafter_core import read_checkpoint
-from tooncrafter_core.config import LATENT_SCALE
-from tooncrafter_core.training.decoder import DecoderPlayer, DiscriminatorPlayer
-from tooncrafter_core.training.engine import Run
-from tooncrafter_core.training.task import Task
+from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.run.task import Task
+from tooncrafter_core.training.tasks.decoder import DecoderPlayer, DiscriminatorPlayer
 
 WIDER = replace(MODEL, autoencoder=replace(MODEL.autoencoder, channels=64))
 """Two channels in each group of its norms, see the denoiser's tests."""

@@ -14,19 +14,19 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter
-from tooncrafter_core.blocks import TemporalConvStack
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.denoiser import GuidedDenoiser
+from tooncrafter_core.models.unet.blocks import TemporalConvStack
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.projector import resample_frames
+from tooncrafter_core.models.unet.transformer import TemporalTransformer
 from tooncrafter_core.pipeline import _contexts
-from tooncrafter_core.projector import resample_frames
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
 from tooncrafter_core.timeline import keyframe_condition
-from tooncrafter_core.training.cache import Segments, collate_segments
-from tooncrafter_core.training.denoiser import DenoiserPlayer, Denoising, choose_trained, end_frames
-from tooncrafter_core.training.export import published, write_checkpoint
-from tooncrafter_core.training.initialise import new_model
-from tooncrafter_core.training.settings import Variant
-from tooncrafter_core.training.task import Task
-from tooncrafter_core.transformer import TemporalTransformer
+from tooncrafter_core.training.clips.cache import Segments, collate_segments
+from tooncrafter_core.training.run.export import published, write_checkpoint
+from tooncrafter_core.training.run.settings import Variant
+from tooncrafter_core.training.run.task import Task
+from tooncrafter_core.training.start.initialise import new_model
+from tooncrafter_core.training.tasks.denoiser import DenoiserPlayer, Denoising, choose_trained, end_frames
 
 UNET, PROJECTOR = "model.diffusion_model.", "image_proj_model."
 TEMPORAL = re.compile(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tooncrafter_core.training.discriminator import (
+from tooncrafter_core.training.losses.discriminator import (
     DiscriminatorConfig,
     PatchDiscriminator,
     adaptive_weight,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import build_dataset
 import numpy as np
 import pytest
-from clip_format import HEIGHT, WIDTH
-from drawn_scenes import FRAMES, Scene, random_curved_scene, random_scene
 
-from tooncrafter_core.training.clips import ClipStream, Sample
+from tooncrafter_core.data import build as build_dataset
+from tooncrafter_core.data.clip_format import HEIGHT, WIDTH
+from tooncrafter_core.data.drawn_scenes import FRAMES, Scene, random_curved_scene, random_scene
+from tooncrafter_core.training.clips.stream import ClipStream, Sample
 
 
 def scene(number: int) -> Scene:

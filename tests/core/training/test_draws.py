@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from tooncrafter_core.training.clips import ClipStream, Sample, Skipped
-from tooncrafter_core.training.draws import Batch, Drawn, Draws, UnreadableClips, collate, to_model_range
-from tooncrafter_core.training.manifest import Clip
+from tooncrafter_core.training.clips.draws import Batch, Drawn, Draws, UnreadableClips, collate, to_model_range
+from tooncrafter_core.training.clips.manifest import Clip
+from tooncrafter_core.training.clips.stream import ClipStream, Sample, Skipped
 
 FPS = 24.0
 COUNT = 24

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tooncrafter_core.training.ema import EMA
+from tooncrafter_core.training.run.ema import EMA
 
 
 def module(value: float) -> nn.Linear:

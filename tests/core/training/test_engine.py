@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tooncrafter_core.training import engine, export
-from tooncrafter_core.training.engine import Run, learning_rate
-from tooncrafter_core.training.settings import RunSettings, SettingsError
-from tooncrafter_core.training.task import Loss, Player, Task
+from tooncrafter_core.training.run import engine, export
+from tooncrafter_core.training.run.engine import Run, learning_rate
+from tooncrafter_core.training.run.settings import RunSettings, SettingsError
+from tooncrafter_core.training.run.task import Loss, Player, Task
 
 START = 0.5
 

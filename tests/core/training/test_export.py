@@ -11,10 +11,10 @@ from random_checkpoint import random_tensors
 from safetensors.torch import load_file
 from small_training import MODEL
 
-from tooncrafter_core.checkpoint import Checkpoint
-from tooncrafter_core.config import ModelConfig
-from tooncrafter_core.layers import Layers
-from tooncrafter_core.training.export import check_sizes, published, write_checkpoint, written_whole
+from tooncrafter_core.files.checkpoint import Checkpoint
+from tooncrafter_core.models.config import ModelConfig
+from tooncrafter_core.models.layers import Layers
+from tooncrafter_core.training.run.export import check_sizes, published, write_checkpoint, written_whole
 
 
 def test_published_names() -> None:

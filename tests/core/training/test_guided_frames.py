@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tooncrafter_core.training.guided_frames import bisection, choose_guided_frames, hints, random_selection
+from tooncrafter_core.sketches.guided_frames import bisection, choose_guided_frames, hints, random_selection
 
 FRAMES = range(3, 40)
 

@@ -10,16 +10,16 @@ import torch
 from small_training import FRAMES, MODEL, SIDE
 from torch import Tensor, nn
 
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.blocks import ResBlock, TemporalConvStack
-from tooncrafter_core.checkpoint import Checkpoint
-from tooncrafter_core.config import ModelConfig
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.infer import infer_config
-from tooncrafter_core.training.export import published
-from tooncrafter_core.training.initialise import new_model, sketch_encoder, video_autoencoder
-from tooncrafter_core.transformer import SpatialTransformer, TemporalTransformer
-from tooncrafter_core.unet import UNet
+from tooncrafter_core.files.checkpoint import Checkpoint
+from tooncrafter_core.files.infer import infer_config
+from tooncrafter_core.models.config import ModelConfig
+from tooncrafter_core.models.unet.blocks import ResBlock, TemporalConvStack
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.transformer import SpatialTransformer, TemporalTransformer
+from tooncrafter_core.models.unet.unet import UNet
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
+from tooncrafter_core.training.run.export import published
+from tooncrafter_core.training.start.initialise import new_model, sketch_encoder, video_autoencoder
 
 BLOCKS = (ResBlock, TemporalConvStack, SpatialTransformer, TemporalTransformer)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tooncrafter_core.training.journal import Journal
+from tooncrafter_core.training.run.journal import Journal
 
 
 def table(folder: Path) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from small_training import MODEL, moving_square
 
-from tooncrafter_core.config import LATENT_SCALE, ModelConfig
-from tooncrafter_core.training.autoencoder import with_unit_latents
-from tooncrafter_core.training.initialise import new_model
-from tooncrafter_core.training.linear_start import start_linear
+from tooncrafter_core.models.config import LATENT_SCALE, ModelConfig
+from tooncrafter_core.training.start.initialise import new_model
+from tooncrafter_core.training.start.linear_start import start_linear
+from tooncrafter_core.training.tasks.autoencoder import with_unit_latents
 
 
 @pytest.mark.parametrize("channels", [64, 128])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.training.anime2sketch import load_anime2sketch
-from tooncrafter_core.training.lines import Anime2SketchLines, extract_lines, load_line_extractor
+from tooncrafter_core.sketches.anime2sketch import load_anime2sketch
+from tooncrafter_core.sketches.lines import Anime2SketchLines, extract_lines, load_line_extractor
 
 SIZES = [(64, 128), (320, 512), (75, 97)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tooncrafter_core.training.manifest import Clip, ManifestError, read_manifest, write_manifest
+from tooncrafter_core.training.clips.manifest import Clip, ManifestError, read_manifest, write_manifest
 
 ROW = {
     "path": "clips/a.mp4",

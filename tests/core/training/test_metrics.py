@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.training.metrics import (
+from tooncrafter_core.evaluation.metrics import (
     PSNR_CEILING,
     cross_dissolve,
     dilate,

@@ -11,9 +11,9 @@ from small_training import Workshop, run
 from torch import nn
 from torch.optim import AdamW, Muon
 
-from tooncrafter_core.layers import scaled_dot_product_attention
-from tooncrafter_core.training.attention import training_attention
-from tooncrafter_core.training.optimisers import make_optimisers
+from tooncrafter_core.models.layers import scaled_dot_product_attention
+from tooncrafter_core.training.run.attention import training_attention
+from tooncrafter_core.training.run.optimisers import make_optimisers
 
 
 def test_muon_trains_matrices_and_adam_the_rest(workshop: Workshop, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from perceptual_files import alex_trunk, blurred_alex, random_heads, save, vgg16_trunk
 
-from tooncrafter_core.training.perceptual import load_perceptual
+from tooncrafter_core.training.losses.perceptual import load_perceptual
 
 REAL = Path.home() / ".cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth"
 

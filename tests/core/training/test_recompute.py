@@ -10,16 +10,16 @@ import torch
 from small_training import FRAMES, MODEL, SIDE
 from torch import Tensor, nn
 
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.blocks import ResBlock
-from tooncrafter_core.context import CrossContext
-from tooncrafter_core.decoder import Decoder, ReferenceAttention
-from tooncrafter_core.image_blocks import ImageAttention, ImageResBlock
-from tooncrafter_core.training.autoencoder import with_unit_latents
-from tooncrafter_core.training.initialise import new_model, sketch_encoder, video_autoencoder
-from tooncrafter_core.training.recompute import recompute_blocks
-from tooncrafter_core.transformer import SpatialTransformer, TemporalTransformer
-from tooncrafter_core.unet import UNet
+from tooncrafter_core.models.unet.blocks import ResBlock
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.transformer import SpatialTransformer, TemporalTransformer
+from tooncrafter_core.models.unet.unet import UNet
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
+from tooncrafter_core.models.vae.blocks import ImageAttention, ImageResBlock
+from tooncrafter_core.models.vae.decoder import Decoder, ReferenceAttention
+from tooncrafter_core.training.run.recompute import recompute_blocks
+from tooncrafter_core.training.start.initialise import new_model, sketch_encoder, video_autoencoder
+from tooncrafter_core.training.tasks.autoencoder import with_unit_latents
 
 LATENTS = (1, 4, FRAMES, 4, 4)
 BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, ImageAttention, ReferenceAttention)

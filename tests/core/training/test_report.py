@@ -9,20 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_tiny
 import torch
 from PIL import Image
-from tiny_report import cost, summary
-from tiny_report.measures import Bench, baselines
-from tiny_report.sheets import COLUMNS, Block, write_sheets
-from tiny_report.store import Renders, Results
-from tiny_report.subject import TinyModel
-from tiny_report.windows import FRAMES, LARGE_MOTION, MIDDLE, Window, as_bytes, as_float, in_order, take_windows
 from torch import Tensor
 
+from tooncrafter_core.evaluation.report import __main__ as report_tiny
+from tooncrafter_core.evaluation.report import cost, summary
+from tooncrafter_core.evaluation.report.measures import Bench, baselines
+from tooncrafter_core.evaluation.report.sheets import COLUMNS, Block, write_sheets
+from tooncrafter_core.evaluation.report.store import Renders, Results
+from tooncrafter_core.evaluation.report.subject import TinyModel
+from tooncrafter_core.evaluation.report.windows import (
+    FRAMES,
+    LARGE_MOTION,
+    MIDDLE,
+    Window,
+    as_bytes,
+    as_float,
+    in_order,
+    take_windows,
+)
 from tooncrafter_core.pipeline import Settings
-from tooncrafter_core.training.clips import Sample
-from tooncrafter_core.training.manifest import Clip, write_manifest
+from tooncrafter_core.training.clips.manifest import Clip, write_manifest
+from tooncrafter_core.training.clips.stream import Sample
 
 HEIGHT, WIDTH = 32, 64
 

@@ -13,7 +13,7 @@ from small_training import Workshop, run
 from torch import Tensor
 
 from tooncrafter_core.training.__main__ import TRAININGS
-from tooncrafter_core.training.journal import Journal
+from tooncrafter_core.training.run.journal import Journal
 
 
 class BrokenOff(Exception):

@@ -12,11 +12,11 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor
 
 from tooncrafter_core import read_checkpoint
-from tooncrafter_core.config import SketchConfig
-from tooncrafter_core.training.cache import collate_segments
-from tooncrafter_core.training.engine import Run
-from tooncrafter_core.training.sketch import SketchPlayer
-from tooncrafter_core.training.task import Task
+from tooncrafter_core.models.config import SketchConfig
+from tooncrafter_core.training.clips.cache import collate_segments
+from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.run.task import Task
+from tooncrafter_core.training.tasks.sketch import SketchPlayer
 
 
 @pytest.fixture(scope="module")

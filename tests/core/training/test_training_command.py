@@ -15,7 +15,7 @@ from PIL import Image
 from small_training import MODEL, Workshop, run, write_start
 
 from tooncrafter_core.training.__main__ import TRAININGS, main
-from tooncrafter_core.training.manifest import Clip, write_manifest
+from tooncrafter_core.training.clips.manifest import Clip, write_manifest
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 import torch
 from small_training import MODEL, write_start
 
-from tooncrafter_core.autoencoder import Autoencoder
-from tooncrafter_core.checkpoint import Checkpoint, read_checkpoint
-from tooncrafter_core.config import LATENT_SCALE, ModelConfig
-from tooncrafter_core.training.initialise import new_model
-from tooncrafter_core.training.widen import start_from
+from tooncrafter_core.files.checkpoint import Checkpoint, read_checkpoint
+from tooncrafter_core.models.config import LATENT_SCALE, ModelConfig
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
+from tooncrafter_core.training.start.initialise import new_model
+from tooncrafter_core.training.start.widen import start_from
 
 MORE = 16
 

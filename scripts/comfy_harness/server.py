@@ -1,0 +1,314 @@
+"""A real ComfyUI server for the tests and the demo, started with this pack and always shut down again."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import logging
+import mimetypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+COMFY_MAIN = Path(__file__).with_name("main.py")
+PACK_NAME = "ComfyUI-ToonCrafter"
+FOLDERS = ("custom_nodes", "models", "input", "output", "temp", "user")
+NOT_PART_OF_THE_PACK = (".*", "__pycache__", "output")
+POLL_SECONDS = 0.05
+# Threads that wait for each other by spinning make a server on a shared machine many times slower.
+SERVER_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+LOG_TAIL_LINES = 60
+
+log = logging.getLogger(__name__)
+
+
+class ServerFailed(Exception):
+    """The server did not start, or ended while it was needed; the message holds the end of its log."""
+
+
+class PromptRejected(Exception):
+    """ComfyUI refused a prompt, or a part of it, before running it."""
+
+    def __init__(self, answer: Json) -> None:
+        self.error: Json = answer.get("error") or {}
+        self.node_errors: Json = answer.get("node_errors") or {}
+        summary = self.error.get("message", "part of the prompt is invalid")
+        super().__init__("\n".join([summary, *self._lines()]))
+
+    def _lines(self) -> Iterator[str]:
+        for node_id, node in self.node_errors.items():
+            for error in node["errors"]:
+                yield f"node {node_id} ({node['class_type']}): {error['message']}: {error['details']}"
+
+
+class PromptFailed(Exception):
+    """A node raised while the prompt ran, or the prompt was interrupted."""
+
+    def __init__(self, event: str, details: Json) -> None:
+        self.interrupted = event == "execution_interrupted"
+        self.node_id: str = details["node_id"]
+        self.node_type: str = details["node_type"]
+        self.exception_type: str = details.get("exception_type", "")
+        self.exception_message: str = details.get("exception_message", "interrupted").strip()
+        self.traceback: str = "".join(details.get("traceback", []))
+        what = f"{self.exception_type}: {self.exception_message}" if self.exception_type else "interrupted"
+        super().__init__(f"node {self.node_id} ({self.node_type}): {what}")
+
+
+class ComfyServer:
+    """ComfyUI on a free loopback port, on the CPU, with this project as a custom node.
+
+    Use it as a context manager. `base` is ComfyUI's base directory, by default a new temporary one that is
+    removed afterwards. `models` maps paths below its models folder ("checkpoints/x.safetensors") to the files
+    to be found there. `pack` is the folder of the custom node.
+    """
+
+    def __init__(
+        self,
+        base: Path | None = None,
+        *,
+        models: Mapping[str, Path] | None = None,
+        pack: Path = ROOT,
+        arguments: Sequence[str] = ("--cpu",),
+        environment: Mapping[str, str] | None = None,
+        start_timeout: float = 180,
+    ) -> None:
+        self._owns_base = base is None
+        self.base = Path(tempfile.mkdtemp(prefix="tooncrafter-")) if base is None else base.absolute()
+        self.log_path = self.base / "server.log"
+        self._models = dict(models or {})
+        self._pack = pack
+        self._arguments = list(arguments)
+        self._environment = dict(environment or {})
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        # A proxy set for the outside world must not be asked for a loopback address.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def __enter__(self) -> ComfyServer:
+        atexit.register(self.stop)
+        try:
+            self._fill_base()
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server with everything it started, and remove a temporary base directory."""
+        atexit.unregister(self.stop)
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+            log.info("ComfyUI has ended")
+        if self._owns_base:
+            shutil.rmtree(self.base, ignore_errors=True)
+
+    def object_info(self) -> Json:
+        """Every node the server knows, by its name."""
+        nodes: Json = self.get_json("/object_info")
+        return nodes
+
+    def queue(self, prompt: Json) -> str:
+        """Queue a prompt in API form and return its id; PromptRejected if any part of it is invalid."""
+        try:
+            answer = self.post_json("/prompt", {"prompt": prompt})
+        except urllib.error.HTTPError as refusal:
+            if refusal.code != 400:
+                raise
+            raise PromptRejected(json.load(refusal)) from None
+        if answer["node_errors"]:
+            raise PromptRejected(answer)
+        return str(answer["prompt_id"])
+
+    def run(self, prompt: Json, timeout: float = 300) -> Json:
+        """Run a prompt to its end and return its history entry."""
+        return self.wait(self.queue(prompt), timeout)
+
+    def wait(self, prompt_id: str, timeout: float = 300) -> Json:
+        """Wait for a queued prompt and return its history entry; PromptFailed if it did not succeed."""
+        path = f"/history/{prompt_id}"
+        self._wait_until(lambda: bool(self.get_json(path)), timeout, "the prompt to end")
+        entry: Json = self.get_json(path)[prompt_id]
+        for event, details in entry["status"]["messages"]:
+            if event in ("execution_error", "execution_interrupted"):
+                raise PromptFailed(event, details)
+        return entry
+
+    def outputs(self, history: Json) -> list[Path]:
+        """The files a finished prompt wrote to ComfyUI's output and temp folders."""
+        return [
+            self.base / item["type"] / item["subfolder"] / item["filename"]
+            for node in history["outputs"].values()
+            for items in node.values()
+            for item in items
+            if isinstance(item, dict) and item.get("type") in ("output", "temp")
+        ]
+
+    def upload(self, path: Path) -> str:
+        """Put a picture into ComfyUI's input folder as the page does, and return the name to load it by."""
+        boundary = uuid.uuid4().hex
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        head = (
+            f"--{boundary}\r\nContent-Type: {kind}\r\n"
+            f'Content-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
+        )
+        body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        answer = json.loads(self._request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
+        return str(answer["name"])
+
+    def interrupt(self) -> None:
+        """Ask the running prompt to stop, as the page's button does."""
+        self.post_json("/interrupt", {})
+
+    def free(self) -> None:
+        """Ask the server to unload its models and forget its cached results, which it does soon after."""
+        self.post_json("/free", {"unload_models": True, "free_memory": True})
+
+    def log_text(self) -> str:
+        """All that the server has written so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
+
+    def get_json(self, path: str) -> Any:
+        """The parsed answer to a GET of one of the server's paths."""
+        return json.loads(self._request(path))
+
+    def post_json(self, path: str, value: Json) -> Any:
+        """The parsed answer to a POST of `value`, or None where the answer is empty."""
+        answer = self._request(path, json.dumps(value).encode(), "application/json")
+        return json.loads(answer) if answer else None
+
+    def _request(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+        headers = {"Content-Type": kind} if kind else {}
+        request = urllib.request.Request(self.url + path, data=body, headers=headers)
+        with self._opener.open(request, timeout=60) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def _fill_base(self) -> None:
+        for folder in FOLDERS:
+            (self.base / folder).mkdir(parents=True, exist_ok=True)
+        _place(self._pack, self.base / "custom_nodes" / PACK_NAME)
+        for name, source in self._models.items():
+            _place(source, self.base / "models" / name)
+
+    def _start(self) -> None:
+        command = [sys.executable, str(COMFY_MAIN), *self._arguments]
+        command += ["--base-directory", str(self.base), "--database-url", "sqlite:///:memory:"]
+        command += ["--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"]
+        started = time.monotonic()
+        with self.log_path.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **SERVER_ENVIRONMENT, **self._environment},
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        self._wait_until(self._answers, self._start_timeout, "ComfyUI to start")
+        log.info("ComfyUI answers at %s after %.1f seconds", self.url, time.monotonic() - started)
+
+    def _answers(self) -> bool:
+        with suppress(urllib.error.URLError, ConnectionError):
+            self._request("/system_stats")
+            return True
+        return False
+
+    def _wait_until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Poll until the condition holds; fail at once when the server has ended."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                raise ServerFailed(f"ComfyUI ended while waiting for {what}{self._log_tail()}")
+            if condition():
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {timeout:g} seconds for {what}{self._log_tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def _log_tail(self) -> str:
+        lines = self.log_text().splitlines()[-LOG_TAIL_LINES:]
+        return "; the end of its log:\n" + "\n".join(lines)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _place(source: Path, target: Path) -> None:
+    """Make `target` a link to `source`, or a copy where links are not allowed; never replace anything."""
+    if target.exists():
+        if not target.samefile(source):
+            raise FileExistsError(f"{target} exists already and is not {source}")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.symlink_to(source.resolve(strict=True), target_is_directory=source.is_dir())
+    except OSError as refusal:
+        log.info("No link to %s can be made (%s), so it is copied", source, refusal)
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_PART_OF_THE_PACK))
+    else:
+        shutil.copy2(source, target)
+
+
+def _die_with_parent() -> None:
+    """In the child: have Linux kill it when its parent dies in a way that runs no clean-up."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes], patience: float = 10) -> None:
+    """End a process and all of its group: first by asking, then by force."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        log.warning("ComfyUI does not end by itself and is killed")
+    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    if os.name == "nt":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

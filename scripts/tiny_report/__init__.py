@@ -1,1 +1,0 @@
-"""The parts of `report_tiny.py`: which clips, what is measured on them, and how it is written down."""

@@ -1,0 +1,1 @@
+"""What in-betweens are measured by."""

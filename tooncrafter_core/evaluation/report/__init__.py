@@ -1,0 +1,1 @@
+"""A report on a trained model: which clips, what is measured on them, and how it is written down."""

@@ -1,0 +1,345 @@
+"""Measure a trained model on held-out clips: as JSON, as tables and as pictures.
+
+    .venv/bin/python -m tooncrafter_core.evaluation.report --model model.safetensors \
+        --sketch-encoder sketch.safetensors \
+        --data ~/.cache/tooncrafter-data/set/manifest.jsonl \
+        --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth --out report
+
+Writes `report.json`, `report.md` and `sheets/`. What was measured is kept in `results.jsonl` and `renders/`, by model,
+settings and clip: started again, the report goes on where it stopped. Which clips are measured, and which count as
+large motion, does not depend on any result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...files.images import fit_images
+from ...files.media import read_image
+from ...models.config import PIXELS_PER_LATENT
+from ...pipeline import Settings
+from ...sketches.lines import extract_lines
+from ...training.clips.manifest import DOMAINS, read_manifest
+from ...training.losses.perceptual import load_perceptual
+from ..metrics import LINE_THRESHOLD
+from . import cost, summary
+from .measures import Bench, baselines
+from .sheets import Block, write_sheets
+from .store import Renders, Results, Values
+from .subject import Subject, TinyModel, file_hash, picture_window
+from .windows import MIDDLE, Window, drawer, in_order, take_windows
+
+PARTS = ("between", "reconstruction", "sketch", "variants", "cost", "keyframes")
+ENOUGH = 64
+"""Clips the bars are meant for."""
+
+SHOWN, EXTREMES = 8, 4
+"""Clips on the contact sheets: the first ones, and as many of the best and of the worst."""
+
+KEYFRAME_RATE = 12
+"""Frames per second the model is told for pictures that are not from a clip."""
+
+_UNTOLD = ("prompt", "negative_prompt", "frame_rate", "seed")
+"""Settings that are each clip's own."""
+
+_log = logging.getLogger("report")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The windows of one domain and how they were found."""
+
+    domain: str
+    windows: list[Window]
+    skipped: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the report; returns the exit status. A user's mistake is one line on standard error and status 2."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(options.threads)
+    try:
+        report = _run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(summary.bar_table(report["bars"]) + f"\n{options.out / 'report.md'}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="a complete checkpoint")
+    add("--sketch-encoder", type=Path, help="its sketch encoder; without it, sketches are not measured")
+    add("--data", type=_path, required=True, help="manifest of the clips")
+    add("--perceptual", type=_path, nargs="+", required=True, help="weights of the perceptual distance")
+    add("--out", type=Path, required=True, help="folder for everything that is written")
+    add("--clips", type=int, default=ENOUGH, help="held-out clips of each domain (default %(default)s)")
+    add("--domain", nargs="+", choices=DOMAINS, default=["toon"], help="each is reported by itself (default toon)")
+    add("--variants", nargs="+", default=[], metavar="NAME=FILE", help="rectification variants; --model decodes them")
+    add("--keyframes", type=_path, help="folder of *_first.png and *_last.png to look at")
+    add("--only", nargs="+", choices=PARTS, default=list(PARTS), help="leave the other parts out")
+    add("--width", type=int, default=128, help="pixels (default %(default)s)")
+    add("--height", type=int, default=64, help="pixels (default %(default)s)")
+    add("--stride", type=int, default=1, help="frames of the clip from one frame to the next (default %(default)s)")
+    add("--steps", type=int, default=20, help="sampling steps (default %(default)s)")
+    add("--guidance", type=float, default=2.0, help="guidance scale (default %(default)s)")
+    add("--guidance-rescale", type=float, default=Settings.guidance_rescale, help="see README (default %(default)s)")
+    add("--eta", type=float, default=Settings.eta, help="see README (default %(default)s)")
+    add("--sketch-strength", type=float, default=Settings.sketch_strength, help="see README (default %(default)s)")
+    add("--two-pass", action=argparse.BooleanOptionalAction, default=Settings.two_pass, help="see README")
+    add("--seed", type=int, default=0, help="of the choice of clips and of the noise (default %(default)s)")
+    add("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    add("--device", default="cpu", help="where the models run (default %(default)s)")
+    return parser
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    _check_size(options.width, options.height)
+    settings = Settings(
+        steps=options.steps,
+        guidance_scale=options.guidance,
+        guidance_rescale=options.guidance_rescale,
+        eta=options.eta,
+        sketch_strength=options.sketch_strength,
+        two_pass=options.two_pass,
+    )
+    variants = _variants(options)
+    subject = TinyModel(options.model, options.sketch_encoder, settings, options.device)
+    for file in (options.model, *filter(None, [options.sketch_encoder]), *variants.values()):
+        file_hash(file)  # a file that is not there is told before anything runs
+    bench = Bench(
+        distance=load_perceptual(*options.perceptual),
+        distance_name=" ".join(map(file_hash, options.perceptual)),
+        lines=extract_lines,
+        results=Results(options.out / "results.jsonl"),
+        renders=Renders(options.out / "renders"),
+    )
+    groups = [_group(options, domain) for domain in options.domain]
+    others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
+    parts = [part for part in options.only if part != "sketch" or options.sketch_encoder]
+    measured = measure(bench, subject, groups, others, parts, options.out / "sheets")
+    spent = _cost(options, settings) if "cost" in parts else None
+    if options.keyframes and "keyframes" in parts:
+        _keyframe_sheets(bench, subject, options)
+    report = assemble(_about(options, settings), groups, measured, spent)
+    _write(options.out / "report.json", json.dumps(report, indent=2) + "\n")
+    _write(options.out / "report.md", summary.markdown(report))
+    return report
+
+
+def _check_size(width: int, height: int) -> None:
+    """Raise ValueError unless frames of this size can be encoded as they are."""
+    for name, value in (("width", width), ("height", height)):
+        if value < PIXELS_PER_LATENT or value % PIXELS_PER_LATENT:
+            raise ValueError(f"{name} is {value}; expected a multiple of {PIXELS_PER_LATENT}")
+
+
+def _variants(options: argparse.Namespace) -> dict[str, Path]:
+    """Name -> file, from NAME=FILE arguments.
+
+    Raises:
+        ValueError: an argument of another form.
+    """
+    pairs = {}
+    for item in options.variants if "variants" in options.only else []:
+        name, _, file = item.partition("=")
+        if not name or not file:
+            raise ValueError(f"cannot read --variants {item}; expected NAME=FILE such as IV=runs/iv/model.safetensors")
+        pairs[name] = _path(file)
+    return pairs
+
+
+def _group(options: argparse.Namespace, domain: str) -> Group:
+    folder = options.data.parent
+    clips = in_order(read_manifest(options.data), domain, options.seed, folder)
+    draw = drawer(options.width, options.height, options.stride)
+    windows, skipped = take_windows(clips, options.clips, draw, folder, options.seed)
+    _log.info("%s: %d clips, %d skipped", domain, len(windows), skipped)
+    if not windows:
+        raise ValueError(f"none of the {len(clips)} held-out {domain} clips could be read; see the messages above")
+    if len(windows) < ENOUGH:
+        _log.warning("%d clips are fewer than the %d the bars are meant for", len(windows), ENOUGH)
+    return Group(domain, windows, skipped)
+
+
+Measured = dict[str, Any]
+"""Rows of numbers: by domain and part, and of each variant."""
+
+
+def measure(
+    bench: Bench,
+    subject: Subject,
+    groups: Sequence[Group],
+    variants: Mapping[str, Subject],
+    parts: Sequence[str],
+    sheets: Path,
+) -> Measured:
+    """Measure everything that is asked for, and draw the contact sheets of what was.
+
+    Returns:
+        `groups`: domain -> part -> summary; `variants`: name -> summary, on the first group's windows
+    """
+    measured: Measured = {"groups": {}, "variants": {}}
+    for group in groups:
+        measured["groups"][group.domain] = _measure_group(bench, subject, group, parts, sheets)
+    for name, variant in variants.items():
+        windows = groups[0].windows
+        rows = _rows(f"variant {name}", windows, partial(bench.in_betweens, variant))
+        measured["variants"][name] = summary.in_betweens(windows, rows)
+    return measured
+
+
+def _measure_group(
+    bench: Bench, subject: Subject, group: Group, parts: Sequence[str], sheets: Path
+) -> dict[str, summary.Summary]:
+    found: dict[str, summary.Summary] = {}
+    if "reconstruction" in parts:
+        rows = _rows("reconstruction", group.windows, partial(bench.reconstruction, subject))
+        found["reconstruction"] = summary.reconstruction(rows)
+    if "sketch" in parts:
+        rows = _rows("sketch", group.windows, partial(bench.sketching, subject))
+        found["sketch"] = summary.sketching(rows)
+    if "between" in parts:
+        rows = _rows("in-betweens", group.windows, partial(bench.in_betweens, subject))
+        found["in_betweens"] = summary.in_betweens(group.windows, rows)
+        _clip_sheets(bench, subject, group, rows, "sketch" in parts, sheets)
+    return found
+
+
+def _rows(what: str, windows: Sequence[Window], make: Callable[[Window], Values]) -> list[Values]:
+    rows = []
+    for number, window in enumerate(windows, start=1):
+        rows.append(make(window))
+        _log.info("%s %d/%d %s", what, number, len(windows), window.name)
+    return rows
+
+
+def _clip_sheets(
+    bench: Bench, subject: Subject, group: Group, rows: Sequence[Values], with_sketch: bool, folder: Path
+) -> None:
+    """Sheets of the first clips in the fixed order, and of those with the most and the least gain, named so."""
+
+    def block(index: int) -> Block:
+        window, row = group.windows[index], rows[index]
+        shown = {
+            "truth": window.frames,
+            "ours": bench.drawn(subject, window),
+            "dissolve": baselines(window)["dissolve"],
+        }
+        if with_sketch:
+            shown["sketched"] = bench.guided(subject, window)
+            shown["sketch"] = torch.zeros_like(window.frames)
+            shown["sketch"][MIDDLE] = bench.sketch(window)[0]
+        title = f"{window.name}  motion {window.motion:.1f} px  distance: ours {row['ours']:.3f}, dissolve "
+        return Block(title + f"{row['dissolve']:.3f}, nearest {row['nearest']:.3f}", shown)
+
+    ranked = sorted(range(len(rows)), key=lambda index: summary.gain(rows[index]), reverse=True)
+    chosen = {"first": range(min(SHOWN, len(rows))), "best": ranked[:EXTREMES], "worst": ranked[::-1][:EXTREMES]}
+    for name, indices in chosen.items():
+        write_sheets(folder, f"{group.domain}_{name}", [block(index) for index in indices])
+
+
+def _keyframe_sheets(bench: Bench, subject: Subject, options: argparse.Namespace) -> None:
+    """Sheets of pairs of pictures that are not from the data.
+
+    Raises:
+        ValueError: there are none.
+    """
+    blocks = []
+    for name, pictures in _pairs(options.keyframes).items():
+        first, last = (
+            fit_images(read_image(path)[None], options.width, options.height, "crop")[0] for path in pictures
+        )
+        window = picture_window(name, first, last, KEYFRAME_RATE, options.seed)
+        blocks.append(Block(window.name, {"ours": bench.drawn(subject, window), **baselines(window)}))
+        _log.info("keyframes %s", window.name)
+    write_sheets(options.out / "sheets", "keyframes", blocks)
+
+
+def _pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Name -> first and last picture."""
+    found = {first.name.removesuffix("_first.png"): first for first in sorted(folder.glob("*_first.png"))}
+    pairs = {name: (first, folder / f"{name}_last.png") for name, first in found.items()}
+    pairs = {name: pair for name, pair in pairs.items() if pair[1].exists()}
+    if not pairs:
+        raise ValueError(f"{folder} has no pairs NAME_first.png and NAME_last.png")
+    return pairs
+
+
+def _cost(options: argparse.Namespace, settings: Settings) -> dict[str, float]:
+    """At the bar's 20 steps with guidance, whatever the pictures are made with."""
+    _log.info("measuring time and memory in a process of its own")
+    guidance = settings.guidance_scale if settings.guidance_scale != 1 else 2.0
+    settings = replace(settings, steps=20, guidance_scale=guidance)
+    return cost.measure(options.model, options.width, options.height, asdict(settings))
+
+
+def _about(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(settings).items() if name not in _UNTOLD}
+    return {
+        "model": _file(options.model),
+        "sketch_encoder": _file(options.sketch_encoder) if options.sketch_encoder else None,
+        "perceptual": ", ".join(path.name for path in options.perceptual),
+        "settings": told,
+        "width": options.width,
+        "height": options.height,
+        "stride": options.stride,
+        "seed": options.seed,
+        "line_threshold": LINE_THRESHOLD,
+    }
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": file_hash(path)}
+
+
+def assemble(
+    about: Mapping[str, Any], groups: Sequence[Group], measured: Measured, spent: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """The report: what was run, the summaries, and the bars (those of clips for the first group)."""
+    written: dict[str, Any] = {}
+    for group in groups:
+        found = measured["groups"][group.domain]
+        written[group.domain] = {
+            "clips": len(group.windows),
+            "sources": len({window.source for window in group.windows}),
+            "skipped": group.skipped,
+            **found,
+            "bars": summary.as_json(summary.bars(found, None, {})),
+        }
+    first = measured["groups"][groups[0].domain]
+    return {
+        **about,
+        "groups": written,
+        "variants": measured["variants"],
+        "cost": spent,
+        "bars": summary.as_json(summary.bars(first, spent, measured["variants"])),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """The file appears complete or not at all."""
+    unfinished = path.with_name(path.name + ".partial")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

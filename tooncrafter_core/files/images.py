@@ -1,0 +1,111 @@
+"""Pictures in any channels to the model's size, and sketches to the sketch encoder's hint."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.config import PIXELS_PER_LATENT
+
+Fit = Literal["crop", "pad", "stretch"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ValueError unless both are at least one latent pixel."""
+    for name, value in (("width", width), ("height", height)):
+        if value < PIXELS_PER_LATENT:
+            raise ValueError(f"{name} is {value}; expected {PIXELS_PER_LATENT} pixels or more")
+
+
+def to_rgb(pictures: Tensor) -> Tensor:
+    """Grey, RGB or RGBA to RGB; what is transparent becomes white.
+
+    Args:
+        pictures: (n, 1, 3 or 4, H, W) in [0, 1].
+
+    Returns:
+        (n, 3, H, W), float32
+
+    Raises:
+        ValueError: another shape.
+    """
+    channels = pictures.shape[1] if pictures.ndim == 4 else 0
+    if channels not in (1, 3, 4):
+        raise ValueError(
+            f"pictures have shape {tuple(pictures.shape)} (batch, channels, height, width); expected 1 (grey), 3 (RGB) "
+            "or 4 (RGBA) channels"
+        )
+    pictures = pictures.float()
+    if channels == 4:
+        return torch.lerp(torch.ones_like(pictures[:, :3]), pictures[:, :3], pictures[:, 3:])
+    return pictures.expand(-1, 3, -1, -1)
+
+
+def fit_images(images: Tensor, width: int, height: int, fit: Fit) -> Tensor:
+    """Resize pictures (bicubic, antialiased).
+
+    Args:
+        images: (n, c, H, W) in [0, 1].
+        width: wanted width, pixels.
+        height: wanted height, pixels.
+        fit: `crop` keeps the shape and cuts what sticks out, `pad` keeps the shape and repeats the picture's
+            edges, `stretch` does not keep the shape.
+
+    Returns:
+        (n, c, height, width) in [0, 1]
+
+    Raises:
+        ValueError: an unknown `fit`.
+    """
+    if fit not in FITS:
+        raise ValueError(f"fit is {fit!r}; expected one of {', '.join(FITS)}")
+    if fit == "stretch":
+        return _resize(images, width, height)
+    scales = width / images.shape[-1], height / images.shape[-2]
+    scale = max(scales) if fit == "crop" else min(scales)
+    scaled = _resize(images, round(images.shape[-1] * scale), round(images.shape[-2] * scale))
+    left = (width - scaled.shape[-1]) // 2
+    top = (height - scaled.shape[-2]) // 2
+    margins = (left, width - scaled.shape[-1] - left, top, height - scaled.shape[-2] - top)
+    return F.pad(scaled, margins, mode="replicate" if fit == "pad" else "constant")
+
+
+def pad_to_latents(images: Tensor) -> Tensor:
+    """Repeat the right and bottom edges up to whole latents, the size the models work at.
+
+    Args:
+        images: (n, c, H, W).
+
+    Returns:
+        (n, c, 8 h, 8 w), height and width being the next multiples of 8
+    """
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % PIXELS_PER_LATENT, 0, -height % PIXELS_PER_LATENT), mode="replicate")
+
+
+def _resize(images: Tensor, width: int, height: int) -> Tensor:
+    if images.shape[-2:] == (height, width):
+        return images
+    size = (max(height, 1), max(width, 1))
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def sketch_hints(sketches: Tensor) -> Tensor:
+    """Line drawings to hints: white lines on black.
+
+    A drawing that is mostly light is taken for dark lines on paper and inverted; one that is mostly dark is taken
+    as it is, as line-art preprocessors make them. So a blank page, white or black, is no sketch.
+
+    Args:
+        sketches: (n, 3 or 1, H, W) in [0, 1].
+
+    Returns:
+        (n, 1, H, W) in [0, 1]
+    """
+    grey = sketches.mean(dim=1, keepdim=True)
+    on_paper = grey.mean(dim=(1, 2, 3), keepdim=True) > 0.5
+    return torch.where(on_paper, 1 - grey, grey)

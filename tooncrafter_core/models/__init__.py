@@ -1,0 +1,1 @@
+"""The published models, module by module, under the published tensor names."""

@@ -1,0 +1,1 @@
+"""The image autoencoder and its dual-reference 3D decoder."""

@@ -1,0 +1,1 @@
+"""From noise to latents: schedule, guidance, DDIM and the guided denoiser."""

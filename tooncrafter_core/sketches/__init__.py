@@ -1,0 +1,1 @@
+"""Line drawings of pictures, and which frames of a clip they guide."""

@@ -1,0 +1,204 @@
+"""Segments with everything frozen computed once: latents, vision and text tokens, line drawings; kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from einops import rearrange
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ...files.checkpoint import PREFIXES, Checkpoint
+from ...files.tokenizer import tokenize
+from ...models.clip.text_tower import TextTower
+from ...models.clip.vision_tower import VisionTower, preprocess
+from ...models.config import LATENT_SCALE
+from ...models.vae.autoencoder import Autoencoder
+from ..run.export import write_checkpoint
+from ..run.settings import DenoiserSettings, SketchSettings
+from .draws import Batch, Draws, collate
+
+log = logging.getLogger(__name__)
+
+_ENCODED_AT_ONCE = 4
+"""Segments to a batch, and frames to a pass of the image encoder: more are slower on a CPU, whose caches they fill."""
+
+_FROZEN = ("autoencoder", "text", "vision")
+
+Lines = Callable[[Tensor], Tensor]
+"""Frames (n, 3, H, W) in [0, 1] to white lines on black (n, 1, H, W)."""
+
+
+class Segments(NamedTuple):
+    """Segments, or a batch of them; the first dimension counts them.
+
+    Attributes:
+        latents: (b, c, t, h, w), scaled.
+        vision: vision tokens of the first and the last frame (b, 2, m, width).
+        text: text tokens (b, 77, d).
+        fps: (b,).
+        lines: line drawings of all frames (b, 1, t, H, W) in [0, 1]; empty where they are not needed.
+    """
+
+    latents: Tensor
+    vision: Tensor
+    text: Tensor
+    fps: Tensor
+    lines: Tensor
+
+    @property
+    def skipped(self) -> int:
+        """Unreadable clips passed over: none, they were when the segments were made."""
+        return 0
+
+    def row(self, index: int) -> Segments:
+        """One segment, without the counting dimension."""
+        return Segments(*(field[index] for field in self))
+
+    def to(self, device: torch.device) -> Segments:
+        """All of it on a device."""
+        return Segments(*(field.to(device) for field in self))
+
+
+class Towers(NamedTuple):
+    """The frozen models whose outputs are kept."""
+
+    autoencoder: Autoencoder
+    text: TextTower
+    vision: VisionTower
+
+    @torch.no_grad()
+    def look(self, images: Tensor) -> Tensor:
+        """Vision tokens (n, m, width) of images (n, 3, H, W) in [-1, 1]."""
+        return self.vision(preprocess(images, self.vision.config.image_size))
+
+    @torch.no_grad()
+    def read(self, captions: Sequence[str]) -> Tensor:
+        """Text tokens (n, 77, d); what a long caption has beyond one row of tokens is cut."""
+        device = next(self.text.parameters()).device
+        return self.text(torch.cat([tokenize(caption)[:1] for caption in captions]).to(device))
+
+    @torch.no_grad()
+    def encode(self, video: Tensor) -> Tensor:
+        """Scaled latents (b, c, t, h, w) of video (b, 3, t, H, W) in [-1, 1]."""
+        images = rearrange(video, "b c t h w -> (b t) c h w")
+        encoded = [self.autoencoder.encode_keyframes(some).latents for some in images.split(_ENCODED_AT_ONCE)]
+        latents = torch.cat(encoded) * LATENT_SCALE
+        return rearrange(latents, "(b t) c h w -> b c t h w", t=video.shape[2])
+
+
+class CachedSegments(Dataset[Segments]):
+    """Draws from kept segments: draw n is a row, and with even odds the same backwards in time, by (seed, n)."""
+
+    def __init__(self, kept: Segments, seed: int, draws: int) -> None:
+        self.kept = kept
+        self._seed = seed
+        self._draws = draws
+
+    def __len__(self) -> int:
+        return self._draws
+
+    def __getitem__(self, n: int) -> Segments:
+        generator = torch.Generator().manual_seed(hash((self._seed, n)) % 2**63)
+        row = int(torch.randint(len(self.kept.latents), (), generator=generator))
+        backwards = bool(torch.rand((), generator=generator) < 0.5)
+        one = self.kept.row(row)
+        if not backwards:
+            return one
+        lines = one.lines.flip(1) if one.lines.ndim else one.lines
+        return one._replace(latents=one.latents.flip(1), vision=one.vision.flip(0), lines=lines)
+
+
+def collate_segments(segments: Sequence[Segments]) -> Segments:
+    """Segments to a float32 batch."""
+    batch = Segments(*(torch.stack(field).float() for field in zip(*segments, strict=True)))
+    return batch._replace(lines=batch.lines / 255)
+
+
+def cached_segments(
+    settings: DenoiserSettings,
+    start: Checkpoint,
+    draws: Draws,
+    accelerator: Accelerator,
+    lines: Lines | None = None,
+) -> Segments:
+    """The first `settings.segments` draws, from disk where an earlier run has kept them.
+
+    A file belongs to the frozen models' weights, the list of clips and the drawing's settings: another of any of
+    these makes another file.
+    """
+    path = settings.cache / f"segments-{_key(settings, start, lines)}.safetensors"
+    with accelerator.main_process_first():
+        if not path.exists():
+            models = towers(start, accelerator.device)
+            models.autoencoder.to(memory_format=torch.channels_last)  # three times as fast in bfloat16
+            kept = _compute(settings, models, draws, lines, accelerator)
+            write_checkpoint(kept._asdict(), path)
+        tensors = load_file(path)
+    return Segments(*(tensors[name] for name in Segments._fields))
+
+
+def towers(start: Checkpoint, device: torch.device) -> Towers:
+    """The frozen models of a checkpoint, in float32."""
+    return Towers(*(start.load(part).float().to(device) for part in _FROZEN))  # type: ignore[arg-type]
+
+
+def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> str:
+    digest = hashlib.sha256(settings.clips.read_bytes())
+    drawn = (settings.domains, settings.width, settings.height, settings.frames, settings.strides, settings.seed)
+    digest.update(repr((drawn, settings.segments, settings.precision, lines is not None)).encode())
+    if isinstance(settings, SketchSettings) and settings.lines is not None:
+        digest.update(settings.lines.read_bytes())
+    for name in sorted(start.tensors):
+        if name.startswith(tuple(PREFIXES[part] for part in _FROZEN)) and not name.startswith(
+            "first_stage_model.decoder."
+        ):
+            digest.update(start.tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def _compute(
+    settings: DenoiserSettings, models: Towers, draws: Draws, lines: Lines | None, accelerator: Accelerator
+) -> Segments:
+    draws.check()
+    loader: Iterable[Batch] = DataLoader(
+        draws,
+        batch_size=_ENCODED_AT_ONCE,
+        sampler=range(settings.segments),
+        num_workers=settings.workers,
+        collate_fn=collate,
+    )
+    device = next(models.vision.parameters()).device
+    done: list[Segments] = []
+    skipped = 0
+    for batch in tqdm(loader, desc="encoding segments"):
+        with accelerator.autocast():
+            done.append(_encode(models, batch, device, lines))
+        skipped += batch.skipped
+    if skipped:
+        log.warning("%d unreadable clips were passed over", skipped)
+    return Segments(*(torch.cat(field) for field in zip(*done, strict=True)))
+
+
+def _encode(models: Towers, batch: Batch, device: torch.device, lines: Lines | None) -> Segments:
+    video = batch.video.to(device)
+    drawn = torch.zeros(len(video), dtype=torch.uint8)
+    if lines is not None:
+        frames = (rearrange(video, "b c t h w -> (b t) c h w") + 1) / 2
+        drawn = rearrange((lines(frames) * 255).round().byte(), "(b t) c h w -> b c t h w", t=video.shape[2])
+    ends = torch.stack([models.look(video[:, :, 0]), models.look(video[:, :, -1])], dim=1)
+    return Segments(
+        latents=models.encode(video).half().cpu(),
+        vision=ends.half().cpu(),
+        text=models.read(batch.captions).half().cpu(),
+        fps=batch.fps,
+        lines=drawn.cpu(),
+    )

@@ -1,0 +1,1 @@
+"""Networks that losses are made of."""

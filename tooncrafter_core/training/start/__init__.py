@@ -1,0 +1,1 @@
+"""What a training starts from where no trained weights exist."""

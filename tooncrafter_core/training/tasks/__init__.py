@@ -1,0 +1,1 @@
+"""The trainings themselves: what trains and its loss."""

@@ -1,0 +1,184 @@
+"""Trains the dual-reference 3D decoder (paper, section 3.3): L1, perceptual, and a discriminator's hinge loss."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from einops import rearrange
+from torch import Tensor
+
+from ...files.checkpoint import PREFIXES, Checkpoint, read_checkpoint
+from ...models.config import LATENT_SCALE
+from ...models.vae.autoencoder import Autoencoder
+from ..clips.draws import Batch, Draws, collate
+from ..losses.discriminator import (
+    DiscriminatorConfig,
+    PatchDiscriminator,
+    adaptive_weight,
+    discriminator_loss,
+    generator_loss,
+)
+from ..losses.perceptual import PerceptualDistance, load_perceptual
+from ..run.attention import TRAINING_LAYERS
+from ..run.export import published
+from ..run.recompute import recompute_blocks
+from ..run.settings import DecoderSettings
+from ..run.task import Loss, Player, Task
+from ..start.initialise import video_autoencoder
+from ..start.widen import take_over
+from .autoencoder import clip_stream, side_by_side
+
+_STRIP_FRAMES = 8
+_LEAST_FRAME = 48
+"""Shorter side of training pictures below which the discriminator gets one layer less, pixels."""
+
+Judged = deque[tuple[Tensor, Tensor]]
+"""Real and decoded frames (n, 3, H, W) of the decoder's passes, for the discriminator's passes that follow."""
+
+
+class DecoderPlayer(Player):
+    """Decodes the encoder's latents of a `Batch`, with the first and last frame as references.
+
+    Args:
+        autoencoder: with the 3D decoder; the encoder must be frozen.
+        perceptual: distance of two image batches (n,).
+        discriminator: looked at, not trained here.
+        judged: where frames are left for the discriminator.
+        settings: weights and switches.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        perceptual: PerceptualDistance,
+        discriminator: PatchDiscriminator,
+        judged: Judged,
+        settings: DecoderSettings,
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.perceptual = perceptual
+        self.settings = settings
+        self._unregistered = (discriminator,)
+        self._judged = judged
+
+    def forward(self, batch: Batch, generator: torch.Generator, step: int) -> Loss:
+        real, decoded = flat(batch.video), flat(self.decode(batch.video, generator))
+        parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
+        total = parts["l1"] + self.settings.perceptual_weight * parts["perceptual"]
+        if step >= self.settings.adversarial_from:
+            self._judged.append((real, decoded.detach()))
+            parts["adversarial"] = generator_loss(self._unregistered[0](decoded))
+            parts["adversarial_weight"] = adaptive_weight(total, parts["adversarial"], self._last_layer)
+            total = total + parts["adversarial_weight"] * parts["adversarial"]
+        return Loss(total, parts)
+
+    def decode(self, video: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Encode and decode video (b, 3, t, H, W) in [-1, 1]; with a generator, the latents are disturbed."""
+        with torch.no_grad():
+            encoded = self.autoencoder.encode_keyframes(flat(video))
+        frames = video.shape[2]
+        latents = rearrange(encoded.latents, "(b t) c h w -> b c t h w", t=frames)
+        if generator is not None and self.settings.latent_noise:
+            latents = latents + self._noise(latents, generator)
+        references = [rearrange(maps, "(b t) c h w -> b t c h w", t=frames)[:, [0, -1]] for maps in encoded.features]
+        return self.autoencoder.decode_segments(latents, references if self.settings.references else None)
+
+    def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        """White noise of a standard deviation drawn for each sample, in the latents' own units."""
+        deviation = torch.rand(len(latents), 1, 1, 1, 1, generator=generator) * self.settings.latent_noise
+        return (torch.randn(latents.shape, generator=generator) * deviation / LATENT_SCALE).to(latents)
+
+    @property
+    def _last_layer(self) -> Tensor:
+        decoder = self.autoencoder.decoder
+        return (decoder.time_mix_conv if self.settings.temporal else decoder.conv_out).get_parameter("weight")
+
+
+class DiscriminatorPlayer(Player):
+    """Tells the frames the decoder has just decoded from real ones."""
+
+    def __init__(self, discriminator: PatchDiscriminator, judged: Judged, settings: DecoderSettings) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.settings = settings
+        self._judged = judged
+
+    def plays(self, step: int) -> bool:
+        return step >= self.settings.adversarial_from
+
+    def forward(self, batch: Batch, generator: torch.Generator, step: int) -> Loss:
+        real, decoded = self._judged.popleft()
+        loss = discriminator_loss(self.discriminator(real), self.discriminator(decoded))
+        return Loss(loss, {"discriminator": loss})
+
+
+def flat(video: Tensor) -> Tensor:
+    """(b, c, t, h, w) to (b t, c, h, w)."""
+    return rearrange(video, "b c t h w -> (b t) c h w")
+
+
+def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
+    """The decoder of `settings.start` trains; everything else stays.
+
+    Raises:
+        ValueError: settings, clips or files that cannot be used.
+    """
+    start = read_checkpoint(settings.start)
+    autoencoder = cast(Autoencoder, start.load("autoencoder", TRAINING_LAYERS).float())
+    if not autoencoder.config.dual_reference:
+        autoencoder = video_autoencoder(autoencoder, settings.reference_head_channels)
+        if settings.begin is not None:
+            take_over(autoencoder, _video_layers(read_checkpoint(settings.begin)), (1, 1))
+    choose_trained(autoencoder, settings)
+    if settings.gradient_checkpointing:
+        recompute_blocks(autoencoder.decoder)
+    small = min(settings.width, settings.height) < _LEAST_FRAME
+    discriminator = PatchDiscriminator(
+        DiscriminatorConfig(width=settings.discriminator_channels, layers=2 if small else 3)
+    )
+    judged: Judged = deque()
+    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
+    draws.check()
+    player = DecoderPlayer(autoencoder, load_perceptual(*settings.perceptual), discriminator, judged, settings)
+
+    def strip() -> Tensor:
+        video = collate([draws[n] for n in range(2)]).video.to(accelerator.device)
+        chosen = torch.linspace(0, video.shape[2] - 1, min(_STRIP_FRAMES, video.shape[2])).round().long()
+        decoded = player.decode(video)
+        return side_by_side(
+            *(pictures[:, chosen].transpose(0, 1) for pair in zip(video, decoded, strict=True) for pictures in pair)
+        )
+
+    def checkpoint() -> dict[str, Tensor]:
+        others = {n: t for n, t in start.tensors.items() if not n.startswith(PREFIXES["autoencoder"])}
+        return others | published("autoencoder", autoencoder)
+
+    return Task(
+        players={"decoder": player, "discriminator": DiscriminatorPlayer(discriminator, judged, settings)},
+        draws=draws,
+        collate=collate,
+        strip=strip,
+        checkpoint=checkpoint,
+    )
+
+
+def _video_layers(trained: Checkpoint) -> dict[str, Tensor]:
+    """What a 3D decoder has beside the image decoder's layers."""
+    own = ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement")
+    return {n: t for n, t in trained.part("autoencoder").items() if any(part in n for part in own)}
+
+
+def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:
+    """The decoder trains, less what the settings switch off; the encoder does not."""
+    autoencoder.requires_grad_(False)
+    decoder = autoencoder.decoder
+    decoder.requires_grad_(True)
+    decoder.attn_refinement.requires_grad_(settings.references)
+    for name, parameter in decoder.named_parameters():
+        if any(part in name for part in ("time_stack", "mix_factor", "time_mix_conv")):
+            parameter.requires_grad_(settings.temporal)

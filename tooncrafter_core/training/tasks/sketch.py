@@ -1,0 +1,93 @@
+"""Trains the sketch encoder on line drawings of chosen frames, the denoiser frozen (paper, section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+
+from ...files.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from ...models.config import ModelConfig
+from ...models.unet.context import CrossContext
+from ...models.unet.sketch_encoder import SketchEncoder
+from ...models.unet.unet import Controls
+from ...sketches.guided_frames import bisection, choose_guided_frames, hints
+from ...sketches.lines import load_line_extractor
+from ..clips.cache import CachedSegments, Segments, cached_segments, collate_segments, towers
+from ..clips.draws import Draws
+from ..run.export import check_sizes, published
+from ..run.recompute import recompute_blocks
+from ..run.settings import SketchSettings
+from ..run.task import Loss, Player, Task
+from ..start.initialise import sketch_encoder
+from ..start.widen import take_over
+from .autoencoder import clip_stream
+from .denoiser import DenoiserPlayer, complete_checkpoint, denoiser_player, first_segments, sample, segment_strip
+
+
+class SketchPlayer(Player):
+    """Mean squared error of v with sketches; call it with `Segments` that have lines.
+
+    Args:
+        encoder: trains.
+        denoiser: frozen; gradients pass through it.
+    """
+
+    def __init__(self, encoder: SketchEncoder, denoiser: DenoiserPlayer) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.denoiser = denoiser.requires_grad_(False)
+
+    def forward(self, batch: Segments, generator: torch.Generator, step: int) -> Loss:
+        z, v, timesteps = self.denoiser.denoising.noisy(batch.latents, generator)
+        text, vision = self.denoiser.denoising.drop_conditions(batch, generator)
+        frames = z.shape[2]
+        guided = [hints(drawn, choose_guided_frames(frames, generator)) for drawn in batch.lines]
+        controls = self.encoder(z, torch.stack(guided), timesteps, CrossContext(text, keep=False))
+        loss = F.mse_loss(self.denoiser.predict(z, timesteps, batch, text, vision, controls).float(), v)
+        return Loss(loss, {"v_mse": loss})
+
+
+def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
+    """A sketch encoder for the denoiser of `settings.start` trains; its checkpoint is a file of its own.
+
+    Raises:
+        ValueError: settings, clips or files that cannot be used.
+    """
+    start = complete_checkpoint(settings)
+    denoiser = denoiser_player(start, settings, accelerator)
+    encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
+    if settings.begin is not None:
+        begin = read_checkpoint(settings.begin)
+        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
+    check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
+    if settings.gradient_checkpointing:
+        recompute_blocks(denoiser.unet)
+        recompute_blocks(encoder)
+    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
+    kept = cached_segments(settings, start, draws, accelerator, load_line_extractor(settings.lines))
+    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
+
+    def strip() -> Tensor:
+        batch = first_segments(kept)
+        drawn = hints(batch.lines, bisection(settings.frames, 1)).to(accelerator.device)
+
+        def controls(z: Tensor, timesteps: Tensor, context: CrossContext) -> Controls:
+            return encoder(z, drawn, timesteps, context)
+
+        return segment_strip(batch, sample(denoiser, batch, controls), towers(start, accelerator.device))
+
+    return Task(
+        players={"sketch": SketchPlayer(encoder, denoiser)},
+        draws=CachedSegments(kept, settings.seed, count),
+        collate=collate_segments,
+        strip=strip,
+        checkpoint=lambda: published("sketch", encoder),
+    )
+
+
+def _latents(begin: Checkpoint) -> int:
+    if begin.config.sketch is None:
+        raise CheckpointError(f"{begin.path} has {', '.join(begin.parts)}; expected a sketch encoder to begin with")
+    return begin.config.sketch.in_channels
