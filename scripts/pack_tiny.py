@@ -2,8 +2,8 @@
 
     python scripts/pack_tiny.py [--run FOLDER]
 
-Takes `decoder/model.safetensors` (the last training that changes the model) and `sketch/model.safetensors` of the run,
-and writes them in float16, with the settings they work best with.
+Takes the decoder's training of the run, with the denoiser's U-Net and projector in the place of its own where that was
+trained beside it, and the sketch encoder, and writes them in float16, with the settings they work best with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -18,14 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 from tooncrafter_core.data.clip_format import FPS, HEIGHT, WIDTH, WINDOW
 from tooncrafter_core.data.drawn_scenes import random_scene
-from tooncrafter_core.files.checkpoint import read_checkpoint
+from tooncrafter_core.files.checkpoint import PREFIXES, read_checkpoint
 from tooncrafter_core.files.working_settings import WorkingSettings
 from tooncrafter_core.models.config import LATENT_SCALE, PIXELS_PER_LATENT
 from tooncrafter_core.models.vae.autoencoder import Autoencoder
@@ -50,10 +50,12 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("~/.cache/tooncrafter-training/tiny").expanduser())
     parser.add_argument("--out", type=Path, default=TINY, help="folder of the two files (default %(default)s)")
     options = parser.parse_args()
-    trained = options.run / "decoder" / "model.safetensors"
-    working = working_settings(cast(Autoencoder, read_checkpoint(trained).load("autoencoder").float()))
-    pack(trained, options.out / "tooncrafter-tiny.safetensors", working)
-    pack(options.run / "sketch" / "model.safetensors", options.out / "tooncrafter-tiny-sketch.safetensors", working)
+    trained = read_checkpoint(options.run / "decoder" / "model.safetensors")
+    working = working_settings(cast(Autoencoder, trained.load("autoencoder").float()))
+    model = {**trained.tensors, **_denoiser(options.run / "denoiser" / "model.safetensors")}
+    sketch = read_checkpoint(options.run / "sketch" / "model.safetensors").tensors
+    pack(model, options.out / "tooncrafter-tiny.safetensors", working)
+    pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
     size = sum(file.stat().st_size for file in options.out.glob("*.safetensors"))
     if size > LIMIT:
         raise SystemExit(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")
@@ -88,10 +90,18 @@ def _pixels(maps: Tensor) -> Tensor:
     return rearrange(maps, "n c h w -> (n h w) c")
 
 
-def pack(trained: Path, packed: Path, working: WorkingSettings) -> None:
+def _denoiser(path: Path) -> dict[str, Tensor]:
+    """U-Net and projector of a checkpoint, where there is one."""
+    if not path.exists():
+        return {}
+    prefixes = PREFIXES["unet"], PREFIXES["projector"]
+    return {name: tensor for name, tensor in read_checkpoint(path).tensors.items() if name.startswith(prefixes)}
+
+
+def pack(tensors: Mapping[str, Tensor], packed: Path, working: WorkingSettings) -> None:
     """Write a checkpoint's tensors in float16, and read the result as the Loader does."""
     packed.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint({name: tensor.half() for name, tensor in load_file(trained).items()}, packed, working)
+    write_checkpoint({name: tensor.half() for name, tensor in tensors.items()}, packed, working)
     log.info(read_checkpoint(packed).report())
 
 
