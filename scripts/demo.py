@@ -21,9 +21,8 @@ from tooncrafter_core.files.media import read_image, write_contact_sheet, write_
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
 SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
-"""Frames per second the model is told, and was trained for."""
 SHOWN_RATE = 12
-"""Frames per second of the animation, half as fast."""
+"""Frames per second of the animations, half of what the small model is told."""
 SKETCH_STRENGTH = 1.5
 
 log = logging.getLogger("demo")

@@ -6,17 +6,33 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS, check_size
-from .files.media import check_output, check_picture, read_image, write_contact_sheet, write_frames
+from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
+from .finite import NotFiniteError
+from .memory import is_out_of_memory
 from .pipeline import Settings, ToonCrafter, interpolate
 from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_OUTPUT = (
+    ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of what has that name; a folder "
+    "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option in one line, as for every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; {self.prog} --help explains all options\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,14 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, torch.cuda.OutOfMemoryError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        sys.stderr.write(f"error: {' '.join(str(error).split())}{_advice(error, options)}\n")
         return 2
     return 0
 
 
+def _advice(error: Exception, options: argparse.Namespace) -> str:
+    """What options of this command help, where the core only knows that a model ran out of numbers or memory."""
+    if isinstance(error, NotFiniteError) and error.model is not None and options.dtype == "float16":
+        return " Options: --dtype float32 or --dtype bfloat16."
+    if isinstance(error, RuntimeError):
+        return " Options: smaller --width, --height or --frames, or --dtype float16 on a graphics card."
+    return ""
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tooncrafter_core", description=__doc__)
+    parser = _Parser(prog="python -m tooncrafter_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     inspect = commands.add_parser("inspect", help="say what a checkpoint contains")
@@ -45,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "keyframes", nargs="+", metavar="KEYFRAME", help="pictures in order: two or more, or one with --loop"
     )
     command.add_argument("--loop", action="store_true", help="go on from the last keyframe to the first")
-    command.add_argument("-o", "--output", required=True, help=".mp4, .webp, .gif, or a folder for PNGs")
+    command.add_argument("-o", "--output", required=True, help=_OUTPUT)
     command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
     command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
     command.add_argument(
@@ -79,16 +106,17 @@ def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     check_segments(len(options.keyframes), settings.frames, options.loop)
     check_size(options.width, options.height)
-    check_output(options.output, options.width, options.height)
-    if options.contact_sheet:
-        check_picture(options.contact_sheet)
-    device = _device(options.device)
-    segments = segment_count(len(options.keyframes), options.loop)
-    files = _sketch_files(options.sketch, total_frames(segments, settings.frames, options.loop))
+    total = total_frames(segment_count(len(options.keyframes), options.loop), settings.frames, options.loop)
+    files = _sketch_files(options.sketch, total)
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
+    _check_results(options, [*options.keyframes, *files.values()], total)
+    device = _device(options.device)
     sketches = {index: read_image(file) for index, file in files.items()}
     keyframes = [read_image(file) for file in options.keyframes]
+    for file in _models(options):
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"no checkpoint at {file}; check the path")
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
     with tqdm(total=settings.steps, unit="step") as bar:
         frames = interpolate(
@@ -108,6 +136,25 @@ def _interpolate(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{len(frames)} frames in {options.output}\n")
 
 
+def _models(options: argparse.Namespace) -> list[str]:
+    return [file for file in (options.checkpoint, options.sketch_encoder) if file]
+
+
+def _check_results(options: argparse.Namespace, pictures: Sequence[str], total: int) -> None:
+    """Raise ValueError unless `total` frames can be written, and nothing is lost by it."""
+    check_output(options.output, options.width, options.height)
+    results = {"--output": options.output}
+    if options.contact_sheet:
+        check_contact_sheet(options.contact_sheet, total, options.width, options.height)
+        results["--contact-sheet"] = options.contact_sheet
+    for option, result in results.items():
+        for source in (*pictures, *_models(options)):
+            if Path(source).resolve().is_relative_to(Path(result).resolve()):
+                raise ValueError(f"{option} {result} would replace {source}, which is read; name another result")
+    if len({Path(result).resolve() for result in results.values()}) < len(results):
+        raise ValueError(f"--output and --contact-sheet are both {options.output}; give each a name of its own")
+
+
 def _device(name: str) -> torch.device:
     """The device of this name, once it is known to work."""
     try:
@@ -122,9 +169,14 @@ def _sketch_files(items: list[str], total: int) -> dict[int, str]:
     pairs = [item.partition("=") for item in items]
     malformed = [item for item, (_, separator, file) in zip(items, pairs, strict=True) if not (separator and file)]
     if malformed:
-        raise ValueError(f"cannot read --sketch {malformed[0]}; expected FRAME=FILE such as 7=middle.png")
-    indices = parse_frame_indices(", ".join(index for index, _, _ in pairs), len(pairs), total)
-    return {index: file for index, (_, _, file) in zip(indices, pairs, strict=True)}
+        raise ValueError(f"cannot read --sketch {shortened(malformed[0])}; expected FRAME=FILE such as 7=middle.png")
+    files: dict[int, str] = {}
+    for text, _, file in pairs:
+        (index,) = parse_frame_indices(text, 1, total)
+        if index in files:
+            raise ValueError(f"frame {index} has two sketches, {files[index]} and {file}; give it one --sketch")
+        files[index] = file
+    return files
 
 
 if __name__ == "__main__":

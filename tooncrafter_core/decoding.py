@@ -94,8 +94,8 @@ def _check_latents(latents: Tensor) -> None:
     if not finite.all():
         raise NotFiniteError(
             f"The latents of {int((~finite).sum())} of {len(finite)} frames hold NaN or infinite values, so that there "
-            "is nothing to decode. Sample again with the U-Net in bfloat16 or float32 (ComfyUI's --bf16-unet or "
-            "--fp32-unet)."
+            "is nothing to decode. Sample again with the U-Net in bfloat16 or float32.",
+            "U-Net",
         )
 
 
@@ -103,5 +103,6 @@ def _check_references(references: list[Tensor] | None) -> None:
     if references is not None and not all(map(is_finite, references)):
         raise NotFiniteError(
             "The references hold NaN or infinite values: the encoder overflowed. Encode the keyframes again with the "
-            "VAE in bfloat16 or float32 (ComfyUI's --bf16-vae or --fp32-vae)."
+            "VAE in bfloat16 or float32.",
+            "VAE",
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
+from reprlib import repr as shortened
 
 import torch
 from einops import rearrange
@@ -16,6 +18,7 @@ from .decoding import decode
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
+from .finite import NotFiniteError, is_finite
 from .memory import free_bytes, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
@@ -78,6 +81,24 @@ class ToonCrafter:
         return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
 
 
+_RANGES = {
+    "frames": (2, 1000),
+    "frame_rate": (1, 60),
+    "steps": (1, 1000),
+    "guidance_scale": (0, 100),
+    "guidance_rescale": (0, 1),
+    "eta": (0, 1),
+    "seed": (0, 2**64 - 1),
+    "sketch_strength": (0, 10),
+}
+_KINDS: dict[type, tuple[type, str]] = {
+    str: (str, "a text"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "True or False"),
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to interpolate; the defaults are the published settings.
@@ -96,7 +117,7 @@ class Settings:
         two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value out of range or of another kind.
     """
 
     prompt: str = ""
@@ -112,18 +133,14 @@ class Settings:
     two_pass: bool = True
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("frames", 2, 1000),
-            ("frame_rate", 1, 60),
-            ("steps", 1, 1000),
-            ("guidance_scale", 0, 100),
-            ("guidance_rescale", 0, 1),
-            ("eta", 0, 1),
-            ("seed", 0, 2**64 - 1),
-            ("sketch_strength", 0, 10),
-        ):
+        for field in fields(self):
+            value, wanted = getattr(self, field.name), type(field.default)
+            kind, called = _KINDS[wanted]
+            if not isinstance(value, kind) or (isinstance(value, bool) and wanted is not bool):
+                raise ValueError(f"{field.name} is {shortened(value)}; expected {called}")
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if not low <= value <= high:  # which NaN is not either
                 raise ValueError(f"{name} is {value}; expected {low} to {high}")
 
 
@@ -163,8 +180,8 @@ def interpolate(
     settings = settings or Settings()
     sketches = sketches or {}
     check_size(width, height)
-    pictures = [to_rgb(picture[None]) for picture in keyframes]
-    drawings = {index: to_rgb(sketch[None]) for index, sketch in sketches.items()}
+    pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
+    drawings = {index: _picture(sketch, f"the sketch at frame {index}") for index, sketch in sketches.items()}
     check_segments(len(pictures), settings.frames, loop)
     segments = segment_count(len(pictures), loop)
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
@@ -178,6 +195,13 @@ def interpolate(
     latents = _sample(model, condition, contexts, placed, settings, callback)
     frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
     return frames[..., :height, :width]
+
+
+def _picture(picture: Tensor, name: str) -> Tensor:
+    """One picture as RGB (1, 3, H, W), once it is known to be one."""
+    if not is_finite(picture):
+        raise NotFiniteError(f"{name} holds NaN or infinite values; expected a picture with values from 0 to 1")
+    return to_rgb(picture[None])
 
 
 def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:

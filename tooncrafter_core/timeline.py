@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from reprlib import repr as shortened
 
 import torch
 from torch import Tensor
+
+_INDEX = r"\d{1,9}"
+"""More digits than any result has frames."""
 
 
 def segment_count(keyframes: int, loop: bool = False) -> int:
@@ -105,23 +109,27 @@ def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
     indices = [index for item in items for index in _parse_range(item, text, total)]
     twice = sorted({i for i in indices if indices.count(i) > 1})
     if twice:
-        raise ValueError(f"frame index {twice[0]} is given more than once in {text!r}; give each frame one sketch")
+        raise ValueError(
+            f"frame index {twice[0]} is given more than once in {shortened(text)}; give each frame one sketch"
+        )
     if len(indices) != count:
         raise ValueError(
-            f"{count} sketch(es) but {len(indices)} frame indices in {text!r}; give one index for each sketch"
+            f"{count} sketch(es) but {len(indices)} frame indices in {shortened(text)}; give one index for each sketch"
         )
     return indices
 
 
 def _parse_range(item: str, text: str, total: int) -> range:
     """The indices of one item of a list: `5`, `-1` or `9-11`."""
-    match = re.fullmatch(r"(-\d+)|(\d+)(?:\s*-\s*(\d+))?", item)
+    match = re.fullmatch(rf"(-{_INDEX})|({_INDEX})(?:\s*-\s*({_INDEX}))?", item, re.ASCII)
     if match is None:
-        raise ValueError(f"cannot read {item!r} in frame indices {text!r}; expected a list such as 5, 9-11")
+        raise ValueError(
+            f"cannot read {shortened(item)} in frame indices {shortened(text)}; expected a list such as 5, 9-11"
+        )
     first = int(match[1] or match[2])
     last = int(match[3]) if match[3] else first
     if last < first:
-        raise ValueError(f"range {item!r} in frame indices {text!r} runs backwards; write {last}-{first}")
+        raise ValueError(f"range {item!r} in frame indices {shortened(text)} runs backwards; write {last}-{first}")
     for index in (first, last):
         if not -total <= index < total:
             raise ValueError(f"frame index {index} is out of range; expected 0 to {total - 1} (or -1 for the last)")

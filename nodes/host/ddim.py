@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
 from ...tooncrafter_core.sampling.guidance import guide
+from .advice import with_comfyui_flags
 
 
 def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:
@@ -47,7 +48,7 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
                 callback({"i": step.index, "denoised": step.denoised, "x": step.latents})
 
         z = sampling.calculate_input(ones * sigmas[0], x)
-        with tqdm(total=len(timesteps), disable=disable) as bar:
+        with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
             z = ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))

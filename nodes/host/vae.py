@@ -23,6 +23,7 @@ from ...tooncrafter_core.memory import decode_bytes, encode_bytes
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
 from ...tooncrafter_core.models.vae.chunking import Chunking
+from .advice import with_comfyui_flags
 from .attention import attention_for
 
 
@@ -117,7 +118,8 @@ class ToonCrafterVAE(VAE):
         )
         management.load_models_gpu([self.patcher], memory_required=whole, minimum_memory_required=frames)
         free = partial(management.get_free_memory, self.device)
-        decoded = decode(model, latents.to(self.device, self.vae_dtype), references, two_pass, free)
+        with with_comfyui_flags():
+            decoded = decode(model, latents.to(self.device, self.vae_dtype), references, two_pass, free)
         return self.process_output(decoded.to(self.output_device).float())
 
     def decode(self, samples_in: Tensor, vae_options: dict[str, Any] | None = None) -> Tensor:

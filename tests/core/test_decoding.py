@@ -156,7 +156,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(autoencoder: Watched, r
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_latents_that_are_not_finite(autoencoder: Watched, latents: Tensor, value: float) -> None:
     latents[0, 0, [1, 3], 0, 0] = value
-    with pytest.raises(NotFiniteError, match=r"latents of 2 of 6 frames .* U-Net in bfloat16 or float32"):
+    with pytest.raises(NotFiniteError, match=r"latents of 2 of 6 frames .* U-Net in bfloat16 or float32\.$"):
         decode(autoencoder, latents, None, True, lambda: PLENTY)
     assert not autoencoder.tried
 
@@ -194,8 +194,9 @@ def test_float32_that_overflows_is_an_error(autoencoder: Watched, latents: Tenso
 
 def test_references_that_are_not_finite(autoencoder: Watched, latents: Tensor, references: list[Tensor]) -> None:
     references[0][0, 1, 0, 0, 0] = float("inf")
-    with pytest.raises(NotFiniteError, match=r"references hold NaN .* VAE in bfloat16 or float32"):
+    with pytest.raises(NotFiniteError, match=r"references hold NaN .* VAE in bfloat16 or float32\.$") as error:
         decode(autoencoder, latents, references, False, lambda: PLENTY)
+    assert error.value.model == "VAE"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -210,9 +211,12 @@ def test_a_step_that_is_not_finite_is_named(value: float) -> None:
             v[0, 0, 0, 0, 1] = value
         return v
 
-    with pytest.raises(NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32"):
+    with pytest.raises(
+        NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32, .*"
+    ) as error:
         ddim(overflows, torch.randn(1, 4, 2, 2, 2), schedule, timesteps, 0.0, lambda: torch.zeros(()))
     assert calls == timesteps[:3]
+    assert error.value.model == "U-Net"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tooncrafter_core.sampling.ddim import DDIMStep
 from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
 
+NAN = float("nan")
 SCHEDULE = Schedule.published()
 SETTINGS = Settings(steps=2, frames=3)
 draw = partial(interpolate, width=32, height=24, settings=SETTINGS)
@@ -201,8 +202,21 @@ def test_joints_are_keyframes_and_nothing_fades(
         ({"keyframes": torch.rand(3, 24, 32)}, r"\(1, 24, 32\)"),
         ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
         ({"fit": "cover"}, "'cover'"),
+        ({"keyframes": [torch.rand(3, 24, 32), torch.full((3, 24, 32), NAN)]}, "^keyframe 2 holds NaN"),
+        ({"sketches": {3: line() * NAN}}, "^the sketch at frame 3 holds NaN"),
     ],
-    ids=["width", "height", "one keyframe", "empty loop", "five channels", "one picture", "sketch", "fit"],
+    ids=[
+        "width",
+        "height",
+        "one keyframe",
+        "empty loop",
+        "five channels",
+        "one picture",
+        "sketch",
+        "fit",
+        "NaN in a keyframe",
+        "NaN in a sketch",
+    ],
 )
 def test_mistakes_are_found_before_anything_runs(
     change: dict[str, Any], message: str, tiny: ToonCrafter, keyframes: Tensor
@@ -217,6 +231,37 @@ def test_mistakes_are_found_before_anything_runs(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("guidance_scale", NAN, "0 to 100"),
+        ("guidance_scale", float("inf"), "0 to 100"),
+        ("guidance_rescale", float("-inf"), "0 to 1"),
+        ("eta", NAN, "0 to 1"),
+        ("sketch_strength", NAN, "0 to 10"),
+        ("sketch_strength", "0.6", "a number"),
+        ("eta", True, "a number"),
+        ("steps", 2.5, "a whole number"),
+        ("steps", NAN, "a whole number"),
+        ("frames", None, "a whole number"),
+        ("seed", "0", "a whole number"),
+        ("seed", True, "a whole number"),
+        ("frame_rate", [10], "a whole number"),
+        ("prompt", None, "a text"),
+        ("negative_prompt", 7, "a text"),
+        ("two_pass", 1, "True or False"),
+    ],
+    ids=str,
+)
+def test_settings_of_another_kind(name: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} is .*; expected {expected}$"):
+        Settings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_whole_numbers_are_numbers() -> None:
+    assert Settings(guidance_scale=1, eta=0).guidance_scale == 1
 
 
 def test_sketches_need_their_encoder(tiny: ToonCrafter, keyframes: Tensor) -> None:

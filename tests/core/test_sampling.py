@@ -33,6 +33,11 @@ def close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+def noised(x0: Tensor, eps: Tensor, t: int) -> Tensor:
+    """z at timestep t, by the definition."""
+    return float(SCHEDULE.alphas_bar[t].sqrt() * SCHEDULE.rescale[t]) * x0 + SCHEDULE.noise(t) * eps
+
+
 def oracle(x0: Tensor) -> Callable[[Tensor, int], Tensor]:
     """A model that knows the clean latent."""
     return lambda z, t: SCHEDULE.velocity(z, x0, t)
@@ -44,9 +49,9 @@ def towards_a_sine(z: Tensor, t: int) -> Tensor:
 
 
 @pytest.mark.parametrize("t", [0, 1, 19, 399, 400, 500, 998, 999])
-def test_split_velocity_and_add_noise_are_each_others_way_back(t: int) -> None:
+def test_split_velocity_and_noising_are_each_others_way_back(t: int) -> None:
     x0, eps = draw(0), draw(1)
-    z = SCHEDULE.add_noise(x0, eps, t)
+    z = noised(x0, eps, t)
     v = float(SCHEDULE.alphas_bar[t].sqrt()) * eps - SCHEDULE.noise(t) * float(SCHEDULE.rescale[t]) * x0
     back = SCHEDULE.split(z, v, t)
     assert close(back[0], x0)
@@ -61,7 +66,7 @@ def test_training_pairs_are_what_sampling_undoes() -> None:
     z, v = SCHEDULE.noisy_and_velocity(x0, eps, torch.tensor(timesteps))
     assert z.shape == v.shape == x0.shape
     for row, t in enumerate(timesteps):
-        assert close(z[row], SCHEDULE.add_noise(x0[row], eps[row], t))
+        assert close(z[row], noised(x0[row], eps[row], t))
         back = SCHEDULE.split(z[row], v[row], t)
         assert close(back[0], x0[row])
         assert close(back[1], eps[row])
@@ -71,9 +76,8 @@ def test_training_pairs_are_what_sampling_undoes() -> None:
 
 def test_the_last_timestep_is_pure_noise() -> None:
     eps = draw(1)
-    assert torch.equal(SCHEDULE.add_noise(draw(0), eps, 999), eps)
-    assert SCHEDULE.signal(999) == 0
-    assert SCHEDULE.betas[-1] == 1
+    assert torch.equal(noised(draw(0), eps, 999), eps)
+    assert SCHEDULE.alphas_bar[-1] == 0
 
 
 def test_the_rescale_falls_for_400_steps() -> None:
@@ -153,10 +157,10 @@ def test_partial_denoising_goes_on_where_a_whole_run_was(begin: int) -> None:
 
 def test_partial_denoising_of_a_noised_picture() -> None:
     x0, timesteps = draw(0), SCHEDULE.trailing_timesteps(10)[6:]
-    noised = SCHEDULE.add_noise(x0, draw(1), timesteps[0])
-    out = ddim(oracle(x0), noised, SCHEDULE, timesteps, 0.0, no_noise)
+    z = noised(x0, draw(1), timesteps[0])
+    out = ddim(oracle(x0), z, SCHEDULE, timesteps, 0.0, no_noise)
     rescaled = x0 * SCHEDULE.rescale[timesteps[-1]]
-    assert (out - rescaled).norm() < 0.1 * (noised - rescaled).norm()
+    assert (out - rescaled).norm() < 0.1 * (z - rescaled).norm()
 
 
 def test_no_timesteps_change_nothing() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import tarfile
@@ -12,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+
+from ..files.whole import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,5 @@ def _read(package: tarfile.TarFile, name: str) -> BytesIO:
 
 
 def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with written_whole(path) as unfinished:
+        unfinished.write_bytes(data)

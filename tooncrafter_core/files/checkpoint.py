@@ -234,7 +234,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     ):
         raise CheckpointError(
             f"{path.name} has a U-Net without layers over frames ({unet}init_attn): it is of another model, such as "
-            "Stable Diffusion. Load it with ComfyUI's own loaders."
+            "Stable Diffusion. Choose a ToonCrafter or DynamiCrafter checkpoint."
         )
     try:
         config, working = infer_config(tensors), _working_settings(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from pathlib import Path
 
 import av
@@ -10,7 +12,19 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from .whole import check_file, check_folder, folder_written_whole, written_whole
+
 _ANIMATIONS = (".webp", ".gif")
+_SHEETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Endings of contact sheets."""
+_FRAME = re.compile(r"\d{4,}\.png")
+"""Names of the files in a folder of frames."""
+_COLUMNS = 4
+"""Frames in a row of a contact sheet."""
+_LONGEST_SIDE = {".mp4": 16384, ".webp": 16383, ".gif": 65535, ".jpg": 65500, ".jpeg": 65500}
+"""Most pixels a side that the encoders take."""
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are cut short or made up; its PNG reader does raise SyntaxError."""
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of pictures with 16 bits of grey."""
 
@@ -20,8 +34,10 @@ def read_image(path: str | Path) -> Tensor:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a picture.
+        ValueError: not a picture, or not a whole one.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; expected a picture")
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
@@ -30,6 +46,10 @@ def read_image(path: str | Path) -> Tensor:
             rgba = upright.convert("RGBA")
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: no such file, no permission
+            raise
+        raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
     paper = Image.new("RGBA", rgba.size, "white")
     pixels = np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
@@ -37,61 +57,74 @@ def read_image(path: str | Path) -> Tensor:
 
 def check_output(path: str | Path, width: int, height: int) -> None:
     """Raise ValueError unless `write_frames` can write frames of this size (pixels) to this path."""
-    suffix = Path(path).suffix.lower()
+    path = Path(path)
+    suffix = path.suffix.lower()
     if suffix not in ("", ".mp4", *_ANIMATIONS):
         raise ValueError(f"cannot write {suffix} files; expected .mp4, .webp, .gif or a folder for PNGs")
     if suffix == ".mp4" and (width % 2 or height % 2):
         raise ValueError(f"an .mp4 has an even width and height; {width} x {height} can be .webp, .gif or PNGs")
-    if suffix == "" and Path(path).is_file():
-        raise ValueError(f"{path} is a file; expected a folder for PNGs")
-    _check_parent(path)
+    _check_sides(suffix, width, height)
+    if suffix:
+        check_file(path)
+    else:
+        check_folder(path, _FRAME)
 
 
-def check_picture(path: str | Path) -> None:
-    """Raise ValueError unless `write_contact_sheet` can write to this path."""
+def check_contact_sheet(path: str | Path, count: int, width: int, height: int) -> None:
+    """Raise ValueError unless `write_contact_sheet` can write this many frames of this size (pixels) to this path."""
     suffix = Path(path).suffix.lower()
-    if suffix not in Image.registered_extensions():
-        raise ValueError(f"cannot write {suffix or 'nameless'} pictures; expected an ending such as .png or .jpg")
-    _check_parent(path)
+    if suffix not in _SHEETS:
+        raise ValueError(f"cannot write {suffix or 'nameless'} pictures; expected one of {', '.join(_SHEETS)}")
+    _check_sides(suffix, width * _COLUMNS, height * -(-count // _COLUMNS))
+    check_file(Path(path))
+
+
+def _check_sides(suffix: str, width: int, height: int) -> None:
+    """Raise ValueError where a picture has a side that this kind of file cannot have."""
+    most = _LONGEST_SIDE.get(suffix)
+    if most is not None and max(width, height) > most:
+        raise ValueError(f"{width} x {height} pixels are more than a {suffix} can have ({most} a side); write PNG")
 
 
 def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
     """Write frames (n, 3, H, W) in [0, 1] to `.mp4`, `.webp`, `.gif`, or to a folder of PNGs.
 
+    The result appears whole or not at all, see `whole`. It takes the place of a file of that name, or of a folder that
+    is empty or holds nothing but numbered frames.
+
     Raises:
-        ValueError: another file ending, or an odd size for `.mp4`.
+        ValueError: see `check_output`.
+        OSError: it cannot be written.
     """
     check_output(path, frames.shape[-1], frames.shape[-2])
     path = Path(path)
-    suffix = path.suffix.lower()
     images = [_to_image(frame) for frame in frames]
-    (path.parent if suffix else path).mkdir(parents=True, exist_ok=True)
-    if suffix == ".mp4":
-        _write_mp4(images, path, frame_rate)
-    elif suffix in _ANIMATIONS:
-        duration = round(1000 / frame_rate)
-        images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)
-    else:
-        for index, image in enumerate(images):
-            image.save(path / f"{index:04}.png")
+    if not path.suffix:
+        with folder_written_whole(path, _FRAME) as folder:
+            for index, image in enumerate(images):
+                image.save(folder / f"{index:04}.png")
+        return
+    with written_whole(path) as unfinished:
+        if path.suffix.lower() == ".mp4":
+            _write_mp4(images, unfinished, frame_rate)
+        else:
+            duration = round(1000 / frame_rate)
+            images[0].save(unfinished, save_all=True, append_images=images[1:], duration=duration, loop=0)
 
 
-def _check_parent(path: str | Path) -> None:
-    """Raise ValueError when a file is where a folder above this path would have to be."""
-    blocking = next((parent for parent in Path(path).absolute().parents if parent.is_file()), None)
-    if blocking is not None:
-        raise ValueError(f"cannot write {path}: {blocking} is a file, not a folder")
+def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = _COLUMNS) -> None:
+    """Write all frames (n, 3, H, W) in [0, 1] as one picture, row by row; it appears whole or not at all.
 
-
-def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = 4) -> None:
-    """Write all frames (n, 3, H, W) in [0, 1] as one picture, row by row."""
+    Raises:
+        OSError: it cannot be written.
+    """
     count, channels, height, width = frames.shape
     rows = -(-count // columns)
     sheet = torch.ones(rows * columns, channels, height, width)
     sheet[:count] = frames
     grid = sheet.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).reshape(channels, rows * height, -1)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _to_image(grid).save(path)
+    with written_whole(Path(path)) as unfinished:
+        _to_image(grid).save(unfinished)
 
 
 def _to_image(frame: Tensor) -> Image.Image:

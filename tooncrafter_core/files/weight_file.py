@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     SafetensorError,
     EOFError,
@@ -35,8 +35,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         if path.suffix.lower() in (".safetensors", ".sft"):
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} is not a weight file that can be read safely: {error}") from error
+    except UNREADABLE as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} is not a weight file that can be read safely: {reason}") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}; expected tensors by name")
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -42,8 +42,7 @@ def ddim(
 ) -> Tensor:
     """Walk latents down the given timesteps.
 
-    For partial denoising, pass the tail `timesteps[k:]` and latents noised to its first entry with
-    `schedule.add_noise`.
+    For partial denoising, pass the tail `timesteps[k:]` and latents noised to its first entry.
 
     Args:
         denoiser: predicts v.
@@ -64,8 +63,9 @@ def ddim(
         v = denoiser(latents, t)
         if not is_finite(v):
             raise NotFiniteError(
-                f"Step {index + 1} of {len(timesteps)} (timestep {t}) gave NaN or infinite values. Run the U-Net in "
-                "bfloat16 or float32 (ComfyUI's --bf16-unet or --fp32-unet); if it was, a model file is damaged."
+                f"Step {index + 1} of {len(timesteps)} (timestep {t}) gave NaN or infinite values. If the U-Net ran in "
+                "bfloat16 or float32, a model file is damaged: download it again. Else run it in one of these.",
+                "U-Net",
             )
         x0, eps = schedule.split(latents, v, t)
         following = timesteps[index + 1] if index + 1 < len(timesteps) else None

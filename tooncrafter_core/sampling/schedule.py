@@ -46,12 +46,6 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.alphas_bar)
 
-    @property
-    def betas(self) -> Tensor:
-        """Noise added at each timestep (1000,), from the ratios of abar; the last is 1."""
-        bars = self.alphas_bar.double()
-        return (1 - bars / torch.cat([bars.new_ones(1), bars[:-1]])).float()
-
     def trailing_timesteps(self, steps: int) -> list[int]:
         """Evenly spaced timesteps that begin with the last one (Lin et al. 2023, table 2), noisiest first.
 
@@ -62,17 +56,9 @@ class Schedule:
             raise ValueError(f"steps is {steps}; expected 1 to {len(self)}")
         return [round(len(self) - i * len(self) / steps) - 1 for i in range(steps)]
 
-    def signal(self, t: int) -> float:
-        """alpha_t s_t: what the clean latent is multiplied by in z."""
-        return float(self.alphas_bar[t].sqrt() * self.rescale[t])
-
     def noise(self, t: int) -> float:
         """sigma_t: what the noise is multiplied by in z."""
         return float((1 - self.alphas_bar[t]).sqrt())
-
-    def add_noise(self, x0: Tensor, eps: Tensor, t: int) -> Tensor:
-        """z at timestep t from a clean latent and standard normal noise of the same shape."""
-        return self.signal(t) * x0 + self.noise(t) * eps
 
     def noisy_and_velocity(self, x0: Tensor, eps: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """z and v of clean latents (b, ...) with noise of the same shape, at a timestep for each (b,)."""

@@ -39,6 +39,11 @@ _SMALL_GAIN = 1.4
 """Makes up for what averaging takes from a line that is less than one pixel wide."""
 
 
+_TIE = 1e-3
+"""Share by which two neighbours' steepness may differ and still be the same: far more than rounding, and less than
+shows."""
+
+
 @dataclass(frozen=True)
 class LineSettings:
     """What counts as a line.
@@ -203,19 +208,33 @@ def _colour_edges(slope: _Slope, busy: Tensor, sigma: float, settings: LineSetti
 
 
 def _is_crest(steepness: Tensor, angle: Tensor) -> Tensor:
-    """1 where the steepness is the highest of its two neighbours at one pixel along the gradient, else 0."""
+    """1 where the steepness is the highest of its two neighbours at one pixel along the gradient, else 0.
+
+    Where an edge runs between two pixels they tie, and rounding, which is another on every processor, would say which
+    is higher, or neither. So of two that differ by rounding only the first along `_forward` counts as higher.
+    """
     height, width = steepness.shape[2:]
     rows, columns = torch.meshgrid(
         torch.arange(height, device=steepness.device), torch.arange(width, device=steepness.device), indexing="ij"
     )
+    forward = _forward(angle[:, 0])
     crest = torch.ones_like(steepness)
     for sign in (1.0, -1.0):
-        x = columns + sign * angle[:, 0].cos()
-        y = rows + sign * angle[:, 0].sin()
+        x = columns + sign * forward.cos()
+        y = rows + sign * forward.sin()
         grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
         beside = F.grid_sample(steepness, grid, mode="bilinear", padding_mode="border", align_corners=True)
-        crest = crest * (steepness > beside)
+        crest = crest * (steepness > (1 - sign * _TIE) * beside)
     return crest
+
+
+def _forward(angle: Tensor) -> Tensor:
+    """One of the two ways along a line at this angle (radians, -pi/2 to pi/2), for near angles the same way.
+
+    The way turns round at -1.2, at which no straight edge of pixels ties, and not at an upright gradient, where
+    rounding would choose it.
+    """
+    return torch.where(angle < -1.2, angle + torch.pi, angle)
 
 
 def _soften(thin: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +47,13 @@ TRAININGS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one training; 2 is returned for settings or data that cannot be used."""
+    """Run one training; 2 is returned for settings or data that cannot be used, 1 where a file cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m tooncrafter_core.training", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, training in TRAININGS.items():
         command = names.add_parser(name, help=training.what)
         command.add_argument("--config", type=Path, required=True, help="settings, a JSON file")
+        command.add_argument("--minutes", type=float, default=math.inf, help="stop then; started again, it goes on")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     training = TRAININGS[chosen.name]
@@ -63,7 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         log.error("%s", error)
         return 2
-    log.info("checkpoint: %s", run.go())
+    try:
+        log.info("checkpoint: %s", run.go(60 * chosen.minutes))
+    except OSError as error:
+        log.error("%s", error)
+        return 1
     return 0
 
 

@@ -14,7 +14,7 @@ from tooncrafter_core.data.clip_format import HEIGHT, WIDTH, write_clip
 from tooncrafter_core.data.composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
 from tooncrafter_core.data.film_cuts import find_fault, plan_cuts, read_shots
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
-from tooncrafter_core.training.clips.stream import ClipStream, Sample
+from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample
 
 
 def generator() -> np.random.Generator:
@@ -168,7 +168,10 @@ def test_a_composed_clip_can_be_drawn_from(tmp_path: Path):
     assert np.array_equal(frames, again)
     write_clip(tmp_path / "a.mp4", frames)
     stream = ClipStream(
-        [Clip(tmp_path / "a.mp4", 24.0, "fox", "train", "fox", "toon", motion)], 16, WIDTH, HEIGHT, [2], seed=0, draws=1
+        [Clip(tmp_path / "a.mp4", 24.0, "fox", "train", "fox", "toon", motion)],
+        Cut(16, WIDTH, HEIGHT, [2]),
+        seed=0,
+        draws=1,
     )
     sample = stream[0]
     assert isinstance(sample, Sample)

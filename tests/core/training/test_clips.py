@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tooncrafter_core.training.clips.manifest import Clip
-from tooncrafter_core.training.clips.stream import ClipStream, Sample, Skipped
+from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample, Skipped
 
 WIDTH, HEIGHT, LENGTH = 48, 32, 20
 SETTINGS = {"frames": 4, "width": WIDTH, "height": HEIGHT, "strides": [1, 2, 3], "seed": 5, "draws": 40}
@@ -47,7 +47,9 @@ def clip(path: Path, fps: float = 24.0) -> Clip:
 
 
 def stream(clips: list[Clip], **changes: object) -> ClipStream:
-    return ClipStream(clips, **{**SETTINGS, **changes})
+    chosen = {**SETTINGS, **changes}
+    seed, draws = chosen.pop("seed"), chosen.pop("draws")
+    return ClipStream(clips, Cut(**chosen), seed, draws)
 
 
 def draws(source: ClipStream) -> list[Sample]:

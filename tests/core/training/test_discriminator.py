@@ -18,9 +18,8 @@ from tooncrafter_core.training.losses.discriminator import (
 @pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142)])
 @torch.enable_grad()
 def test_receptive_field(layers: int, field: int) -> None:
-    """Without normalisation an output depends on exactly the square that the config tells."""
+    """Without normalisation an output depends on exactly a square of this side: the paper's 70 pixels at 3 layers."""
     config = DiscriminatorConfig(width=2, layers=layers, groups=0)
-    assert config.receptive_field == field
     frames = torch.randn(1, 3, config.smallest, 3 * field).requires_grad_()
     judged = PatchDiscriminator(config)(frames)
     (gradient,) = torch.autograd.grad(judged[0, 0, 0, judged.shape[3] // 2], frames)

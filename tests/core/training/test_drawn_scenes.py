@@ -10,7 +10,7 @@ import pytest
 from tooncrafter_core.data import build as build_dataset
 from tooncrafter_core.data.clip_format import HEIGHT, WIDTH
 from tooncrafter_core.data.drawn_scenes import FRAMES, Scene, random_curved_scene, random_scene
-from tooncrafter_core.training.clips.stream import ClipStream, Sample
+from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample
 
 
 def scene(number: int) -> Scene:
@@ -63,5 +63,5 @@ def test_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, held_out = (build_dataset.write_drawn(tmp_path, *key) for key in build_dataset.DRAWN)
     assert [clip.split for clip in train + held_out] == ["train"] * 3 + ["held_out"] * 2
     assert len({clip.source for clip in train + held_out}) == 5
-    sample = ClipStream(train, 16, WIDTH, HEIGHT, [1], seed=0, draws=1)[0]
+    sample = ClipStream(train, Cut(16, WIDTH, HEIGHT), seed=0, draws=1)[0]
     assert isinstance(sample, Sample) and sample.video.float().std() > 5

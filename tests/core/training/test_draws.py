@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from tooncrafter_core.training.clips.draws import Batch, Drawn, Draws, UnreadableClips, collate, to_model_range
 from tooncrafter_core.training.clips.manifest import Clip
-from tooncrafter_core.training.clips.stream import ClipStream, Sample, Skipped
+from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample, Skipped
 
 FPS = 24.0
 COUNT = 24
@@ -28,7 +28,7 @@ def clip(path: Path, length: int) -> Clip:
 
 
 def draws(clips: list[Clip], strides: tuple[int, ...] = (1,), seed: int = 0) -> Draws:
-    return Draws(ClipStream(clips, 4, 24, 16, strides, seed, COUNT))
+    return Draws(ClipStream(clips, Cut(4, 24, 16, strides), seed, COUNT))
 
 
 @pytest.fixture

@@ -247,6 +247,33 @@ def test_another_trainings_state_is_refused(other: Callable[[], Task], tmp_path:
         go(other(), settings(tmp_path))
 
 
+def damaged_states() -> dict[str, Callable[[Path], object]]:
+    def changed(**changes: Any) -> Callable[[Path], object]:
+        return lambda path: torch.save({**torch.load(path), **changes}, path)
+
+    return {
+        "garbage": lambda path: path.write_bytes(b"no state" * 99),
+        "empty": lambda path: path.write_bytes(b""),
+        "cut off": lambda path: path.write_bytes(path.read_bytes()[:-300]),
+        "a list": lambda path: torch.save([1], path),
+        "no step": lambda path: torch.save({"contestants": {}}, path),
+        "step of another kind": changed(step="3"),
+        "negative step": changed(step=-3),
+        "no contestants": changed(contestants=7),
+        "parameters of another kind": changed(contestants={"player0": {"parameters": [3]}}),
+        "no averages": changed(ema={}),
+        "averages of another kind": changed(ema={"updates": 1, "averages": {"weight": "x"}}),
+    }
+
+
+@pytest.mark.parametrize("damage", damaged_states())
+def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
+    go(toy(Nearest()), settings(tmp_path, steps=1))
+    damaged_states()[damage](tmp_path / "state.pt")
+    with pytest.raises(SettingsError, match=r"state\.pt is damaged, or no state .* training begins anew$"):
+        go(toy(Nearest()), settings(tmp_path))
+
+
 @pytest.mark.parametrize(("precision", "inside"), [("no", torch.float32), ("bf16", torch.bfloat16)])
 def test_precision_is_that_of_the_layers_and_not_of_the_weights(
     precision: str, inside: torch.dtype, tmp_path: Path

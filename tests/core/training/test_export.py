@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from file_limits import files_of_at_most
 from random_checkpoint import random_tensors
 from safetensors.torch import load_file
 from small_training import MODEL
 
 from tooncrafter_core.files.checkpoint import Checkpoint
+from tooncrafter_core.files.whole import written_whole
 from tooncrafter_core.models.config import ModelConfig
 from tooncrafter_core.models.layers import Layers
-from tooncrafter_core.training.run.export import check_sizes, published, write_checkpoint, written_whole
+from tooncrafter_core.training.run.export import check_sizes, published, write_checkpoint
 
 
 def test_published_names() -> None:
@@ -52,6 +54,18 @@ def test_a_file_is_whole_or_the_one_before(tmp_path: Path) -> None:
         assert path.read_text() == "before"
     assert path.read_text() == "whole"
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    """PyTorch and safetensors have errors of their own for it, which name no file."""
+    tensors, path = {"a": torch.rand(9999)}, tmp_path / "file"
+    path.write_text("before")
+    with files_of_at_most(4096):
+        with pytest.raises(OSError, match=rf"cannot write {path}: File too large .* MiB are free"):
+            write_checkpoint(tensors, path)
+        with pytest.raises(OSError, match=rf"cannot write {path}: File too large"), written_whole(path) as unfinished:
+            torch.save(tensors, unfinished)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("file", "before")]
 
 
 def test_sizes_that_do_not_show_are_refused() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from tooncrafter_core.training.run.journal import Journal
 
@@ -68,6 +71,26 @@ def test_tensorboard(tmp_path: Path) -> None:
         journal.write(2, {"loss": 0.125})
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.5), (2, 0.125)]
+
+
+def test_the_events_of_a_run_that_is_resumed_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number in the name of the second file, 10, is before the first one's, 9, in the order of names."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
+    test_tensorboard(tmp_path)
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Journal(tmp_path, 0, True) as journal:
+        journal.write(1, {"loss": 1})
+        with monkeypatch.context() as patch, pytest.raises(OSError, match=r"metrics\.csv: No space left on device"):
+            patch.setattr("csv.DictWriter.writerow", no_room)
+            journal.write(2, {"loss": 1})
+        with monkeypatch.context() as patch, pytest.raises(OSError, match=f"{tmp_path}: No space left on device"):
+            patch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", no_room)
+            journal.write(2, {"loss": 1})
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def test_an_edge_is_one_thin_line(size: tuple[int, int], kind: str) -> None:
     assert (around[distance.abs() < 0.6] > 0.3).float().mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", ["lightness", "colour"])
+@pytest.mark.parametrize("upright", [True, False])
+def test_an_edge_between_two_pixels_has_no_gaps(upright: bool, kind: str) -> None:
+    """Both sides of it are as steep; a ten-thousandth of a grey level, like other rounding, decides nothing."""
+    pair = _same_lightness(30.0, 25.0) if kind == "colour" else torch.tensor([[0.9] * 3, [0.5] * 3])
+    frame = pair[1][:, None, None].repeat(1, 200, 200)
+    frame[..., 100:] = pair[0][:, None, None]
+    noise = 4e-7 * torch.randn(4, 3, 200, 200, generator=torch.Generator().manual_seed(0))
+    noise[0] = 0
+    frames = noise + (frame if upright else frame.mT)
+    lines = extract_lines(frames)[:, 0]
+    across = lines if upright else lines.mT
+    assert (across.amax(2) > 0.3).all()
+    assert (across > 0.3).sum(2).max() <= 3
+    torch.testing.assert_close(lines[1:], lines[:1].expand(3, -1, -1), atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_dark_line_is_one_line(size: tuple[int, int]) -> None:
     """Not one at each of its sides: on the way from the centre outwards there is one crest."""

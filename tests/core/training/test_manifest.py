@@ -39,6 +39,7 @@ def test_a_written_list_reads_back_and_can_move(tmp_path):
     clips = [
         Clip(folder / "clips" / "füchse", 24.0, "Füchse", "train", "fox", "toon", 0.0),
         Clip(tmp_path / "elsewhere.mp4", 12.5, "", "held_out", "owl", "film", 20.0),
+        Clip(folder / "c.mp4", 24.0, "two\u2028lines\x0b in\x85 one", "train", "cat", "toon", 0.0),
     ]
     write_manifest(folder / "manifest.jsonl", clips)
     assert [clip.path.resolve() for clip in read_manifest(folder / "manifest.jsonl")] == [clip.path for clip in clips]
@@ -65,6 +66,15 @@ def test_a_missing_key_is_named_with_file_and_line(tmp_path, key):
         ("fps", 0),
         ("fps", True),
         ("fps", float("nan")),
+        ("fps", 1e300),
+        ("fps", -24),
+        ("fps", 10**400),
+        ("motion", float("nan")),
+        ("motion", 1e300),
+        ("path", "a" * 10**6),
+        ("path", ["a.mp4"]),
+        ("caption", 7),
+        ("domain", "toon" * 10**5),
         ("caption", None),
         ("split", "validation"),
         ("source", ""),
@@ -76,8 +86,9 @@ def test_a_missing_key_is_named_with_file_and_line(tmp_path, key):
     ],
 )
 def test_a_wrong_value_is_refused(tmp_path, key, value):
-    with pytest.raises(ManifestError, match=rf"manifest.jsonl, line 1: key '{key}'"):
+    with pytest.raises(ManifestError, match=rf"manifest.jsonl, line 1: key '{key}'") as error:
         read_manifest(write_rows(tmp_path, {**ROW, key: value}))
+    assert len(str(error.value)) < 300 + len(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "\n \n"])
@@ -93,6 +104,10 @@ def test_broken_lines_are_refused(tmp_path):
     path.write_text(f"{json.dumps(ROW)}\n\n{{broken\n")
     with pytest.raises(ManifestError, match="line 3 is not JSON"):
         read_manifest(path)
+    for nonsense in ("[" * 10**5, f'{{"fps": {"9" * 5000}}}'):
+        path.write_text(f"{json.dumps(ROW)}\n{nonsense}\n")
+        with pytest.raises(ManifestError, match="line 2 is not JSON"):
+            read_manifest(path)
     with pytest.raises(ManifestError, match="line 1 is a JSON list"):
         read_manifest(write_rows(tmp_path, [ROW]))
     path.write_bytes(b"\xff\xfe")

@@ -95,13 +95,28 @@ def test_heads_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_other_content_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.pth"
     text.write_text("no weights")
-    with pytest.raises(ValueError, match="not a weight file"):
+    with pytest.raises(ValueError, match="not a weight file") as error:
         load_perceptual(text)
+    assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="holds a list"):
         load_perceptual(save(tmp_path / "list.pth", [torch.zeros(1)]))
     odd = {"features.0.weight": torch.zeros(4, 3, 7, 7)}
     with pytest.raises(ValueError, match="expected AlexNet's or VGG16's"):
         load_perceptual(save(tmp_path / "odd.pth", odd))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("net.slice2.5.weight", torch.rand(6, 4, 5, 3)),
+        ("net.slice2.4.filt", torch.rand(4, 1)),
+        ("scaling_layer.shift", torch.rand(4)),
+        ("lin0.model.1.weight", torch.full((1, 4, 1, 1), float("nan"))),
+    ],
+)
+def test_tensors_that_cannot_be(tmp_path: Path, name: str, tensor: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=rf"whole\.pth: {name}"):
+        load_perceptual(save(tmp_path / "whole.pth", {**blurred_alex(), name: tensor}))
 
 
 @pytest.mark.parametrize("shapes", [((1, 3, 32, 32), (2, 3, 32, 32)), ((1, 1, 32, 32),) * 2, ((1, 3, 16, 32),) * 2])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +126,19 @@ def test_the_state_of_another_training(command: Callable[..., tuple[int, str]]) 
     code, said = command("rectify", variant="IV")
     assert code == 2
     assert "state.pt is of a training of other tensors" in said
+
+
+def test_a_disk_that_fills_up(
+    command: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", no_room)
+    code, said = command("rectify", steps=1)
+    assert code == 1
+    assert f"cannot write {tmp_path / 'run' / 'state.pt'}: No space left on device" in said
+    assert not [*tmp_path.glob("**/unfinished-*")]
 
 
 def test_every_name_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ import torch
 
 from ...files.images import fit_images
 from ...files.media import read_image
+from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...pipeline import Settings
 from ...sketches.lines import extract_lines
@@ -336,9 +337,8 @@ def assemble(
 
 def _write(path: Path, text: str) -> None:
     """The file appears complete or not at all."""
-    unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

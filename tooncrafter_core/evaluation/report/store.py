@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...files.whole import written_whole
+
 Values = dict[str, float]
 _log = logging.getLogger(__name__)
 
@@ -57,10 +59,8 @@ class Renders:
         path = self.folder / f"{key[:32]}.npz"
         if not path.exists():
             frames = make()
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
-                np.savez_compressed(file, frames=frames.cpu().numpy())
-            partial.replace(path)
+            with written_whole(path) as unfinished:
+                np.savez_compressed(unfinished, frames=frames.cpu().numpy())
             return frames
         with np.load(path) as kept:
             return torch.from_numpy(kept["frames"])

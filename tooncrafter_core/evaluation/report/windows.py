@@ -127,7 +127,7 @@ def drawer(width: int, height: int, stride: int) -> Draw:
     """Draws one window of a clip: where it begins, its crop, and whether it is flipped are decided by the seed."""
 
     def draw(clip: Clip, seed: int) -> Sample | None:
-        item = clip_stream.ClipStream([clip], FRAMES, width, height, (stride,), seed, draws=1)[0]
+        item = clip_stream.ClipStream([clip], clip_stream.Cut(FRAMES, width, height, (stride,)), seed, draws=1)[0]
         if isinstance(item, clip_stream.Sample):
             return item
         _log.warning("skipped %s: %s", item.path, item.reason)

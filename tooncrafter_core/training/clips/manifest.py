@@ -6,15 +6,20 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Literal, get_args
+
+from ...files.whole import written_whole
 
 SPLITS = ("train", "held_out")
 Domain = Literal["film", "toon", "drawn", "curved", "figures", "lines"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 _TEXTS = ("path", "caption", "split", "source", "domain")
-_NUMBERS = ("fps", "motion")
+_NUMBERS = {"fps": (1e-3, 1e3), "motion": (0.0, 1e5)}
+"""Least and most of each."""
+_LONGEST_PATH = 4096
+"""Characters; no system opens a longer one."""
 
 
 class ManifestError(ValueError):
@@ -50,7 +55,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -72,15 +77,14 @@ def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
         _check_row(row, f"{path}, line {number}")
         lines.append(json.dumps(row, ensure_ascii=False))
     _check_splits(clips, [f"{path}, line {number}" for number in range(1, len(lines) + 1)], path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _parse(line: str, folder: Path, where: str) -> Clip:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f'{where} is not JSON ({error}); expected one object such as {{"path": ...}}') from error
     if not isinstance(row, dict):
         raise ManifestError(f"{where} is a JSON {type(row).__name__}; expected an object with {_keys()}")
@@ -93,18 +97,24 @@ def _check_row(row: dict[str, object], where: str) -> None:
         if key not in row:
             raise ManifestError(f"{where}: key '{key}' is missing; expected {_keys()}")
     if unknown := sorted(row.keys() - {*_TEXTS, *_NUMBERS}):
-        raise ManifestError(f"{where}: key '{unknown[0]}' is unknown; expected {_keys()}")
+        raise ManifestError(f"{where}: key {shortened(unknown[0])} is unknown; expected {_keys()}")
     for key in _TEXTS:
         value = row[key]
         if not isinstance(value, str) or (not value and key != "caption"):
-            raise ManifestError(f"{where}: key '{key}' is {value!r}; expected a text")
+            raise ManifestError(f"{where}: key '{key}' is {shortened(value)}; expected a text")
     for key, allowed in (("split", SPLITS), ("domain", DOMAINS)):
         if row[key] not in allowed:
-            raise ManifestError(f"{where}: key '{key}' is {row[key]!r}; expected one of {', '.join(allowed)}")
-    for key, lowest in (("fps", 1e-3), ("motion", 0.0)):
+            raise ManifestError(f"{where}: key '{key}' is {shortened(row[key])}; expected one of {', '.join(allowed)}")
+    if len(str(row["path"])) > _LONGEST_PATH:
+        raise ManifestError(
+            f"{where}: key 'path' has {len(str(row['path']))} characters; expected at most {_LONGEST_PATH}"
+        )
+    for key, (least, most) in _NUMBERS.items():
         value = row[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < lowest:
-            raise ManifestError(f"{where}: key '{key}' is {value!r}; expected a number of at least {lowest:g}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise ManifestError(
+                f"{where}: key '{key}' is {shortened(value)}; expected a number from {least:g} to {most:g}"
+            )
 
 
 def _check_splits(clips: Sequence[Clip], places: Sequence[str], path: Path) -> None:
@@ -115,7 +125,7 @@ def _check_splits(clips: Sequence[Clip], places: Sequence[str], path: Path) -> N
         split, first = seen.setdefault(clip.source, (clip.split, place))
         if split != clip.split:
             raise ManifestError(
-                f"{place}: key 'split' is {clip.split!r}, but source {clip.source!r} is {split!r} in {first}; "
+                f"{place}: key 'split' is {clip.split!r}, but source {shortened(clip.source)} is {split!r} in {first}; "
                 "expected every source in one split, or held-out results would say nothing"
             )
 

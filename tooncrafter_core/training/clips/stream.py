@@ -48,6 +48,36 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What is cut out of a clip for a sample.
+
+    Attributes:
+        frames: of a sample.
+        width, height: of a sample, px.
+        strides: steps in the clip from one frame of a sample to its next, of which each draw takes one.
+
+    Raises:
+        ValueError: no strides, or a number that is too small.
+    """
+
+    frames: int
+    width: int
+    height: int
+    strides: Sequence[int] = (1,)
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "width", "height"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        if not self.strides or min(self.strides) < 1:
+            raise ValueError(f"strides are {list(self.strides)}; expected at least one, each 1 or more")
+
+    def span(self, stride: int) -> int:
+        """Frames of the clip from a sample's first to its last."""
+        return (self.frames - 1) * stride + 1
+
+
 class ClipStream(Dataset["Sample | Skipped"]):
     """`draws` samples, number n of which depends on (seed, n) and on what they are drawn from, and on nothing else.
 
@@ -57,32 +87,24 @@ class ClipStream(Dataset["Sample | Skipped"]):
     Draws from number `draws` on can be had too, in place of skipped ones.
 
     Args:
-        frames: frames of a sample.
-        width, height: size of a sample, px.
-        strides: steps in the clip from one frame of a sample to its next.
+        clips: what samples are drawn from.
+        cut: what a sample is of its clip.
         seed: 0 or more.
+        draws: samples, 1 or more.
 
     Raises:
-        ValueError: no clips, no strides, or a number that is too small.
+        ValueError: no clips, or a number that is too small.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], frames: int, width: int, height: int, strides: Sequence[int], seed: int, draws: int
-    ) -> None:
-        numbers = {"frames": frames, "width": width, "height": height, "draws": draws}
-        for name, number in numbers.items():
-            if number < 1:
-                raise ValueError(f"{name} is {number}; expected 1 or more")
+    def __init__(self, clips: Sequence[Clip], cut: Cut, seed: int, draws: int) -> None:
+        if draws < 1:
+            raise ValueError(f"draws is {draws}; expected 1 or more")
         if seed < 0:
             raise ValueError(f"seed is {seed}; expected 0 or more")
-        if not strides or min(strides) < 1:
-            raise ValueError(f"strides are {list(strides)}; expected at least one, each 1 or more")
         if not clips:
             raise ValueError("there are no clips; expected at least one: check the clip list and the split asked for")
         self.clips = tuple(clips)
-        self.frames, self.width, self.height = frames, width, height
-        self.strides = tuple(strides)
-        self.seed, self.draws = seed, draws
+        self.cut, self.seed, self.draws = cut, seed, draws
 
     def __len__(self) -> int:
         return self.draws
@@ -109,32 +131,29 @@ class ClipStream(Dataset["Sample | Skipped"]):
     def _draw(self, rng: np.random.Generator, index: int) -> Sample:
         clip = self.clips[index]
         length = _count_frames(clip.path)
-        strides = [stride for stride in self.strides if self._span(stride) <= length]
+        strides = [stride for stride in self.cut.strides if self.cut.span(stride) <= length]
         if not strides:
-            raise ValueError(f"has {length} frames; expected at least {self._span(min(self.strides))}")
+            raise ValueError(f"has {length} frames; expected at least {self.cut.span(min(self.cut.strides))}")
         stride = strides[rng.integers(len(strides))]
-        start = int(rng.integers(length - self._span(stride) + 1))
+        span = self.cut.span(stride)
+        start = int(rng.integers(length - span + 1))
         flipped = bool(rng.integers(2))
-        video = _read_frames(clip.path, range(start, start + self._span(stride), stride))
+        video = _read_frames(clip.path, range(start, start + span, stride))
         video = self._crop(rng, video)
         if flipped:
             video = video.flip(-1)
         return Sample(video.contiguous(), clip.fps / stride, clip.caption, index, flipped, start, stride)
 
-    def _span(self, stride: int) -> int:
-        """Frames of the clip from a sample's first to its last."""
-        return (self.frames - 1) * stride + 1
-
     def _crop(self, rng: np.random.Generator, video: Tensor) -> Tensor:
         """Video (t, 3, h, w) uint8 to (t, 3, H, W)."""
-        height, width = video.shape[-2:]
-        scale = max(self.height / height, self.width / width)
+        (height, width), cut = video.shape[-2:], self.cut
+        scale = max(cut.height / height, cut.width / width)
         if scale > 1:
-            height, width = max(round(height * scale), self.height), max(round(width * scale), self.width)
+            height, width = max(round(height * scale), cut.height), max(round(width * scale), cut.width)
             enlarged = F.interpolate(video.float(), (height, width), mode="bicubic", antialias=True)
             video = enlarged.round().clamp(0, 255).byte()
-        top, left = int(rng.integers(height - self.height + 1)), int(rng.integers(width - self.width + 1))
-        return video[..., top : top + self.height, left : left + self.width]
+        top, left = int(rng.integers(height - cut.height + 1)), int(rng.integers(width - cut.width + 1))
+        return video[..., top : top + cut.height, left : left + cut.width]
 
 
 def _count_frames(path: Path) -> int:

@@ -44,14 +44,6 @@ class DiscriminatorConfig:
                 raise ValueError(f"DiscriminatorConfig.{name} is {getattr(self, name)}; expected {least} or more")
 
     @property
-    def receptive_field(self) -> int:
-        """Side in pixels of the square that one output sees, normalisation aside."""
-        field = 1 + 2 * (_KERNEL - 1)
-        for _ in range(self.layers):
-            field = 2 * field + _KERNEL - 2
-        return field
-
-    @property
     def smallest(self) -> int:
         """Fewest pixels of a side that leave an output: 2 ** layers times 3."""
         return 3 * 2**self.layers

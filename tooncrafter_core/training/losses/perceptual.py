@@ -184,6 +184,7 @@ def load_perceptual(*paths: Path) -> PerceptualDistance:
     _check_complete(tensors, [*(f"{name}.bias" for stage in names for name in stage), *heads, *blurs.values()], told)
     _check_complete(tensors, [f"{name}.weight" for stage in names for name in stage], told)
     _check_widths(tensors, names, heads, blurs, told)
+    _check_values(tensors, told)
     return PerceptualDistance(
         plan.name,
         blurred,
@@ -236,7 +237,12 @@ def _check_widths(
         before = width
         for name in stage:
             shape = tuple(tensors[f"{name}.weight"].shape)
-            if len(shape) != 4 or shape[1] != width or tuple(tensors[f"{name}.bias"].shape) != shape[:1]:
+            if (
+                len(shape) != 4
+                or shape[2] != shape[3]
+                or shape[1] != width
+                or tuple(tensors[f"{name}.bias"].shape) != shape[:1]
+            ):
                 raise ValueError(f"{told}: {name}.weight is {shape}, after a layer of {width} channels")
             width = shape[0]
         if tensors[heads[depth]].numel() != width:
@@ -245,8 +251,17 @@ def _check_widths(
                 "heads and trunk are of different networks"
             )
         blur = tensors[blurs[depth]] if depth in blurs else None
-        if blur is not None and tuple(blur.shape[:2]) != (before if depth else width, 1):
+        if blur is not None and (blur.ndim != 4 or tuple(blur.shape[:2]) != (before if depth else width, 1)):
             raise ValueError(f"{told}: {blurs[depth]} is {tuple(blur.shape)}, in a layer of {before} channels")
+
+
+def _check_values(tensors: Mapping[str, Tensor], told: str) -> None:
+    for name in ("scaling_layer.shift", "scaling_layer.scale"):
+        if name in tensors and tensors[name].numel() != 3:
+            raise ValueError(f"{told}: {name} is {tuple(tensors[name].shape)}; expected a value for each of 3 channels")
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{told}: {name} holds NaN or infinite values; the file is damaged, download it again")
 
 
 def _stage(plan: _Plan, depth: int, names: list[str], tensors: Mapping[str, Tensor], blur: str | None) -> nn.Sequential:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,8 +17,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
+from ...files.weight_file import UNREADABLE
+from ...files.whole import written_whole
 from .ema import EMA
-from .export import write_checkpoint, written_whole
+from .export import write_checkpoint
 from .journal import Journal
 from .optimisers import make_optimisers
 from .settings import RunSettings, SettingsError
@@ -25,6 +29,10 @@ from .task import Player, Task
 CHECKPOINT = "model.safetensors"
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
+_DAMAGED = (
+    "{} is damaged, or no state of a training. Put a copy back, name another output, or take the file away, and the "
+    "training begins anew"
+)
 
 
 def learning_rate(settings: RunSettings, step: int) -> float:
@@ -92,49 +100,70 @@ class Run:
         self.ema = EMA(next(iter(task.players.values())), settings.ema)
         self._resume()
 
-    def go(self) -> Path:
+    def go(self, seconds: float = math.inf) -> Path:
         """Take the steps that are left; where nothing is to be trained, write the checkpoint as it is.
+
+        Args:
+            seconds: after which it stops, with its state saved, to go on another time.
 
         Returns:
             path of the checkpoint
         """
         path = self.settings.output / CHECKPOINT
         if self.contestants:
-            self._take_steps()
+            self._take_steps(time.monotonic() + seconds)
         elif self.accelerator.is_main_process:
             write_checkpoint(self.task.checkpoint(), path)
         return path
 
-    def _take_steps(self) -> None:
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.settings.steps or not self.contestants
+
+    def _take_steps(self, end: float) -> None:
         settings, main = self.settings, self.accelerator.is_main_process
         batches = self._batches()
         with (
             Journal(settings.output, self.step, main) as journal,
             tqdm(total=settings.steps, initial=self.step, desc=settings.output.name, disable=not main) as bar,
         ):
-            while self.step < settings.steps:
+            while not self.finished:
                 metrics = self._take_step([next(batches) for _ in range(settings.accumulate)])
                 journal.write(self.step, metrics)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items()}, refresh=False)
                 bar.update()
                 if main and self._due(settings.sample_every):
                     self._write_strip(journal)
-                if main and self._due(settings.save_every):
+                late = self._is_late(end)
+                if main and (late or self._due(settings.save_every)):
                     self._save()
                 self.accelerator.wait_for_everyone()
+                if late:
+                    break
 
     def _resume(self) -> None:
         path = self.settings.output / _STATE
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = _read_state(path, self.accelerator.device)
         saved = {name: [p.shape for p in contestant["parameters"]] for name, contestant in state["contestants"].items()}
         if saved != {name: [p.shape for p in contestant.trained] for name, contestant in self.contestants.items()}:
             raise SettingsError(f"{path} is of a training of other tensors; take it away, or name another output")
+        try:
+            self.ema.load_state_dict(state["ema"])
+            for name, contestant in self.contestants.items():
+                contestant.load_state_dict(state["contestants"][name])
+        except UNREADABLE as error:
+            raise SettingsError(_DAMAGED.format(path)) from error
         self.step, self.skipped = state["step"], state["skipped"]
-        self.ema.load_state_dict(state["ema"])
-        for name, contestant in self.contestants.items():
-            contestant.load_state_dict(state["contestants"][name])
+
+    def _is_late(self, end: float) -> bool:
+        """Whether any process has run until `end`; all of them answer the same."""
+        if end == math.inf:
+            return False
+        late = torch.tensor(float(time.monotonic() >= end), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(late) > 0)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
@@ -193,8 +222,7 @@ class Run:
     def _write_strip(self, journal: Journal) -> None:
         with self.ema.applied(), torch.no_grad():
             picture = self.task.strip()
-        with written_whole(self.settings.output / "strips" / f"{self.step:07}.png") as unfinished:
-            write_contact_sheet(picture[None], unfinished, columns=1)
+        write_contact_sheet(picture[None], self.settings.output / "strips" / f"{self.step:07}.png", columns=1)
         journal.picture(self.step, picture)
 
     def _save(self) -> None:
@@ -208,3 +236,20 @@ class Run:
         }
         with written_whole(self.settings.output / _STATE) as unfinished:
             torch.save(state, unfinished)
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `Run._save` has written.
+
+    Raises:
+        SettingsError: it is something else, or damaged.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        counts = (state["step"], state["skipped"])
+        shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
+    except UNREADABLE as error:
+        raise SettingsError(_DAMAGED.format(path)) from error
+    if not shaped or not all(type(count) is int and count >= 0 for count in counts):
+        raise SettingsError(_DAMAGED.format(path))
+    return state

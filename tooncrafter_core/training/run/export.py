@@ -1,10 +1,8 @@
-"""Models to checkpoints in the published layout, written so that a crash leaves the last one whole."""
+"""Models to checkpoints in the published layout."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 
 from ...files.checkpoint import PREFIXES, to_published_name
 from ...files.infer import infer_config
+from ...files.whole import written_whole
 from ...files.working_settings import WorkingSettings
 from ...models.config import ModelConfig
 
@@ -51,12 +50,3 @@ def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, working: Working
     with written_whole(path) as unfinished:
         metadata = working.to_metadata() if working else None
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside the wanted one to write to; what is there at the end is renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    yield unfinished
-    os.replace(unfinished, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +11,10 @@ from types import TracebackType
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from .export import written_whole
+from ...files.whole import naming, written_whole
 
 _METRICS = "metrics.csv"
+_EVENTS = "events.out.tfevents."
 
 Row = dict[str, str]
 
@@ -34,7 +36,9 @@ class Journal:
             self._rows = self._rows_until(step)
             self._columns = [*self._rows[0]] if self._rows else []
             self._rewrite()
-            self._events = SummaryWriter(str(folder), purge_step=step + 1)
+            _wait_for_a_later_name(folder)
+            with naming(folder):
+                self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def __enter__(self) -> Journal:
         return self
@@ -43,7 +47,8 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._active:
-            self._events.close()
+            with naming(self._path.parent):
+                self._events.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one step's metrics down."""
@@ -56,15 +61,17 @@ class Journal:
             self._columns += new
             self._rewrite()
         else:
-            with self._path.open("a", newline="", encoding="utf-8") as file:
+            with naming(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+        with naming(self._path.parent):
+            for name, value in metrics.items():
+                self._events.add_scalar(name, value, step)
 
     def picture(self, step: int, picture: Tensor) -> None:
         """Show a picture (3, H, W) in [0, 1] in TensorBoard."""
         if self._active:
-            self._events.add_image("samples", picture, step)
+            with naming(self._path.parent):
+                self._events.add_image("samples", picture, step)
 
     def _rows_until(self, step: int) -> list[Row]:
         """Rows to keep; one that was cut off in the middle has no value for the last columns."""
@@ -79,3 +86,13 @@ class Journal:
             table = csv.DictWriter(file, self._columns)
             table.writeheader()
             table.writerows(self._rows)
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Wait until a new file of events is named after a later second than those that are there.
+
+    Their readers go through them in the order of the names: the second, then host, process and a number, of which 10 is
+    before 9. What a file purges must have been read before it.
+    """
+    while any(folder.glob(f"{_EVENTS}{int(time.time()):010}.*")):
+        time.sleep(0.02)

@@ -17,7 +17,7 @@ from ...models.config import LATENT_SCALE, ModelConfig
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
 from ..clips.manifest import read_manifest
-from ..clips.stream import ClipStream
+from ..clips.stream import ClipStream, Cut
 from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
@@ -127,7 +127,7 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
             "add some, or name other domains"
         )
     draws = settings.steps * settings.batch * settings.accumulate * processes
-    return ClipStream(clips, frames, settings.width, settings.height, settings.strides, settings.seed, draws)
+    return ClipStream(clips, Cut(frames, settings.width, settings.height, settings.strides), settings.seed, draws)
 
 
 def side_by_side(*rows: Tensor) -> Tensor:

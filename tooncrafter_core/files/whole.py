@@ -1,0 +1,156 @@
+"""Results that appear whole or not at all: written beside their name, then renamed.
+
+What is half written is called `unfinished-NAME`. A failure removes it. What a killed run leaves is replaced, with a
+warning, by the next run that writes NAME, so there is never more than one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+log = logging.getLogger(__name__)
+
+_PROBE = bytes(1 << 16)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside the wanted one to write a file to; at the end it takes the wanted name.
+
+    Raises:
+        OSError: the disk is full or takes no files, which names the wanted file; what it held before is still there.
+    """
+    target = path.resolve()
+    unfinished = _beside(target, "unfinished")
+    with naming(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if unfinished.exists():
+            _warn_of(unfinished)
+        try:
+            yield unfinished
+            os.replace(unfinished, target)
+        except (RuntimeError, SafetensorError):  # PyTorch and safetensors keep the system's reason to themselves
+            _ask_for_room(unfinished)
+            raise
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
+    """A new folder beside the wanted one to write files to; at the end it takes the wanted name.
+
+    A folder that has the name already is moved out of the way (`replaced-NAME`) and removed once the new one is in its
+    place. Where a run was killed between those two, the next one puts it back.
+
+    Args:
+        path: the wanted folder.
+        own: names of the files that a folder to be replaced may hold.
+
+    Raises:
+        ValueError: see `check_folder`.
+        OSError: the disk is full or takes no files, which names the wanted folder; what it held is still there.
+    """
+    check_folder(path, own)
+    target = path.resolve()
+    unfinished, replaced = _beside(target, "unfinished"), _beside(target, "replaced")
+    with naming(path):
+        _settle(target, replaced)
+        if unfinished.exists():
+            _warn_of(unfinished)
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            if target.exists():
+                os.rename(target, replaced)
+            os.rename(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _settle(target, replaced)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file that could not be written, and say how much room there is: the system often says neither."""
+    try:
+        yield
+    except OSError as error:
+        there = _existing_parent(path)
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error} ({shutil.disk_usage(there).free / 2**20:.0f} MiB are free "
+            f"in {there}). What was there before is unchanged. Make room or name another place, and run it again"
+        ) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise ValueError unless `written_whole` can write this file, as far as can be told before."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected the name of a file")
+    _check_room(path)
+
+
+def check_folder(path: Path, own: re.Pattern[str]) -> None:
+    """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before."""
+    if path.is_file():
+        raise ValueError(f"{path} is a file; expected a folder")
+    target = path.resolve()
+    if os.path.ismount(target) or Path.cwd().is_relative_to(target):
+        raise ValueError(f"{path} cannot be replaced as a whole; name a folder in it, such as {path / 'frames'}")
+    for folder in (target, _beside(target, "unfinished"), _beside(target, "replaced")):
+        others = sorted(f.name for f in folder.iterdir() if not own.fullmatch(f.name)) if folder.is_dir() else []
+        if others:
+            raise ValueError(
+                f"{folder} holds other files ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}), which "
+                "would be lost; name a new folder, an empty one, or one that holds nothing but frames of an earlier run"
+            )
+    _check_room(path)
+
+
+def _check_room(path: Path) -> None:
+    """Raise ValueError where a new file cannot be made, or folders above it cannot."""
+    target = path.resolve()
+    there = _existing_parent(target)
+    if not there.is_dir():
+        raise ValueError(f"cannot write {path}: {there} is a file, not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+        _beside(target, "unfinished").exists()  # names that are too long
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: no file can be made there ({error.strerror})") from error
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _beside(path: Path, mark: str) -> Path:
+    return path.with_name(f"{mark}-{path.name}")
+
+
+def _warn_of(unfinished: Path) -> None:
+    log.warning("%s is what a run left that was broken off. It is replaced.", unfinished)
+
+
+def _ask_for_room(unfinished: Path) -> None:
+    """Raise the system's OSError where a file that could not be written has no room to grow."""
+    with unfinished.open("ab") as file:
+        file.write(_PROBE)
+
+
+def _settle(target: Path, replaced: Path) -> None:
+    """Remove a folder that was moved out of the way, or put it back where nothing took its place."""
+    if replaced.exists() and target.exists():
+        shutil.rmtree(replaced)
+    elif replaced.exists():
+        os.rename(replaced, target)
