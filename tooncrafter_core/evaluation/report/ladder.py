@@ -75,7 +75,7 @@ def denoising_errors(model: ToonCrafter, window: Window) -> Values:
     context = CrossContext(text, resample_frames(model.projector(model.vision(first)), len(window.frames)))
     errors: Values = {}
     for t in TIMESTEPS:
-        z = schedule.add_noise(latents, eps, t)
+        z, _ = schedule.noisy_and_velocity(latents, eps, torch.tensor([t]))
         x = torch.cat([z, end_frames(latents)], dim=1)
         v = model.unet(x, torch.tensor([t]), torch.tensor([window.fps]), context)
         clean, _ = schedule.split(z, v, t)

@@ -138,7 +138,8 @@ def cached_segments(
     with accelerator.main_process_first():
         if not path.exists():
             models = towers(start, accelerator.device)
-            models.autoencoder.to(memory_format=torch.channels_last)  # three times as fast in bfloat16
+            if settings.precision == "bf16":
+                models.autoencoder.to(memory_format=torch.channels_last)  # some times as fast on CPUs
             kept = _compute(settings, models, draws, lines, accelerator)
             write_checkpoint(kept._asdict(), path)
         tensors = load_file(path)

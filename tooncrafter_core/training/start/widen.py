@@ -20,8 +20,8 @@ _FIRST_LOG_VARIANCE = -6.0
 def start_from(models: Mapping[str, nn.Module], trained: Checkpoint) -> None:
     """Take over every tensor that the models have too, the 3D decoder's image layers among them.
 
-    Tensors whose sizes differ by the number of latent channels take over what there is of them and keep the rest as it
-    was drawn.
+    Of tensors whose sizes differ by the number of latent channels, what reads new channels begins at zero, so that the
+    trained function stays; what makes new channels stays as it was drawn.
 
     Raises:
         ValueError: a tensor differs in another way.
@@ -64,6 +64,7 @@ def _place(old: Tensor, new: Tensor, latents: tuple[int, int], name: str) -> Non
             f"the latent channels ({latents[0]} and {latents[1]})"
         )
     flat = [torch.tensor(place) for place in places]
+    new[flat[0]] = 0
     new[torch.meshgrid(*flat, indexing="ij")] = old
 
 
