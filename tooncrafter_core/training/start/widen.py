@@ -81,18 +81,23 @@ def _places(old: int, new: int, latents: tuple[int, int]) -> list[int] | None:
 def _begin_with_unit_latents(autoencoder: Autoencoder, trained: Checkpoint, latents: int) -> None:
     """Published latents have a deviation of 1 only times `LATENT_SCALE`; the KL term wants them so as they are."""
     channels = autoencoder.config.latent_channels
-    quant, back = autoencoder.quant_conv, autoencoder.post_quant_conv
-    weight, bias = quant.get_parameter("weight"), quant.get_parameter("bias")
+    weight, bias = (autoencoder.quant_conv.get_parameter(name) for name in ("weight", "bias"))
     weight[latents:channels] = torch.eye(2 * channels)[latents:channels, :, None, None]
     weight[:latents] *= LATENT_SCALE
     bias[:latents] *= LATENT_SCALE
     bias[channels : channels + latents] += 2 * torch.tensor(LATENT_SCALE).log()
     weight[channels + latents :] = 0
     bias[channels + latents :] = _FIRST_LOG_VARIANCE
-    scale = torch.ones(channels)
-    scale[:latents] = 1 / LATENT_SCALE
-    before = torch.eye(channels)
+    _begin_decoding(autoencoder, trained, latents)
+
+
+def _begin_decoding(autoencoder: Autoencoder, trained: Checkpoint, latents: int) -> None:
+    """Give the decoder the latents it knows; a file with the 3D decoder has `post_quant_conv` in its first layer."""
+    weight, bias = (autoencoder.post_quant_conv.get_parameter(name) for name in ("weight", "bias"))
+    weight.copy_(torch.eye(len(weight))[:, :, None, None])
+    bias.zero_()
     if trained.config.autoencoder is not None and not trained.config.autoencoder.dual_reference:
-        before[:latents, :latents] = trained.part("autoencoder")["post_quant_conv.weight"].float()[:, :, 0, 0]
-    back.get_parameter("weight").copy_((before * scale)[:, :, None, None])
-    back.get_parameter("bias").zero_()
+        found = trained.part("autoencoder")
+        weight[:latents, :latents] = found["post_quant_conv.weight"].to(weight)
+        bias[:latents] = found["post_quant_conv.bias"].to(bias)
+    weight[:, :latents] /= LATENT_SCALE
