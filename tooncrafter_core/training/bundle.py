@@ -16,6 +16,7 @@ import logging
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ..data.build import DRAWN
@@ -65,14 +66,12 @@ def pack(archive: Path, data: Path, limit: int) -> None:
     clips = [clip for clip in read_manifest(data / "manifest.jsonl") if clip.domain in DOMAINS]
     room = limit - sum(map(_size, files)) - _ROOM_FOR_LIST - _END
     if room < 0:
-        raise ValueError(
-            f"weights and code alone take {-room / 1e6:.1f} MB too many; expected {limit / 1e6:.0f} at most"
-        )
+        raise ValueError(f"weights and code take {-room} bytes too many; expected {limit} bytes of archive at most")
     chosen = list(_fitting(clips, room))
     log.info("%d of %d clips go along; %s are drawn there", len(chosen), len(clips), DRAWN)
     packed = archive.with_name(archive.name + ".jsonl")
     if chosen:
-        write_manifest(packed, chosen)
+        write_manifest(packed, [replace(clip, path=packed.parent / "clips" / clip.path.name) for clip in chosen])
         files[packed] = "set/packed.jsonl"
     with tarfile.open(archive, "w") as tar:
         for file, name in files.items():
