@@ -2,7 +2,7 @@
 
     python -m tooncrafter_core.training.bundle bundle.tar
 
-There, with the packages of `requirements.txt` and `scripts/requirements-training.txt`:
+There, with the packages of `requirements.txt` and `requirements-training.txt`, which are in it:
 
     tar xf bundle.tar && python bundle/train_bundle.py --minutes 9
 
@@ -63,12 +63,14 @@ def pack(archive: Path, data: Path, limit: int) -> None:
         FileNotFoundError: the data set is not there.
     """
     files = dict(_files(data))
-    clips = [clip for clip in read_manifest(data / "manifest.jsonl") if clip.domain in DOMAINS]
+    listed = read_manifest(data / "manifest.jsonl")
+    clips = [clip for clip in listed if clip.domain in DOMAINS and clip.split == "train"]
     room = limit - sum(map(_size, files)) - _ROOM_FOR_LIST - _END
     if room < 0:
         raise ValueError(f"weights and code take {-room} bytes too many; expected {limit} bytes of archive at most")
     chosen = list(_fitting(clips, room))
-    log.info("%d of %d clips go along; %s are drawn there", len(chosen), len(clips), DRAWN)
+    drawn = ", ".join(sorted({domain for domain, _ in DRAWN}))
+    log.info("%d of %d clips go along; %s are drawn there", len(chosen), len(clips), drawn)
     packed = archive.with_name(archive.name + ".jsonl")
     if chosen:
         write_manifest(packed, [replace(clip, path=packed.parent / "clips" / clip.path.name) for clip in chosen])
@@ -92,7 +94,8 @@ def _files(data: Path) -> Iterator[tuple[Path, str]]:
         yield file, f"run/first/{file.name}"
     yield data / "perceptual" / "alex_shift_tolerant.pth", "perceptual.pth"
     yield _ROOT / "scripts" / "train_bundle.py", "train_bundle.py"
-    yield _ROOT / "requirements.txt", "requirements.txt"
+    for file in (_ROOT / "requirements.txt", _ROOT / "scripts" / "requirements-training.txt"):
+        yield file, file.name
 
 
 def _size(file: Path) -> int:
