@@ -4,8 +4,19 @@ from comfy_api.latest import ComfyExtension, io
 
 from .dual_ref_decode import ToonCrafterDualRefDecode
 from .encode_keyframes import ToonCrafterEncodeKeyframes
+from .frames.match_colours import ToonCrafterMatchColours
+from .frames.matte import ToonCrafterMatte
+from .frames.sheets import ToonCrafterContactSheet, ToonCrafterOnionSkin
+from .frames.timing import (
+    ToonCrafterDropDuplicates,
+    ToonCrafterHoldFrames,
+    ToonCrafterPingPong,
+    ToonCrafterRetime,
+    ToonCrafterTrimKeyframes,
+)
 from .loader import ToonCrafterLoader
 from .sampler import ToonCrafterSampler
+from .seeds import ToonCrafterPickSeed, ToonCrafterSeeds, ToonCrafterSeedSheet
 from .sketch_encoder_loader import ToonCrafterSketchEncoderLoader
 from .sketch_guide import ToonCrafterSketchGuide
 
@@ -19,4 +30,16 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterSketchGuide,
             ToonCrafterSampler,
             ToonCrafterDualRefDecode,
+            ToonCrafterSeeds,
+            ToonCrafterSeedSheet,
+            ToonCrafterPickSeed,
+            ToonCrafterMatchColours,
+            ToonCrafterMatte,
+            ToonCrafterRetime,
+            ToonCrafterHoldFrames,
+            ToonCrafterTrimKeyframes,
+            ToonCrafterPingPong,
+            ToonCrafterDropDuplicates,
+            ToonCrafterContactSheet,
+            ToonCrafterOnionSkin,
         ]

@@ -9,8 +9,9 @@ import torch
 from comfy_api.latest import io
 from einops import rearrange
 
-from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
-from ..tooncrafter_core.timeline import join_segments
+from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
+from ..tooncrafter_core.timeline import join_segments, segment_ends
+from . import checks
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
 
@@ -34,16 +35,32 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
                     tooltip="Decode the two centre frames of each segment a second time from fewer neighbours, which "
                     "hides a seam in the middle, as published. Takes twice the time.",
                 ),
+                io.Boolean.Input(
+                    "keep_keyframes",
+                    default=False,
+                    optional=True,
+                    tooltip="Show the keyframes as they were drawn instead of decoded. What decoding loses of them is "
+                    "also given back to the frames beside them, less and less, so that nothing jumps.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="All frames in order, keyframes included.")],
         )
 
     @classmethod
     def execute(
-        cls, vae: ToonCrafterVAE | None, latent: dict[str, Any], references: References, two_pass: bool
+        cls,
+        vae: ToonCrafterVAE,
+        latent: dict[str, Any],
+        references: References,
+        two_pass: bool,
+        keep_keyframes: bool = False,
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        _check(vae, samples, references)
+        checks.widgets(cls, {"two_pass": two_pass, "keep_keyframes": keep_keyframes})
+        vae = checks.vae(vae)
+        references = checks.references(references, vae)
+        samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
+        shape = references.segments * references.frames, samples.shape[1], *references.latent_size
+        checks.goes_with(latent, "references", shape, references.layout)
         segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
         progress = comfy.utils.ProgressBar(references.segments)
         decoded = []
@@ -51,28 +68,8 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             maps = references.of_segment(index)
             decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
             progress.update(1)
-        frames = join_segments(torch.cat(decoded), references.loop)[..., : references.height, : references.width]
-        return io.NodeOutput(frames.movedim(1, -1))
-
-
-def _check(vae: object, samples: torch.Tensor, references: References) -> None:
-    if not isinstance(vae, ToonCrafterVAE):
-        raise ValueError(
-            f"vae is {'None' if vae is None else 'of another model'}; Dual-Ref Decode needs the VAE of ToonCrafter "
-            "Loader. Use VAE Decode for other VAEs."
-        )
-    channels = vae.first_stage_model.config.latent_channels
-    if samples.ndim != 4 or samples.shape[1] != channels:
-        raise ValueError(
-            f"latent has shape {tuple(samples.shape)}; expected (frames, {channels}, height, width). Connect the "
-            "latent of a sampler that ran ToonCrafter's model."
-        )
-    size = tuple(side * PIXELS_PER_LATENT for side in samples.shape[-2:])
-    count = references.segments * references.frames
-    expected = references.encoded_size
-    if size != expected or len(samples) != count:
-        raise ValueError(
-            f"{len(samples)} latents of {size[1]} x {size[0]} pixels do not go with these references; expected {count} "
-            f"of {expected[1]} x {expected[0]} pixels. Connect references and latent of the same Encode "
-            "Keyframes."
-        )
+        frames = torch.cat(decoded)
+        if keep_keyframes:
+            frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
+        joined = join_segments(frames, references.loop)[..., : references.height, : references.width]
+        return io.NodeOutput(joined.movedim(1, -1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management as management
@@ -11,12 +12,13 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import FITS, Fit, check_size, fit_images, pad_to_latents, to_rgb
+from ..tooncrafter_core.files.images import FITS, Fit, fit_images, pad_to_latents
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
+from ..tooncrafter_core.limits import Job
 from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
-from .host.conditioning import KEY, Keyframes
+from . import checks
+from .host.conditioning import KEY, LAYOUT_KEY, Keyframes, Layout
 from .host.towers import vision_tokens
-from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
 
 
@@ -50,9 +52,9 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                     "frames",
                     default=16,
                     min=2,
-                    max=64,
-                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16; "
-                    "more run in overlapping windows of 16.",
+                    max=226,
+                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16. "
+                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then the others.",
                 ),
                 io.Int.Input(
                     "fps",
@@ -89,9 +91,53 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, keyframes: list[Tensor], **settings: list[Any]) -> io.NodeOutput:
-        pictures = [to_rgb(picture[None]) for batch in keyframes for picture in batch.movedim(-1, 1)]
-        return _encode(pictures, **{name: _only(name, values) for name, values in settings.items()})
+    def execute(cls, keyframes: list[Tensor], **wires: list[Any]) -> io.NodeOutput:
+        given = {name: _only(name, values) for name, values in wires.items()}
+        clip_vision, vae = checks.clip_vision(given.pop("clip_vision")), checks.vae(given.pop("vae"))
+        prompts = [checks.conditioning(given.pop(name), name) for name in ("positive", "negative")]
+        settings = _Settings(**checks.widgets(cls, given))
+        pictures = [picture[None] for batch in keyframes for picture in checks.pictures(batch, "keyframes")]
+        check_segments(len(pictures), settings.frames, settings.loop)
+        vae.check_room(settings.job(len(pictures)))
+        views = _views(clip_vision, pictures[: segment_count(len(pictures), settings.loop)])
+        fitted = torch.cat([fit_images(p, settings.width, settings.height, settings.fit) for p in pictures])
+        padded = pad_to_latents(fitted)
+        latents, features = vae.encode_keyframes(padded)
+        _check_latents(latents)
+        positive, negative = (
+            _with_keyframes(prompt, settings.keyframes(latents, view))
+            for prompt, view in zip(prompts, views, strict=True)
+        )
+        return io.NodeOutput(positive, negative, settings.empty_latent(latents), settings.references(padded, features))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The node's widgets."""
+
+    width: int
+    height: int
+    frames: int
+    fps: int
+    fit: Fit
+    loop: bool = False
+
+    def job(self, keyframes: int) -> Job:
+        segments = segment_count(keyframes, self.loop)
+        return Job(keyframes, segments, self.frames, self.width, self.height)
+
+    def keyframes(self, latents: Tensor, vision: Tensor) -> Keyframes:
+        ends = segment_ends(latents, self.loop)
+        return Keyframes(ends, vision, self.frames, self.fps, self.loop, self.width, self.height, self.fit)
+
+    def references(self, keyframes: Tensor, features: list[Tensor]) -> References:
+        return References(keyframes, features, self.frames, self.loop, self.width, self.height)
+
+    def empty_latent(self, latents: Tensor) -> dict[str, Any]:
+        """The LATENT that goes with the keyframes' latents (n, c, h, w)."""
+        layout = Layout(segment_count(len(latents), self.loop), self.frames, self.loop)
+        shape = layout.segments * layout.frames, *latents.shape[1:]
+        return {"samples": torch.zeros(shape, device=management.intermediate_device()), LAYOUT_KEY: layout}
 
 
 def _only(name: str, values: list[Any]) -> Any:
@@ -101,41 +147,15 @@ def _only(name: str, values: list[Any]) -> Any:
     return values[0]
 
 
-def _encode(
-    pictures: list[Tensor],
-    positive: list[list[Any]],
-    negative: list[list[Any]],
-    clip_vision: ClipVisionModel | None,
-    vae: ToonCrafterVAE | None,
-    width: int,
-    height: int,
-    frames: int,
-    fps: int,
-    fit: Fit,
-    loop: bool = False,
-) -> io.NodeOutput:
-    check_segments(len(pictures), frames, loop)
-    check_size(width, height)
-    _check_parts(clip_vision, vae)
-    segments = segment_count(len(pictures), loop)
-    shown = torch.cat([vision_tokens(clip_vision, picture * 2 - 1) for picture in pictures[:segments]])
-    nothing = vision_tokens(clip_vision, torch.zeros(1, 3, clip_vision.image_size, clip_vision.image_size))
-    fitted = torch.cat([fit_images(picture, width, height, fit) for picture in pictures])
-    latents, features = vae.encode_keyframes(pad_to_latents(fitted))
-    _check_latents(latents)
-    samples = torch.zeros(segments * frames, *latents.shape[1:], device=management.intermediate_device())
-    ends = segment_ends(latents, loop)
+def _views(clip_vision: ClipVisionModel, pictures: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Vision tokens of the pictures for the positive prompt, and of a grey one for the negative."""
+    shown = torch.cat([vision_tokens(clip_vision, picture * 2 - 1) for picture in pictures])
+    size = clip_vision.image_size
+    return shown, vision_tokens(clip_vision, torch.zeros(1, 3, size, size))
 
-    def with_keyframes(conditioning: list[list[Any]], vision: Tensor) -> list[list[Any]]:
-        keyframes = Keyframes(ends, vision, frames, fps, loop, width, height, fit)
-        return node_helpers.conditioning_set_values(conditioning, {KEY: keyframes})
 
-    return io.NodeOutput(
-        with_keyframes(positive, shown),
-        with_keyframes(negative, nothing),
-        {"samples": samples},
-        References(features, frames, loop, width, height),
-    )
+def _with_keyframes(prompt: checks.Conditioning, keyframes: Keyframes) -> checks.Conditioning:
+    return node_helpers.conditioning_set_values(prompt, {KEY: keyframes})
 
 
 def _size_input(name: str, default: int) -> io.Int.Input:
@@ -154,19 +174,6 @@ def _check_latents(latents: Tensor) -> None:
     broken = [index for index, latent in enumerate(latents, start=1) if not is_finite(latent)]
     if broken:
         raise NotFiniteError(
-            f"The latents of keyframe {broken[0]} hold NaN or infinite values. If the picture holds none, the encoder "
-            "overflowed: run the VAE in bfloat16 or float32 (ComfyUI's --bf16-vae or --fp32-vae)."
-        )
-
-
-def _check_parts(clip_vision: ClipVisionModel | None, vae: object) -> None:
-    if clip_vision is None:
-        raise ValueError(
-            "clip_vision is None: the checkpoint has no vision tower (pruned files have none). Connect Load CLIP "
-            "Vision with an OpenCLIP ViT-H file."
-        )
-    if not isinstance(vae, ToonCrafterVAE):
-        raise ValueError(
-            f"vae is {'None' if vae is None else 'of another model'}; keyframes need the VAE of ToonCrafter Loader, "
-            "whose encoder also makes the references for Dual-Ref Decode."
+            f"The latents of keyframe {broken[0]} hold NaN or infinite values: encoding it overflowed. Run the VAE in "
+            "bfloat16 or float32 (ComfyUI's --bf16-vae or --fp32-vae)."
         )

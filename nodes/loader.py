@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
+from . import checks
 from .files import offered, path_of
 from .host.model import load_model
 from .host.towers import load_clip, load_clip_vision
@@ -65,6 +66,7 @@ class ToonCrafterLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:
+        checks.widgets(cls, {"checkpoint": checkpoint, "weight_dtype": weight_dtype})
         opened = read_checkpoint(path_of("checkpoints", checkpoint))
         if opened.config.unet is None or opened.config.projector is None:
             raise CheckpointError(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import comfy.sample
 import latent_preview
-import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
 from ..tooncrafter_core.sampling.schedule import Schedule
-from .host.conditioning import keyframes_of
-from .host.ddim import ddim_sampler, sigmas_of, with_guidance_rescale
-from .host.model import ToonCrafterModel
+from . import checks
+from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
+from .host.ddim import with_guidance_rescale
+from .host.runs import Job, RunSampler
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -86,31 +87,38 @@ class ToonCrafterSampler(io.ComfyNode):
         positive: list[list[Any]],
         negative: list[list[Any]],
         latent: dict[str, Any],
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        guidance_rescale: float,
-        eta: float,
-        denoise: float,
+        **settings: float,
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        frames = _check(model, positive, negative, samples)
-        timesteps = _timesteps(steps, denoise)
-        generator = torch.Generator().manual_seed(seed)
-        sampled = comfy.sample.sample_custom(
-            with_guidance_rescale(model, frames, guidance_rescale),
-            torch.randn(samples.shape, generator=generator),
-            guidance_scale,
-            ddim_sampler(timesteps, eta, generator),
-            sigmas_of(model, timesteps),
-            positive,
-            negative,
-            samples,
-            noise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, len(timesteps)),
-            seed=seed,
+        walk = _Walk(**checks.widgets(cls, settings))
+        keyframes = _check(model, positive, negative)
+        samples = checks.latent(latent, "latent", keyframes.latents.shape[1])
+        checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout)
+        plan = plan_runs(keyframes.frames, model.model.trained_frames)
+        timesteps = _timesteps(walk.steps, walk.denoise)
+        total = plan.runs(keyframes.segments) * len(timesteps)
+        preview = latent_preview.prepare_callback(model, total)
+        sampler = RunSampler(
+            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
+            walk.guidance_scale,
+            timesteps,
+            walk.eta,
+            walk.seed,
+            lambda step, x0, x: preview(step, x0, x, total),
         )
-        return io.NodeOutput({**latent, "samples": sampled})
+        job = Job(positive, negative, samples, latent.get("noise_mask"))
+        return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The node's widgets."""
+
+    seed: int
+    steps: int
+    guidance_scale: float
+    guidance_rescale: float
+    eta: float
+    denoise: float
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")
@@ -125,10 +133,20 @@ def _timesteps(steps: int, denoise: float) -> list[int]:
     return schedule.trailing_timesteps(min(round(count / denoise), len(schedule)))[-count:]
 
 
-def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[Any]], samples: torch.Tensor) -> int:
-    """Frames of a segment, once everything is known to fit together."""
-    if not isinstance(model.model, ToonCrafterModel):
-        raise ValueError(f"model is a {type(model.model).__name__}; expected the model of ToonCrafter Loader.")
+def _check(model: ModelPatcher, positive: checks.Conditioning, negative: checks.Conditioning) -> Keyframes:
+    """The keyframes, once model and prompts are known to fit together."""
+    denoiser = checks.model(model).model
+    _check_patches(model)
+    prompts = {name: checks.conditioning(p, name) for name, p in (("positive", positive), ("negative", negative))}
+    keyframes = checks.keyframes(positive, negative)
+    for name, prompt in prompts.items():
+        for text, values in prompt:
+            denoiser.check_fits(name, text, values[KEY], values.get("control"))
+    return keyframes
+
+
+def _check_patches(model: ModelPatcher) -> None:
+    """Raise ValueError where the model's schedule or guidance is not the one this node runs."""
     sampling = model.get_model_object("model_sampling")
     if not isinstance(sampling, ToonCrafterSampling):
         raise ValueError(
@@ -140,17 +158,3 @@ def _check(model: ModelPatcher, positive: list[list[Any]], negative: list[list[A
             "model has a patch that changes guidance, such as RescaleCFG; this Sampler has guidance of its own, with "
             "guidance_rescale. Take the patch out, or use KSampler."
         )
-    keyframes, others = keyframes_of(positive, "positive"), keyframes_of(negative, "negative")
-    if keyframes.frames != others.frames:
-        raise ValueError(
-            f"positive is for segments of {keyframes.frames} frames and negative of {others.frames}; connect both to "
-            "the same Encode Keyframes."
-        )
-    for found, name in ((keyframes, "positive"), (others, "negative")):
-        if tuple(samples.shape) != found.latent_shape:
-            raise ValueError(
-                f"The latent batch has shape {tuple(samples.shape)}; the {name} conditioning expects "
-                f"{found.latent_shape} ({found.segments} segment(s) of {found.frames} frames). Connect latent, "
-                "positive and negative of the same Encode Keyframes."
-            )
-    return keyframes.frames

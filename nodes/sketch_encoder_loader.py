@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
+from . import checks
 from .files import offered, path_of
 from .host.control import load_control_net
 from .types import CATEGORY
@@ -35,6 +36,7 @@ class ToonCrafterSketchEncoderLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, sketch_encoder: str) -> io.NodeOutput:
+        checks.widgets(cls, {"sketch_encoder": sketch_encoder})
         opened = read_checkpoint(path_of("controlnet", sketch_encoder))
         if opened.config.sketch is None:
             raise CheckpointError(

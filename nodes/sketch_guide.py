@@ -8,10 +8,9 @@ from comfy.controlnet import ControlNet
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import fit_images, pad_to_latents, sketch_hints, to_rgb
+from ..tooncrafter_core.files.images import fit_images, pad_to_latents, sketch_hints
 from ..tooncrafter_core.timeline import parse_frame_indices, place_sketches
-from .host.conditioning import keyframes_of
-from .host.control import sketch_encoders
+from . import checks
 from .types import CATEGORY
 
 
@@ -64,14 +63,16 @@ class ToonCrafterSketchGuide(io.ComfyNode):
         frame_indices: str,
         strength: float,
     ) -> io.NodeOutput:
-        _check(control_net, sketches)
-        keyframes = keyframes_of(positive, "positive")
-        indices = parse_frame_indices(frame_indices, len(sketches), keyframes.total_frames)
+        checks.widgets(cls, {"frame_indices": frame_indices, "strength": strength})
+        positive, negative = checks.conditioning(positive, "positive"), checks.conditioning(negative, "negative")
+        keyframes = checks.keyframes(positive, negative)
+        control_net = checks.sketch_encoder(control_net)
+        drawings = checks.pictures(sketches, "sketches")
+        indices = parse_frame_indices(frame_indices, len(drawings), keyframes.total_frames)
         if strength == 0:
             return io.NodeOutput(positive, negative)
-        drawn = sketch_hints(to_rgb(sketches.movedim(-1, 1)))
-        hints = pad_to_latents(fit_images(drawn, keyframes.width, keyframes.height, keyframes.fit))
-        by_frame = dict(zip(indices, hints, strict=True))
+        hints = fit_images(sketch_hints(drawings), keyframes.width, keyframes.height, keyframes.fit)
+        by_frame = dict(zip(indices, pad_to_latents(hints), strict=True))
         placed = place_sketches(by_frame, keyframes.segments, keyframes.frames, keyframes.loop)
         batch = placed.transpose(1, 2).flatten(0, 1)
         guides: dict[ControlNet | None, ControlNet] = {}
@@ -79,16 +80,6 @@ class ToonCrafterSketchGuide(io.ComfyNode):
             _guide(positive, control_net, batch, strength, guides),
             _guide(negative, control_net, batch, strength, guides),
         )
-
-
-def _check(control_net: ControlNet | None, sketches: Tensor) -> None:
-    if not any(sketch_encoders(control_net)):
-        raise ValueError(
-            f"control_net is {'None' if control_net is None else 'of another kind'}; Sketch Guide needs the one of "
-            "ToonCrafter Sketch Encoder Loader. Apply ControlNet takes others, before or after Sketch Guide."
-        )
-    if not len(sketches):
-        raise ValueError("sketches is a batch of 0 pictures; expected 1 or more, or no Sketch Guide.")
 
 
 def _guide(

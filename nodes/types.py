@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.timeline import segment_count
+from .host.conditioning import Layout
 
 
 @dataclass(frozen=True)
 class References:
-    """Feature maps of the keyframes, for the decoder.
+    """The keyframes and their feature maps, for the decoder.
 
     Attributes:
+        keyframes: as they were fitted, (n, 3, H, W) in [0, 1].
         features: five maps (n, ...), see `tooncrafter_core.models.vae.autoencoder.Encoded`.
         frames: frames of each segment.
         loop: the last segment ends at the first keyframe.
@@ -22,6 +25,7 @@ class References:
         height: likewise.
     """
 
+    keyframes: Tensor
     features: list[Tensor]
     frames: int
     loop: bool
@@ -32,15 +36,19 @@ class References:
     def segments(self) -> int:
         return segment_count(len(self.features[0]), self.loop)
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.segments, self.frames, self.loop)
+
     def of_segment(self, index: int) -> list[Tensor]:
         """The maps of one segment's two keyframes, each (1, 2, ...)."""
         return [maps[None, [index, (index + 1) % len(maps)]] for maps in self.features]
 
     @property
-    def encoded_size(self) -> tuple[int, int]:
-        """Height and width the models work at, pixels."""
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the latents that go with these."""
         height, width = self.features[0].shape[-2:]
-        return height, width
+        return height // PIXELS_PER_LATENT, width // PIXELS_PER_LATENT
 
 
 ReferencesWire = io.Custom("TOONCRAFTER_REFERENCES")

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 import av
 from comfy_harness.browser import open_page, to_api_prompt
 from comfy_harness.example_graphs import Example, examples
+from comfy_harness.layout import GROUPS, lay_out
 from comfy_harness.prompts import Prompt
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins, write_stand_ins
@@ -29,12 +30,8 @@ from PIL import Image, ImageSequence
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
-KEYFRAMES = ROOT / "assets" / "keyframes"
-GAP = 60, 80
-"""Pixels between nodes beside and above each other."""
-
-LOADED_PICTURE, RESULT = (270, 314), (420, 420)
-NOTE = (560, 320)
+LOADED_PICTURE, RESULT = (240, 270), (330, 270)
+NOTE = (340, 400)
 """Sizes of nodes that grow with what they show."""
 
 THUMBNAIL = 2, 3, 256
@@ -42,12 +39,14 @@ THUMBNAIL = 2, 3, 256
 
 STEPS = 20
 
-LOAD = """async ([prompt, name, sizes, note]) => {
+LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
     for (const node of app.graph.nodes) {
+        if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();
         const [wide, high] = sizes[node.type] ?? [0, 0];
-        node.setSize([Math.max(width, wide, 240), Math.max(height, high)]);
+        const least = node.type.startsWith('ToonCrafter') ? 290 : 240;
+        node.setSize([Math.max(width, wide, least), Math.max(height, high)]);
     }
     const noted = LiteGraph.createNode('MarkdownNote');
     app.graph.add(noted);
@@ -56,8 +55,13 @@ LOAD = """async ([prompt, name, sizes, note]) => {
     noted.setSize(sizes.MarkdownNote);
     return Object.fromEntries(app.graph.nodes.map(node => [node.id, [...node.size]]));
 }"""
-SAVE = """positions => {
+SAVE = """([positions, groups]) => {
     for (const node of app.graph.nodes) node.pos = positions[node.id];
+    for (const [title, colour, bounds] of groups) {
+        const group = new LiteGraph.LGraphGroup(title);
+        group.configure({title, bounding: bounds, color: colour, font_size: 24, flags: {}});
+        app.graph.add(group);
+    }
     app.graph.setDirtyCanvas(true, true);
     return JSON.stringify(app.graph.serialize({sortNodes: true}));
 }"""
@@ -73,8 +77,6 @@ def main() -> None:
         ComfyServer(models=write_stand_ins(Path(folder))) as server,
         open_page(server.url) as page,
     ):
-        for picture in KEYFRAMES.iterdir():
-            server.upload(picture)
         for example in chosen:
             workflow = _workflow(page, example)
             history = server.run(with_stand_ins(to_api_prompt(page), STEPS), timeout=3600)
@@ -97,8 +99,12 @@ def _workflow(page: Page, example: Example) -> dict[str, Any]:
     """The graph as the page saves it."""
     sizes = {"LoadImage": LOADED_PICTURE, "SaveAnimatedWEBP": RESULT, "SaveVideo": RESULT, "MarkdownNote": NOTE}
     prompt = _numbered(example.prompt, example.titles)
-    found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note])
-    saved = json.loads(page.evaluate(SAVE, _positions(prompt, found)))
+    models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
+    found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note, models])
+    (note,) = found.keys() - prompt.keys()
+    layout = lay_out(prompt, found, note)
+    groups = [[title, GROUPS[title][0], bounds] for title, bounds in layout.frames.items()]
+    saved = json.loads(page.evaluate(SAVE, [layout.positions, groups]))
     return {**saved, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, example.name))}
 
 
@@ -111,34 +117,6 @@ def _numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
         title = {"_meta": {"title": titles[name]}} if name in titles else {}
         numbered[numbers[name]] = {**made, "inputs": wires, **title}
     return numbered
-
-
-def _positions(prompt: Prompt, sizes: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    """Columns from left to right, each node just before the first that needs it; the note below."""
-    columns: dict[int, list[str]] = {}
-    for name in prompt:
-        columns.setdefault(_steps_to_end(prompt, name), []).append(name)
-    positions: dict[str, list[float]] = {}
-    x = 0.0
-    for _, names in sorted(columns.items(), reverse=True):
-        y = 0.0
-        for name in names:
-            positions[name] = [x, y]
-            y += sizes[name][1] + GAP[1]
-        x += max(sizes[name][0] for name in names) + GAP[0]
-    (note,) = sizes.keys() - prompt.keys()
-    positions[note] = [0.0, max(positions[name][1] + sizes[name][1] for name in prompt) + GAP[1]]
-    return positions
-
-
-def _steps_to_end(prompt: Prompt, name: str) -> int:
-    """Nodes on the longest way from this one to one that nothing follows."""
-    users = [other for other, made in prompt.items() if name in _sources(made)]
-    return 1 + max((_steps_to_end(prompt, user) for user in users), default=0)
-
-
-def _sources(made: Mapping[str, Any]) -> set[str]:
-    return {value[0] for value in made["inputs"].values() if isinstance(value, list)}
 
 
 def _frames(path: Path) -> list[Image.Image]:

@@ -6,10 +6,10 @@ import torch
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
 from comfy_harness.server import ComfyServer
 from PIL import Image
-from scenes import SIZE, is_at, picture, scenes
 from torch import Tensor
 
 from tooncrafter_core.evaluation.metrics import psnr
+from tooncrafter_core.evaluation.scenes import SIZE, is_at, picture, scenes
 from tooncrafter_core.sketches.lines import extract_lines
 
 SCENE = scenes(1, seed=3)[0]

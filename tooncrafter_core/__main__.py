@@ -18,7 +18,7 @@ from .files.images import FITS, check_size
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
-from .pipeline import Settings, ToonCrafter, interpolate
+from .pipeline import Settings, ToonCrafter, interpolate, sampling_runs
 from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -106,7 +106,8 @@ def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     check_segments(len(options.keyframes), settings.frames, options.loop)
     check_size(options.width, options.height)
-    total = total_frames(segment_count(len(options.keyframes), options.loop), settings.frames, options.loop)
+    segments = segment_count(len(options.keyframes), options.loop)
+    total = total_frames(segments, settings.frames, options.loop)
     files = _sketch_files(options.sketch, total)
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
@@ -118,7 +119,8 @@ def _interpolate(options: argparse.Namespace) -> None:
         if not Path(file).is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; check the path")
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
-    with tqdm(total=settings.steps, unit="step") as bar:
+    steps = settings.steps * sampling_runs(model, segments, settings.frames)
+    with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(
             model,
             keyframes,

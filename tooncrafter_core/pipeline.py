@@ -12,22 +12,25 @@ from reprlib import repr as shortened
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .decoding import decode
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
-from .memory import free_bytes, unet_bytes
+from .frames.keyframes import keep_keyframes
+from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
+from .memory import free_bytes, naming_lack, unet_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower, preprocess
 from .models.config import LATENT_SCALE
 from .models.unet.context import CrossContext
-from .models.unet.projector import ImageProjector, resample_frames
+from .models.unet.projector import ImageProjector
 from .models.unet.sketch_encoder import SketchEncoder
 from .models.unet.unet import UNet
 from .models.vae.autoencoder import Autoencoder, Encoded, references_between
+from .sampling.coarse_to_fine import Plan, draw_segment, guiding_frames, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser
 from .sampling.schedule import Schedule
@@ -38,7 +41,8 @@ from .timeline import check_segments, join_segments, keyframe_condition, place_s
 class ToonCrafter:
     """Every model an interpolation needs.
 
-    Models wait on the CPU; each moves to `device` for its stage and back after it.
+    Models wait as they are, which for a loaded file is mapped pages in the file's dtype. Each has its weights on
+    `device` and in `dtype` for its stage only, see `at_work`.
     """
 
     unet: UNet
@@ -57,7 +61,7 @@ class ToonCrafter:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> ToonCrafter:
-        """Load a complete checkpoint and, if wanted, a sketch encoder.
+        """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
 
         Raises:
             FileNotFoundError: no such file.
@@ -74,11 +78,35 @@ class ToonCrafter:
         sketch = None
         if sketch_path is not None:
             guide = read_checkpoint(sketch_path)
-            sketch = guide.load("sketch").to(dtype)
+            sketch = guide.load("sketch")
             if guide.config.sketch is not None and checkpoint.config.unet is not None:
                 guide.config.sketch.check_fits(checkpoint.config.unet)
-        parts = {name: checkpoint.load(name).to(dtype) for name in checkpoint.parts}
+        parts = {name: checkpoint.load(name) for name in checkpoint.parts}
         return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+    @contextmanager
+    def at_work(self, *modules: nn.Module | None) -> Iterator[None]:
+        """Weights of these modules on the device and in the dtype of the work meanwhile; the copies go afterwards."""
+        present = [module for module in modules if module is not None]
+        waiting = [(parameter, parameter.data) for module in present for parameter in module.parameters()]
+        try:
+            for module in present:
+                module.to(self.device, self.dtype)
+            yield
+        finally:
+            for parameter, data in waiting:
+                parameter.data = data
+
+    def copied_bytes(self, *modules: nn.Module | None) -> int:
+        """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""
+        device = torch.device(self.device)
+        return sum(
+            parameter.numel() * self.dtype.itemsize
+            for module in modules
+            if module is not None
+            for parameter in module.parameters()
+            if parameter.dtype != self.dtype or parameter.device.type != device.type
+        )
 
 
 _RANGES = {
@@ -106,7 +134,8 @@ class Settings:
     Attributes:
         prompt: what the pictures show.
         negative_prompt: what to stay away from.
-        frames: frames of each segment, both keyframes included; the models were trained for 16.
+        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
+            coarse to fine, see `coarse_to_fine`.
         frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
@@ -115,6 +144,7 @@ class Settings:
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
         two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
+        keep_keyframes: show the keyframes as they came, see `frames.keyframes.keep_keyframes`.
 
     Raises:
         ValueError: a value out of range or of another kind.
@@ -131,6 +161,7 @@ class Settings:
     seed: int = 0
     sketch_strength: float = 0.6
     two_pass: bool = True
+    keep_keyframes: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -167,7 +198,7 @@ def interpolate(
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
         settings: everything else.
         sketches: line drawings (1, 3 or 4, H, W) in [0, 1] by frame of the result, see `timeline`.
-        callback: called after each sampling step.
+        callback: called after each sampling step of each run, see `sampling_runs`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
 
     Returns:
@@ -175,7 +206,8 @@ def interpolate(
         first frame follows its last
 
     Raises:
-        ValueError: the input does not fit together; nothing has run then.
+        ValueError: the input does not fit together, or the work not into memory; nothing has run then.
+        LackOfMemoryError: it did not fit all the same.
     """
     settings = settings or Settings()
     sketches = sketches or {}
@@ -183,18 +215,51 @@ def interpolate(
     pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
     drawings = {index: _picture(sketch, f"the sketch at frame {index}") for index, sketch in sketches.items()}
     check_segments(len(pictures), settings.frames, loop)
+    plan = plan_runs(settings.frames, model.projector.config.frames)
     segments = segment_count(len(pictures), loop)
+    _check_room(model, Job(len(pictures), segments, settings.frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
     placed = _placed(model, hints, segments, settings.frames, loop)
 
-    contexts = _contexts(model, pictures[:segments], settings)
-    encoded = _encode(model, fitted)
+    with naming_lack("Reading prompt and keyframes"):
+        contexts, unconditional = _contexts(model, pictures[:segments], settings)
+    with naming_lack("Encoding the keyframes"):
+        encoded = _encode(model, fitted)
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
-    condition = keyframe_condition(segment_ends(latents, loop), settings.frames)
-    latents = _sample(model, condition, contexts, placed, settings, callback)
-    frames = join_segments(_decode(model, latents, encoded, settings.two_pass), loop)
-    return frames[..., :height, :width]
+    sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
+    with naming_lack("Sampling"):
+        latents = sampler.sample(segment_ends(latents, loop), plan)
+    with naming_lack("Decoding"):
+        segmented = _decode(model, latents, encoded, settings.two_pass)
+    if settings.keep_keyframes:
+        segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
+    return join_segments(segmented, loop)[..., :height, :width]
+
+
+def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:
+    """How often `interpolate` goes through all sampling steps: once where the model was trained for this many frames,
+    else once for each run of each segment.
+
+    Raises:
+        ValueError: more frames than it can draw.
+    """
+    return plan_runs(frames, model.projector.config.frames).runs(segments)
+
+
+def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
+    """Raise ValueError where a stage cannot fit into the memory that is free."""
+    sketch = model.sketch_encoder if sketched else None
+    denoiser = DenoiserDemands(
+        unet=model.unet.config,
+        window=model.projector.config.frames,
+        dtype=model.dtype,
+        sketch=sketch.config if sketch is not None else None,
+        weights=model.copied_bytes(model.unet, sketch),
+    )
+    autoencoder = AutoencoderDemands(model.autoencoder.config, model.dtype, model.copied_bytes(model.autoencoder))
+    shared = torch.device(model.device).type != "cuda"
+    check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
 
 
 def _picture(picture: Tensor, name: str) -> Tensor:
@@ -208,17 +273,6 @@ def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
     return pad_to_latents(fit_images(picture, width, height, fit))
 
 
-@contextmanager
-def _on_device(model: ToonCrafter, *modules: torch.nn.Module | None) -> Iterator[None]:
-    for module in filter(None, modules):
-        module.to(model.device)
-    try:
-        yield
-    finally:
-        for module in filter(None, modules):
-            module.to("cpu")
-
-
 def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool) -> Tensor | None:
     if not hints:
         return None
@@ -229,66 +283,102 @@ def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, fram
 
 def _contexts(
     model: ToonCrafter, pictures: list[Tensor], settings: Settings
-) -> list[tuple[CrossContext, CrossContext]]:
-    """Conditional and unconditional tokens of each segment, shown its first keyframe; many keep no keys and values."""
+) -> tuple[list[CrossContext], CrossContext]:
+    """Conditional tokens of each segment, shown its first keyframe, and unconditional ones, for the trained number of
+    frames; many keep no keys and values."""
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
     pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
-    with _on_device(model, model.text, model.vision, model.projector):
+    with model.at_work(model.text):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
             for prompt in (settings.prompt, settings.negative_prompt)
         ]
+    with model.at_work(model.vision, model.projector):
         tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
-    images = [resample_frames(each, settings.frames) for each in tokens]
     keep = len(pictures) == 1
-    unconditional = CrossContext(prompts[1], images[-1])
-    return [(CrossContext(prompts[0], image, keep), unconditional) for image in images[:-1]]
+    return [CrossContext(prompts[0], image, keep) for image in tokens[:-1]], CrossContext(prompts[1], tokens[-1])
 
 
 def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
     """Keyframes (1, 3, H, W) in [0, 1] encoded one after the other; what comes of it waits on the CPU."""
     encoded: list[Encoded] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for picture in pictures:
             latents, features = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
             encoded.append(Encoded(latents.cpu(), [maps.cpu() for maps in features]))
     return encoded
 
 
-def _sample(
-    model: ToonCrafter,
-    condition: Tensor,
-    contexts: list[tuple[CrossContext, CrossContext]],
-    hints: Tensor | None,
-    settings: Settings,
-    callback: Callable[[DDIMStep], None] | None,
-) -> Tensor:
-    """Sample all segments' latents (S, c, t, h, w), scaled."""
-    schedule = Schedule.published()
-    generator = torch.Generator().manual_seed(settings.seed)
-    segments, channels, frames, height, width = condition.shape
+@dataclass(frozen=True)
+class _Sampler:
+    """Samples latents, scaled.
 
-    def noise() -> Tensor:
-        """Drawn with the frames as the batch, as on ComfyUI's wires."""
-        drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
-        return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
+    Attributes:
+        model: the models.
+        contexts: of each segment, for the trained number of frames.
+        unconditional: likewise.
+        hints: sketches (S, 1, t, H, W), if there are any.
+        settings: steps, guidance, eta and seed.
+        callback: called after each step.
+    """
 
-    with _on_device(model, model.unet, model.sketch_encoder if hints is not None else None):
+    model: ToonCrafter
+    contexts: list[CrossContext]
+    unconditional: CrossContext
+    hints: Tensor | None
+    settings: Settings
+    callback: Callable[[DDIMStep], None] | None
+
+    def sample(self, ends: Tensor, plan: Plan) -> Tensor:
+        """Latents (S, c, t, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        model, segments = self.model, range(len(self.contexts))
+        with model.at_work(model.unet, model.sketch_encoder if self.hints is not None else None):
+            if not plan.fine:
+                return self._run(keyframe_condition(ends, self.settings.frames), self.contexts, self.hints, generator)
+            drawn = [
+                draw_segment(partial(self._run_of, index, generator), ends[index : index + 2], plan)
+                for index in segments
+            ]
+        return torch.stack(drawn).transpose(1, 2)
+
+    def _run_of(self, segment: int, generator: torch.Generator, frames: Sequence[int], ends: Tensor) -> Tensor:
+        """Some frames of one segment (n, c, h, w), see `DrawRun`."""
+        hints = None
+        if self.hints is not None:
+            guides = self.hints[segment, 0]
+            hints = guides[guiding_frames(guides, frames)][None, None]
+        condition = keyframe_condition(ends, len(frames))
+        return self._run(condition, [self.contexts[segment]], hints, generator)[0].transpose(0, 1)
+
+    def _run(
+        self, condition: Tensor, contexts: list[CrossContext], hints: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """All steps: latents (s, c, n, h, w) for condition channels of this shape."""
+        model, settings, schedule = self.model, self.settings, Schedule.published()
+        segments, channels, frames, height, width = condition.shape
+
+        def noise() -> Tensor:
+            """Drawn with the frames as the batch, as on ComfyUI's wires."""
+            drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
+            return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
+
+        unconditional = self.unconditional.resampled(frames)
+        pairs = [(context.resampled(frames), unconditional) for context in contexts]
         denoiser = GuidedDenoiser(
             unet=model.unet,
             condition=condition.to(model.device, model.dtype),
-            contexts=[_passes(model, pair, condition, settings) for pair in contexts],
+            contexts=[_passes(model, pair, condition, settings) for pair in pairs],
             frame_rate=settings.frame_rate,
             guidance_scale=settings.guidance_scale,
             guidance_rescale=settings.guidance_rescale,
-            window=model.projector.config.frames,
             sketch_encoder=model.sketch_encoder,
             hints=hints,
             sketch_strength=settings.sketch_strength,
         )
         timesteps = schedule.trailing_timesteps(settings.steps)
-        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, callback)
+        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)
 
 
 def _passes(
@@ -307,14 +397,13 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     if torch.device(model.device).type != "cuda":
         return False
     frames, height, width = condition.shape[2:]
-    frames = min(frames, model.projector.config.frames)
     return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
 
 
 def _decode(model: ToonCrafter, latents: Tensor, keyframes: list[Encoded], two_pass: bool) -> Tensor:
     """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other; after the last keyframe the first."""
     decoded: list[Tensor] = []
-    with _on_device(model, model.autoencoder):
+    with model.at_work(model.autoencoder):
         for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
             references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))

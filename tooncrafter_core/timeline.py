@@ -91,16 +91,16 @@ def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int, loop
     return placed
 
 
-def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
+def parse_frame_indices(text: str, count: int | None, total: int) -> list[int]:
     """Read frame indices such as `5, 9-11`.
 
     Args:
         text: indices and ranges, separated by commas; the first frame is 0, and -1 the last.
-        count: number of sketches they are for.
+        count: number of sketches they are for; None takes any number of indices.
         total: number of frames of the result.
 
     Returns:
-        `count` indices, 0 to `total - 1`, in the order given
+        indices, 0 to `total - 1`, in the order given
 
     Raises:
         ValueError: not a list of numbers, an index out of range or given twice, or another number of them.
@@ -112,7 +112,7 @@ def parse_frame_indices(text: str, count: int, total: int) -> list[int]:
         raise ValueError(
             f"frame index {twice[0]} is given more than once in {shortened(text)}; give each frame one sketch"
         )
-    if len(indices) != count:
+    if count is not None and len(indices) != count:
         raise ValueError(
             f"{count} sketch(es) but {len(indices)} frame indices in {shortened(text)}; give one index for each sketch"
         )

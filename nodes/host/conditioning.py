@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from comfy.conds import CONDRegular
@@ -11,11 +11,27 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.images import Fit
+from ...tooncrafter_core.limits import Job
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.timeline import keyframe_condition, total_frames
 
 KEY = "tooncrafter_keyframes"
 """The entry of a CONDITIONING item that holds a `Keyframes`."""
+
+LAYOUT_KEY = "tooncrafter_layout"
+"""The entry of a LATENT that holds its `Layout`; stock nodes that change latents keep it, those that make new ones do
+not."""
+
+
+class Layout(NamedTuple):
+    """How the frames of a batch are divided: 16 latents may be 1 segment of 16 frames or 2 of 8."""
+
+    segments: int
+    frames: int
+    loop: bool
+
+    def __str__(self) -> str:
+        return f"{self.segments} segment(s) of {self.frames} frames{' in a loop' if self.loop else ''}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,15 @@ class Keyframes:
         return len(self.latents) - 1
 
     @property
+    def layout(self) -> Layout:
+        return Layout(self.segments, self.frames, self.loop)
+
+    @property
+    def job(self) -> Job:
+        keyframes = self.segments if self.loop else self.segments + 1
+        return Job(keyframes, self.segments, self.frames, self.width, self.height)
+
+    @property
     def total_frames(self) -> int:
         return total_frames(self.segments, self.frames, self.loop)
 
@@ -55,20 +80,23 @@ class Keyframes:
         """Shape of the LATENT batch that goes with these keyframes."""
         return self.segments * self.frames, *self.latents.shape[1:]
 
+    def __str__(self) -> str:
+        return f"{self.layout}, {self.width} x {self.height} pixels"
+
     def condition(self) -> Tensor:
         """Condition channels with the frames as the batch, not scaled."""
         return rearrange(keyframe_condition(self.latents, self.frames), "s c t h w -> (s t) c h w")
 
 
-def keyframes_of(conditioning: list[list[Any]], name: str) -> Keyframes:
-    """The keyframes in a CONDITIONING; ValueError when Encode Keyframes has not been there."""
-    for _, values in conditioning:
-        if KEY in values:
-            found: Keyframes = values[KEY]
-            return found
-    raise ValueError(
-        f"The {name} conditioning holds no keyframes. Connect it to the {name} output of ToonCrafter Encode Keyframes."
-    )
+def keyframes_of(conditioning: list[list[Any]], name: str) -> list[Keyframes]:
+    """The keyframes of each prompt; ValueError where Encode Keyframes has not been there."""
+    found = [values.get(KEY) for _, values in conditioning]
+    if None in found:
+        which = (
+            "holds no keyframes" if len(found) == 1 else f"has {len(found)} prompts, of which one holds no keyframes"
+        )
+        raise ValueError(f"{name} {which}. Connect it to {name} of ToonCrafter Encode Keyframes.")
+    return found
 
 
 class CONDSegments(CONDRegular):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,15 +14,15 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.checkpoint import Checkpoint
+from ...tooncrafter_core.finite import NotFiniteError, is_finite
+from ...tooncrafter_core.memory import naming_lack
 from ...tooncrafter_core.models.config import SketchConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
 from ...tooncrafter_core.models.unet.unet import Controls
 from .attention import attention_for
-
-_AT_A_TIME = 16
-"""Frames the sketch encoder takes at a time."""
+from .interruption import stop_if_interrupted
 
 
 class HostSketchEncoder(SketchEncoder):
@@ -36,13 +37,14 @@ class HostSketchEncoder(SketchEncoder):
     ) -> dict[str, list[Tensor]]:
         """x (n, c, h, w), hint (n or 1, any, 8 h, 8 w) white on black, timesteps (n,), context (n, L, d).
 
-        Rows come in runs of `frames` that share timestep and text. They are encoded a few at a time, so that only what
-        comes out grows with their number.
+        Rows come in segments of `frames` that share timestep and text. They are encoded one after the other, so that
+        only what comes out grows with their number.
         """
         grey = hint.mean(dim=1, keepdim=True).expand(len(x), self.config.hint_channels, -1, -1)
-        parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
-        skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
-        return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
+        with naming_lack("The sketch encoder"):
+            parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
+            skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
+            return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
 
     def _encode(self, x: Tensor, hint: Tensor, timesteps: Tensor, text: Tensor, shared: bool) -> Controls:
         """One part: rows that share the first one's timestep and text, or have their own."""
@@ -52,19 +54,34 @@ class HostSketchEncoder(SketchEncoder):
 
 
 def _parts(rows: int, frames: int) -> list[slice]:
-    """Up to 16 frames of one run at a time; single frames, as other models than ours have them, all at once."""
+    """One segment at a time; single frames, as other models than ours have them, all at once."""
     if frames == 1:
         return [slice(0, rows)]
-    runs = [range(first, first + frames) for first in range(0, rows, frames)]
-    return [slice(at, min(at + _AT_A_TIME, run.stop)) for run in runs for at in run[::_AT_A_TIME]]
+    return [slice(first, first + frames) for first in range(0, rows, frames)]
 
 
 def sketch_encoders(control: ControlBase | None) -> Iterator[SketchEncoder]:
     """The sketch encoders in a chain of ControlNets."""
-    while control is not None:
-        encoder = getattr(control, "control_model", None)
+    for link in _links(control):
+        encoder = getattr(link, "control_model", None)
         if isinstance(encoder, HostSketchEncoder):
             yield encoder
+
+
+def check_hints(control: ControlBase | None) -> None:
+    """Raise NotFiniteError unless the pictures and strengths in a chain of ControlNets are finite."""
+    for link in _links(control):
+        hint = link.cond_hint_original
+        if (isinstance(hint, Tensor) and not is_finite(hint)) or not math.isfinite(link.strength):
+            raise NotFiniteError(
+                "The picture or the strength of a ControlNet is NaN or infinite. Look at what is connected to Apply "
+                "ControlNet."
+            )
+
+
+def _links(control: ControlBase | None) -> Iterator[ControlBase]:
+    while control is not None:
+        yield control
         control = control.previous_controlnet
 
 
@@ -78,7 +95,13 @@ def load_control_net(checkpoint: Checkpoint) -> ControlNet:
         weight_dtype=next(iter(weights.values())).dtype,
     )
     manual_cast = management.unet_manual_cast(dtype, device)
-    layers = Layers(pick_operations(dtype, manual_cast), attention_for(device), dtype, management.unet_offload_device())
+    layers = Layers(
+        pick_operations(dtype, manual_cast),
+        attention_for(device),
+        dtype,
+        management.unet_offload_device(),
+        before_block=stop_if_interrupted,
+    )
     model = HostSketchEncoder(checkpoint.config.sketch, layers).eval()
     model.load_state_dict(weights)
     return ControlNet(model, load_device=device, manual_cast_dtype=manual_cast, extra_conds=["frames"])

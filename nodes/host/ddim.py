@@ -62,7 +62,7 @@ def sigmas_of(model: ModelPatcher, timesteps: list[int]) -> Tensor:
     return torch.cat([sigmas[timesteps], sigmas.new_zeros(1)])
 
 
-def with_guidance_rescale(model: ModelPatcher, frames: int, rescale: float) -> ModelPatcher:
+def with_guidance_rescale(model: ModelPatcher, segments: int, rescale: float) -> ModelPatcher:
     """A clone of MODEL whose guidance is `guidance.guide`: on v, standard deviations over whole segments."""
 
     def rescaled(args: dict[str, Any]) -> Tensor:
@@ -70,7 +70,7 @@ def with_guidance_rescale(model: ModelPatcher, frames: int, rescale: float) -> M
             return args["denoised"]
         sampling, sigma, x = args["model"].model_sampling, args["sigma"], args["input"]
         conditional, unconditional = (
-            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", t=frames)
+            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", s=segments)
             for name in ("cond_denoised", "uncond_denoised")
         )
         guided = guide(conditional, unconditional, args["cond_scale"], rescale)

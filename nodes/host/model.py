@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import comfy.model_management as management
 import torch
 from comfy.conds import CONDConstant, CONDCrossAttn, CONDNoiseShape
+from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel, ModelType
 from comfy.ops import pick_operations
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
@@ -17,30 +17,31 @@ from einops import rearrange
 from torch import Tensor
 
 from ...tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, to_published_name
-from ...tooncrafter_core.memory import unet_bytes
-from ...tooncrafter_core.models.config import ModelConfig, UNetConfig
+from ...tooncrafter_core.limits import DenoiserDemands, check_room
+from ...tooncrafter_core.memory import naming_lack, unet_bytes
+from ...tooncrafter_core.models.config import ModelConfig, SketchConfig, UNetConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.models.unet.unet import Controls, UNet
-from ...tooncrafter_core.sampling.windows import predict_in_windows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
-from .control import sketch_encoders
+from .control import check_hints, sketch_encoders
+from .interruption import stop_if_interrupted
 from .latents import latent_format
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
+from .memory import room
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
 
 
 class HostUNet(UNet):
-    """The U-Net, called with frames as the batch and run on one segment, and one window of it, after the other."""
+    """The U-Net, called with frames as the batch and run on one segment after the other."""
 
-    def __init__(self, config: UNetConfig, layers: Layers, window: int) -> None:
+    def __init__(self, config: UNetConfig, layers: Layers) -> None:
         super().__init__(config, layers)
         self.dtype = layers.dtype
-        self.window = window
 
     def forward(
         self, x: Tensor, timesteps: Tensor, transformer_options: Mapping[str, Any] | None = None, **inputs: Any
@@ -69,27 +70,23 @@ class HostUNet(UNet):
         video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
         times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
         rates = torch.full_like(times, frame_rate)
-        pick = partial(_controls, control, x, (video.shape[1], count, frames))
-
-        def predict(segment: int, window: slice) -> Tensor:
-            context, controls = segments[segment].window(window), pick(segment, window)
-            return super(HostUNet, self).forward(video[segment, :, :, window], times, rates, context, controls)
-
-        predicted = [predict_in_windows(partial(predict, s), frames, self.window) for s in range(count)]
+        batch = video.shape[1], count, frames
+        predicted = [
+            super(HostUNet, self).forward(video[s], times, rates, context, _controls(control, x, batch, s))
+            for s, context in enumerate(segments)
+        ]
         return rearrange(torch.stack(predicted), "s p c t h w -> (p s t) c h w")
 
 
-def _controls(
-    control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int, window: slice
-) -> Controls | None:
-    """One window's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
+def _controls(control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int) -> Controls | None:
+    """One segment's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
     if control is None:
         return None
 
     def pick(value: Tensor | None) -> Tensor:
         if value is None:
             return x.new_zeros(())
-        return value.unflatten(0, batch)[:, segment, window].flatten(0, 1).to(x.dtype)
+        return value.unflatten(0, batch)[:, segment].flatten(0, 1).to(x.dtype)
 
     middle = control.get("middle") or [None]
     return Controls([pick(value) for value in control["output"]], pick(middle[0]))
@@ -102,10 +99,16 @@ class ToonCrafterModel(BaseModel):
         super().__init__(host_config, ModelType.V_PREDICTION, device=device)
         operations = pick_operations(host_config.unet_config["dtype"], self.manual_cast_dtype)
         attention = attention_for(management.get_torch_device())
-        layers = Layers(operations, attention, host_config.unet_config["dtype"], device)
-        self.diffusion_model = HostUNet(config.unet, layers, config.projector.frames).eval()
+        dtype = host_config.unet_config["dtype"]
+        layers = Layers(operations, attention, dtype, device, before_block=stop_if_interrupted)
+        self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
+
+    @property
+    def trained_frames(self) -> int:
+        """Frames the model was trained for, and can draw at once."""
+        return self.image_proj_model.config.frames
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """What one CONDITIONING item means to the U-Net; called once for each run, before the first step."""
@@ -115,14 +118,21 @@ class ToonCrafterModel(BaseModel):
             raise ValueError(
                 "A ToonCrafter model needs keyframes. Connect positive and negative to ToonCrafter Encode Keyframes."
             )
+        if keyframes.frames > self.trained_frames:
+            raise ValueError(
+                f"The segments have {keyframes.frames} frames; this model was trained for {self.trained_frames}, and "
+                "only ToonCrafter Sampler draws more. Take that sampler, or set frames of ToonCrafter Encode Keyframes "
+                f"to {self.trained_frames} or fewer and add keyframes."
+            )
         if tuple(noise.shape) != keyframes.latent_shape:
             raise ValueError(
-                f"The latent batch has shape {tuple(noise.shape)}; expected {keyframes.latent_shape} for these "
-                "keyframes. Connect the latent output of the same ToonCrafter Encode Keyframes."
+                f"latent has shape {tuple(noise.shape)}; these keyframes are for {keyframes.latent_shape} (frames, "
+                "channels, height, width). Connect the latent of the same Encode Keyframes."
             )
-        for encoder in sketch_encoders(kwargs.get("control")):
-            encoder.config.check_fits(self.diffusion_model.config)
-        text = self._text(kwargs["cross_attn"])
+        self.check_fits(kwargs["prompt_type"], kwargs["cross_attn"], keyframes, kwargs.get("control"))
+        guides = [encoder.config for encoder in sketch_encoders(kwargs.get("control"))]
+        self._check_room(keyframes, guides[0] if guides else None, kwargs["device"])
+        text = kwargs["cross_attn"][:1]
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),
             "c_crossattn": CONDCrossAttn(text),
@@ -130,6 +140,25 @@ class ToonCrafterModel(BaseModel):
             "frames": CONDConstant(keyframes.frames),
             "frame_rate": CONDConstant(keyframes.frame_rate),
         }
+
+    def check_fits(self, name: str, text: Tensor, keyframes: Keyframes, control: ControlBase | None) -> None:
+        """Raise ValueError unless the conditioning called `name` is of this model's sizes, and its ControlNets are in
+        order."""
+        check_hints(control)
+        for encoder in sketch_encoders(control):
+            encoder.config.check_fits(self.diffusion_model.config)
+        found, expected = text.shape[-1], self.diffusion_model.config.context_dim
+        if found != expected:
+            raise ValueError(
+                f"The prompt of {name} is {found} wide; this model expects {expected}. Encode the prompt with the CLIP "
+                "of ToonCrafter Loader, or with the CLIP of an SD 2.x model (OpenCLIP ViT-H)."
+            )
+        found, expected = keyframes.vision.shape[-1], self.image_proj_model.config.input_dim
+        if found != expected:
+            raise ValueError(
+                f"CLIP_VISION's view of the keyframes in {name} is {found} wide; this model expects {expected}. Give "
+                "Encode Keyframes the CLIP_VISION of ToonCrafter Loader, or an OpenCLIP ViT-H from Load CLIP Vision."
+            )
 
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         """What `memory_required` needs to know before the first step, as `CONDSegments.size` tells it later."""
@@ -139,12 +168,12 @@ class ToonCrafterModel(BaseModel):
     def memory_required(
         self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] | None = None
     ) -> int:
-        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one window is at work at a time."""
+        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one segment is at work at a time."""
         count, _, height, width = input_shape
         segments, frames = ((cond_shapes or {}).get("segments") or [[1, count]])[0]
         return unet_bytes(
             self.diffusion_model.config,
-            min(frames, self.diffusion_model.window),
+            frames,
             height,
             width,
             self.manual_cast_dtype or self.get_dtype(),
@@ -158,22 +187,17 @@ class ToonCrafterModel(BaseModel):
         tensors |= {PREFIXES["projector"] + name: tensor for name, tensor in projector.items()}
         return {to_published_name(name): tensor for name, tensor in tensors.items()}
 
-    def _text(self, text: Tensor) -> Tensor:
-        expected = self.diffusion_model.config.context_dim
-        if text.shape[-1] != expected:
-            raise ValueError(
-                f"The text conditioning is {text.shape[-1]} wide; this model expects {expected}. Encode the prompt "
-                "with the CLIP of ToonCrafter Loader, or with the CLIP of an SD 2.x model (OpenCLIP ViT-H)."
-            )
-        return text[:1]
+    def apply_model(self, *arguments: Any, **inputs: Any) -> Tensor:
+        with naming_lack("Sampling"):
+            return super().apply_model(*arguments, **inputs)
+
+    def _check_room(self, keyframes: Keyframes, sketch: SketchConfig | None, device: torch.device) -> None:
+        dtype = self.manual_cast_dtype or self.get_dtype()
+        model = self.diffusion_model
+        demands = DenoiserDemands(model.config, self.trained_frames, dtype, sketch, all_controls=True)
+        check_room(keyframes.job, room(device), demands)
 
     def _contexts(self, text: Tensor, keyframes: Keyframes, device: torch.device) -> tuple[CrossContext, ...]:
-        expected = self.image_proj_model.config.input_dim
-        if keyframes.vision.shape[-1] != expected:
-            raise ValueError(
-                f"The vision tokens are {keyframes.vision.shape[-1]} wide; this model expects {expected}. Give Encode "
-                "Keyframes the CLIP_VISION of ToonCrafter Loader, or an OpenCLIP ViT-H from Load CLIP Vision."
-            )
         dtype = self.manual_cast_dtype or self.get_dtype()
         tokens = self.image_proj_model(keyframes.vision.to(device, dtype))
         images = resample_frames(tokens, keyframes.frames).expand(keyframes.segments, -1, -1, -1)

@@ -19,12 +19,15 @@ from torch import Tensor
 from ...tooncrafter_core.decoding import decode
 from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.finite import NotFiniteError, is_finite
-from ...tooncrafter_core.memory import decode_bytes, encode_bytes
+from ...tooncrafter_core.limits import AutoencoderDemands, Job, check_room
+from ...tooncrafter_core.memory import decode_bytes, encode_bytes, naming_lack
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
 from ...tooncrafter_core.models.vae.chunking import Chunking
 from .advice import with_comfyui_flags
 from .attention import attention_for
+from .interruption import stop_if_interrupted
+from .memory import room
 
 
 class HostAutoencoder(Autoencoder):
@@ -69,6 +72,7 @@ class ToonCrafterVAE(VAE):
             self.vae_dtype,
             offload_device,
             weights=comfy.ops.cast_bias_weight,
+            before_block=stop_if_interrupted,
         )
         self.first_stage_model = HostAutoencoder(checkpoint.config.autoencoder, layers).eval()
         self.first_stage_model.load_state_dict(checkpoint.part("autoencoder"))
@@ -79,6 +83,10 @@ class ToonCrafterVAE(VAE):
         self.memory_used_encode = lambda shape, dtype: encode_bytes(config, *shape[2:4], dtype)
         # Tiled decode, which asks this, decodes one image at a time.
         self.memory_used_decode = lambda shape, dtype: decode_bytes(config, 1, *shape[2:4], dtype, Chunking.WHOLE)
+
+    def check_room(self, job: Job) -> None:
+        """Raise ValueError where encoding or decoding cannot fit into memory."""
+        check_room(job, room(self.device), AutoencoderDemands(self.first_stage_model.config, self.vae_dtype))
 
     def encode_keyframes(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Encode keyframes one by one.
@@ -92,10 +100,11 @@ class ToonCrafterVAE(VAE):
         """
         memory = self.memory_used_encode(images.shape, self.vae_dtype)
         management.load_models_gpu([self.patcher], memory_required=memory)
-        encoded = [
-            self.first_stage_model.encode_keyframes(self.process_input(image).to(self.device, self.vae_dtype))
-            for image in images.split(1)
-        ]
+        with naming_lack("Encoding the keyframes"):
+            encoded = [
+                self.first_stage_model.encode_keyframes(self.process_input(image).to(self.device, self.vae_dtype))
+                for image in images.split(1)
+            ]
         latents = torch.cat([e.latents.to(self.output_device).float() for e in encoded])
         features = zip(*(e.features for e in encoded), strict=True)
         return latents, [torch.cat([m.to(self.output_device) for m in maps]) for maps in features]

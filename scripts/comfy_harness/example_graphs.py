@@ -17,10 +17,58 @@ from comfy_harness.prompts import (
 )
 
 MODEL, SKETCH_ENCODER = "model.ckpt", "sketch_encoder.ckpt"
+PRUNED, TOWERS = "tooncrafter_512_interp-pruned-fp16.safetensors", "open_clip_model.safetensors"
 CONTROLNET, UPSCALER = "control_v11p_sd21_canny.safetensors", "RealESRGAN_x2plus.pth"
 
-_NEEDS_MODEL = f"models/checkpoints/{MODEL} (ToonCrafter)"
-_NEEDS_SKETCH_ENCODER = f"models/controlnet/{SKETCH_ENCODER} (ToonCrafter's sketch encoder)"
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file that a workflow needs.
+
+    Attributes:
+        name: of the file.
+        folder: below ComfyUI's models.
+        address: where to download it; "" where any file of its kind will do.
+        about: what it is, and its size.
+    """
+
+    name: str
+    folder: str
+    address: str
+    about: str
+
+    @property
+    def line(self) -> str:
+        """Markdown."""
+        shown = f"[{self.name}]({self.address})" if self.address else self.name
+        return f"- {shown} into models/{self.folder}: {self.about}"
+
+
+_HUB = "https://huggingface.co"
+_OPEN_CLIP = f"{_HUB}/laion/CLIP-ViT-H-14-laion2B-s32B-b79K/resolve/main/{TOWERS}"
+_NEEDS_MODEL = ModelFile(
+    MODEL, "checkpoints", f"{_HUB}/Doubiiu/ToonCrafter/resolve/main/{MODEL}", "ToonCrafter, complete, 10.5 GB"
+)
+_NEEDS_SKETCH_ENCODER = ModelFile(
+    SKETCH_ENCODER,
+    "controlnet",
+    f"{_HUB}/Doubiiu/ToonCrafter/resolve/main/{SKETCH_ENCODER}",
+    "ToonCrafter's sketch encoder, 1.5 GB",
+)
+_NEEDS_PRUNED = ModelFile(
+    PRUNED,
+    "checkpoints",
+    f"{_HUB}/Kijai/DynamiCrafter_pruned/resolve/main/{PRUNED}",
+    "ToonCrafter in float16 without CLIP and CLIP_VISION, 3.2 GB",
+)
+_NEEDS_CONTROLNET = ModelFile(CONTROLNET, "controlnet", "", "any ControlNet for Stable Diffusion 2.x")
+_NEEDS_UPSCALER = ModelFile(UPSCALER, "upscale_models", "", "any upscaling model")
+_NEEDS_TEXT = ModelFile(TOWERS, "text_encoders", _OPEN_CLIP, "OpenCLIP ViT-H, both towers, 3.9 GB")
+_NEEDS_VISION = ModelFile(TOWERS, "clip_vision", _OPEN_CLIP, "the same file again (a link to it will do)")
+_PUBLISHED_MEMORY = (
+    "Counted for 512 x 320 pixels and fp16, not yet measured on a card: weights 2.9 GiB, sampling 0.8 GiB more, "
+    "decoding 1.2 to 3.8 GiB. Where a card has less, ComfyUI keeps weights in main memory and decoding works in parts."
+)
 _TINY = {"width": 128, "height": 64, "fps": 24}
 _TINY_SAMPLING = {"steps": 20, "guidance_scale": 1.0}
 _TEXT = "a cartoon ball hops over a meadow"
@@ -36,26 +84,43 @@ class Example:
         name: of its file.
         title: of its note.
         does: what it does and how to change it.
-        files: what it needs below ComfyUI's folder, each with where it comes from.
+        files: what it needs.
         prompt: the graph in API form.
         titles: titles of nodes, by their names in `prompt`; others keep their own.
+        memory: what to expect on a graphics card.
     """
 
     name: str
     title: str
     does: str
-    files: Sequence[str]
+    files: Sequence[ModelFile]
     prompt: Prompt
     titles: Mapping[str, str] = field(default_factory=dict)
+    memory: str = _PUBLISHED_MEMORY
 
     @property
     def note(self) -> str:
         """Markdown."""
-        needed = "\n".join(f"- {file}" for file in self.files) or "none to download."
-        return (
-            f"# {self.title}\n\n{self.does}\n\n## Files:\n\n{needed}\n\nThe pictures are in the pack's "
-            "assets/keyframes folder: put them into ComfyUI's input folder, or choose your own."
-        )
+        files = "\n".join(file.line for file in self.files) or "Nothing to download."
+        return f"# {self.title}\n\n{self.does}\n\n## Files\n\n{files}\n\n## Memory\n\n{self.memory}"
+
+    def models(self, name: str) -> list[dict[str, str]]:
+        """What ComfyUI's page offers to download when the file that a node names is missing."""
+        chosen = self.prompt[name]["inputs"].values()
+        return [
+            {"name": file.name, "url": file.address, "directory": file.folder}
+            for file in self.files
+            if file.address and file.name in chosen and _LOADS[self.prompt[name]["class_type"]] == file.folder
+        ]
+
+
+_LOADS = {
+    "ToonCrafterLoader": "checkpoints",
+    "ToonCrafterSketchEncoderLoader": "controlnet",
+    "CLIPLoader": "text_encoders",
+    "CLIPVisionLoader": "clip_vision",
+}
+"""The folder of ComfyUI's models that a node reads from."""
 
 
 def examples() -> list[Example]:
@@ -63,6 +128,7 @@ def examples() -> list[Example]:
     return [
         _quick_start(),
         _published_weights(),
+        _smaller_files(),
         _sketch_guide(),
         _many_keyframes(),
         _loop(),
@@ -90,7 +156,7 @@ def _animated(prompt: Prompt) -> Prompt:
     return {**prompt, "save": saved}
 
 
-def _published(keyframes: Sequence[str] = ("first.png", "last.png"), **changes: Any) -> Prompt:
+def _published(keyframes: Sequence[str] = ("tooncrafter_first.png", "tooncrafter_last.png"), **changes: Any) -> Prompt:
     return interpolation(keyframes, MODEL, text=_TEXT, **changes)
 
 
@@ -103,7 +169,13 @@ def _keyframe_titles(count: int) -> dict[str, str]:
 
 
 def _quick_start() -> Example:
-    plain = interpolation(["first.png", "last.png"], BUNDLED_MODEL, encode=_TINY, sample=_TINY_SAMPLING, text="ball")
+    plain = interpolation(
+        ["tooncrafter_first.png", "tooncrafter_last.png"],
+        BUNDLED_MODEL,
+        encode=_TINY,
+        sample=_TINY_SAMPLING,
+        text="ball",
+    )
     return Example(
         "quick_start",
         "Quick start with the small model that comes with the nodes",
@@ -111,8 +183,9 @@ def _quick_start() -> Example:
         " frame 7.\n\nWithout a sketch: delete Sketch Guide and connect positive and negative of Encode Keyframes"
         " to the Sampler. For 512 x 320 pixels see published_weights.",
         [],
-        _animated(with_sketches(plain, ["sketch_07.png"], "7", BUNDLED_SKETCH_ENCODER, 1.5)),
+        _animated(with_sketches(plain, ["tooncrafter_sketch_07.png"], "7", BUNDLED_SKETCH_ENCODER, 1.5)),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7"},
+        "About 1 GB of main memory; no graphics card needed.",
     )
 
 
@@ -121,10 +194,28 @@ def _published_weights() -> Example:
         "published_weights",
         "Interpolation with ToonCrafter's own weights",
         "Draws the 14 frames between two keyframes with the published settings. A smaller fps means larger "
-        "motion. With a file without CLIP and CLIP_VISION, take them from Load CLIP and Load CLIP Vision "
-        "(OpenCLIP ViT-H).",
+        "motion. To try it with the small model: choose tooncrafter-tiny in the Loader, and 128 x 64, 24 fps, 20 steps "
+        "and guidance scale 1.",
         [_NEEDS_MODEL],
         _animated(_published()),
+        _keyframe_titles(2),
+    )
+
+
+def _smaller_files() -> Example:
+    prompt = _published()
+    prompt["loader"]["inputs"]["checkpoint"] = PRUNED
+    prompt["text"] = node("CLIPLoader", clip_name=TOWERS, type="stable_diffusion")
+    prompt["vision"] = node("CLIPVisionLoader", clip_name=TOWERS)
+    prompt = changed(prompt, "positive", clip=["text", 0])
+    prompt = changed(prompt, "negative", clip=["text", 0])
+    return Example(
+        "smaller_files",
+        "Smaller files: 3.2 GB and OpenCLIP",
+        "The same as published_weights, with ToonCrafter's weights in half precision. That file has no CLIP and no "
+        "CLIP_VISION; both are OpenCLIP ViT-H, which you may have already.",
+        [_NEEDS_PRUNED, _NEEDS_TEXT, _NEEDS_VISION],
+        _animated(changed(prompt, "encode", clip_vision=["vision", 0])),
         _keyframe_titles(2),
     )
 
@@ -136,7 +227,7 @@ def _sketch_guide() -> Example:
         "Line drawings guide the frames they are made for; all others stay free. One number in frame_indices for each "
         "drawing of the batch, such as 4, 7, 11.",
         [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER],
-        _animated(with_sketches(_published(), ["sketch_07.png"], "7", SKETCH_ENCODER)),
+        _animated(with_sketches(_published(), ["tooncrafter_sketch_07.png"], "7", SKETCH_ENCODER)),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7"},
     )
 
@@ -148,7 +239,7 @@ def _many_keyframes() -> Example:
         "Three keyframes make two segments of 16 frames, 31 frames in all: the keyframe in the middle comes once. Add "
         "keyframes by chaining more Batch Images nodes; the graphics card's memory does not grow with their number.",
         [_NEEDS_MODEL],
-        _animated(_published(["first.png", "top.png", "last.png"])),
+        _animated(_published(["tooncrafter_first.png", "tooncrafter_top.png", "tooncrafter_last.png"])),
         _keyframe_titles(3),
     )
 
@@ -172,7 +263,7 @@ def _line_art() -> Example:
         "Keyframes without colour: line drawings in, line drawings out. Levels are not changed; a threshold or a "
         "clean-up node after the decoder makes hard lines.",
         [_NEEDS_MODEL],
-        _animated(_published(["sketch_00.png", "sketch_15.png"])),
+        _animated(_published(["tooncrafter_sketch_00.png", "tooncrafter_sketch_15.png"])),
         _keyframe_titles(2),
     )
 
@@ -185,7 +276,7 @@ def _colourise_sketches() -> Example:
         "are one animation that Load Image reads as a batch of 16. With one coloured keyframe only, use it for "
         "both.",
         [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER],
-        _animated(with_sketches(_published(), ["sketches.webp"], "0-15", SKETCH_ENCODER)),
+        _animated(with_sketches(_published(), ["tooncrafter_sketches.webp"], "0-15", SKETCH_ENCODER)),
         {**_keyframe_titles(2), "sketches": "Sketches of all 16 frames"},
     )
 
@@ -215,7 +306,7 @@ def _stock_ksampler() -> Example:
 
 
 def _controlnet_chain() -> Example:
-    sketched = with_sketches(_published(), ["sketch_07.png"], "7", SKETCH_ENCODER)
+    sketched = with_sketches(_published(), ["tooncrafter_sketch_07.png"], "7", SKETCH_ENCODER)
     apply = node(
         "ControlNetApplyAdvanced",
         positive=["guide", 0],
@@ -228,7 +319,7 @@ def _controlnet_chain() -> Example:
     )
     prompt = {
         **changed(sketched, "sampler", positive=["applied", 0], negative=["applied", 1]),
-        "motion": node("LoadImage", image="sketches.webp"),
+        "motion": node("LoadImage", image="tooncrafter_sketches.webp"),
         "edges": node("Canny", image=["motion", 0], low_threshold=0.2, high_threshold=0.5),
         "other_loader": node("ControlNetLoader", control_net_name=CONTROLNET),
         "applied": apply,
@@ -238,7 +329,7 @@ def _controlnet_chain() -> Example:
         "Sketch Guide and another ControlNet",
         "ControlNets for Stable Diffusion 2.x chain with the Sketch Guide in either order. Give them one picture "
         "for each frame (here the 16 pictures of an animation), or one for all.",
-        [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER, f"models/controlnet/{CONTROLNET} (any ControlNet for SD 2.x)"],
+        [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER, _NEEDS_CONTROLNET],
         _animated(prompt),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7", "motion": "A picture for each frame"},
     )
@@ -257,7 +348,7 @@ def _upscale_chain() -> Example:
         "Upscale and save as video",
         "The frames are an ordinary image batch: here an upscaling model doubles their size, and Save Video "
         "writes an mp4.",
-        [_NEEDS_MODEL, f"models/upscale_models/{UPSCALER} (any upscaling model)"],
+        [_NEEDS_MODEL, _NEEDS_UPSCALER],
         prompt,
         _keyframe_titles(2),
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from random_checkpoint import random_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from comfy_harness.example_graphs import CONTROLNET, MODEL, SKETCH_ENCODER, UPSCALER
+from comfy_harness.example_graphs import CONTROLNET, MODEL, PRUNED, SKETCH_ENCODER, UPSCALER
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt
 from tooncrafter_core.models.config import ModelConfig, SketchConfig
 
-_BUNDLED = {MODEL: BUNDLED_MODEL, SKETCH_ENCODER: BUNDLED_SKETCH_ENCODER}
+_BUNDLED = {MODEL: BUNDLED_MODEL, PRUNED: BUNDLED_MODEL, SKETCH_ENCODER: BUNDLED_SKETCH_ENCODER}
+_TOWERS = {"CLIPLoader": 1, "CLIPVisionLoader": 2}
+"""Nodes whose output the Loader's output of this number replaces."""
+
 _CONTROLNET = SketchConfig(
     in_channels=4,
     model_channels=64,
@@ -29,15 +33,25 @@ _CONTROLNET = SketchConfig(
 
 
 def with_stand_ins(prompt: Prompt, steps: int) -> Prompt:
-    """The same graph with the bundled model, at the size and settings it was made for."""
+    """The same graph with the bundled model, its own towers too, at the size and settings it was made for."""
     settings = {
         "ToonCrafterEncodeKeyframes": {"width": 128, "height": 64, "fps": 24},
         "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
         "KSampler": {"steps": steps, "cfg": 1.0},
     }
+    (loader,) = (name for name, made in prompt.items() if made["class_type"] == "ToonCrafterLoader")
+    towers = {name: _TOWERS[made["class_type"]] for name, made in prompt.items() if made["class_type"] in _TOWERS}
+
+    def stand_in(value: Any) -> Any:
+        if isinstance(value, list) and value[0] in towers:
+            return [loader, towers[value[0]]]
+        return _BUNDLED.get(value, value) if isinstance(value, str) else value
+
     changed = {}
     for name, made in prompt.items():
-        inputs = {key: _BUNDLED.get(v, v) if isinstance(v, str) else v for key, v in made["inputs"].items()}
+        if name in towers:
+            continue
+        inputs = {key: stand_in(value) for key, value in made["inputs"].items()}
         changed[name] = {**made, "inputs": {**inputs, **settings.get(made["class_type"], {})}}
     return changed
 

@@ -1,23 +1,19 @@
-"""Models for the tests of the core: a small random one, and the published implementation's own small one."""
+"""Models for the tests of the core: a small random one, and the golden ones."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from golden import Sizes, with_true_heads
+from golden import sets
+from golden.sets import GoldenSet
 from random_checkpoint import MODEL, SKETCH, random_tensors, write_random_checkpoints
-from safetensors.torch import load_file
 from torch import Tensor
 
-from tooncrafter_core import ToonCrafter, read_checkpoint
-from tooncrafter_core.files.checkpoint import Checkpoint
-from tooncrafter_core.models.layers import Layers
+from tooncrafter_core import ToonCrafter
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -51,46 +47,23 @@ def reference() -> Path:
     return existing(REFERENCE)
 
 
-@pytest.fixture(scope="session")
-def default_golden() -> Path:
-    """The golden folder whose sizes follow the rule by which heads are guessed."""
-    return existing(REFERENCE / "golden" / "small")
+@pytest.fixture(scope="session", params=["frozen", "published"])
+def golden(request: pytest.FixtureRequest) -> GoldenSet:
+    """A small model, its sizes, and what the published implementation computes with it: each test sees both sets."""
+    if request.param == "frozen":
+        return sets.frozen()
+    return sets.published(existing(Path(os.environ.get("TOONCRAFTER_GOLDEN") or REFERENCE / "golden" / "small")))
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    """Folder with a small model, its sizes, and what the published implementation computes with it."""
-    return existing(Path(os.environ.get("TOONCRAFTER_GOLDEN") or REFERENCE / "golden" / "small"))
+def vectors(golden: GoldenSet) -> dict[str, Tensor]:
+    return golden.vectors
 
 
 @pytest.fixture(scope="session")
-def sizes(golden: Path) -> Sizes:
-    return json.loads((golden / "config.json").read_text())
-
-
-@pytest.fixture(scope="session")
-def vectors(golden: Path) -> dict[str, Tensor]:
-    return load_file(golden / "vectors.safetensors")
-
-
-@pytest.fixture(scope="session")
-def models(golden: Path, sizes: Sizes) -> ToonCrafter:
+def models(golden: GoldenSet) -> ToonCrafter:
     """The golden models in float32, built with the head counts of config.json."""
-    model, sketch = (
-        with_heads(read_checkpoint(golden / name), sizes) for name in ("model.ckpt", "sketch_encoder.ckpt")
-    )
-    parts = {part: built(model, part) for part in model.parts}
-    return ToonCrafter(**parts, sketch_encoder=built(sketch, "sketch"))  # type: ignore[arg-type]
-
-
-def with_heads(checkpoint: Checkpoint, sizes: Sizes) -> Checkpoint:
-    return replace(checkpoint, config=with_true_heads(checkpoint.config, sizes))
-
-
-def built(checkpoint: Checkpoint, part: str) -> torch.nn.Module:
-    model = checkpoint.build(part, Layers(dtype=torch.float32))
-    model.load_state_dict(checkpoint.part(part))
-    return model.eval().requires_grad_(False)
+    return golden.models()
 
 
 @pytest.fixture(scope="session")
@@ -113,5 +86,8 @@ def sketch_tensors() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_files: tuple[Path, Path]) -> ToonCrafter:
-    """The random models in float32."""
-    return ToonCrafter.load(*tiny_files)
+    """The random models, with their weights in float32 all the time."""
+    model = ToonCrafter.load(*tiny_files)
+    for part in (model.unet, model.autoencoder, model.projector, model.text, model.vision, model.sketch_encoder):
+        part.float()
+    return model

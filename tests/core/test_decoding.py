@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from benchmark import PeakMemory
-from golden import relative_error
+from comparison import relative_error
 from random_checkpoint import MODEL, randomise
 from torch import Tensor
 
-from tooncrafter_core import Settings, ToonCrafter, interpolate, pipeline
+from tooncrafter_core import Settings, ToonCrafter, decoding, interpolate, pipeline
 from tooncrafter_core.decoding import decode
 from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
@@ -113,6 +113,18 @@ def test_what_fits_is_taken(
     assert relative_error(frames, expected) <= 1e-5
     assert len(caplog.records) == list(Chunking).index(chunking)
     assert all("6 frames of 24 x 16" in record.message for record in caplog.records)
+
+
+def test_a_cpu_decodes_frame_by_frame_what_is_large(
+    autoencoder: Watched, latents: Tensor, references: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is free: it is no slower there."""
+    need = decode_bytes(autoencoder.config, *latents.shape[2:], latents.dtype, Chunking.WHOLE)
+    monkeypatch.setattr(decoding, "_WHOLE_ON_CPU", need - 1)
+    decode(autoencoder, latents, references, False, lambda: PLENTY)
+    monkeypatch.setattr(decoding, "_WHOLE_ON_CPU", need)
+    decode(autoencoder, latents, references, False, lambda: PLENTY)
+    assert autoencoder.chunkings == [Chunking.FRAMES, Chunking.WHOLE]
 
 
 def test_less_than_the_smallest_estimate_is_tried(
@@ -233,6 +245,7 @@ def test_interpolate_decodes_in_the_memory_there_is(run: dict[str, Any], monkeyp
         asked.append(device)
         return 0
 
+    monkeypatch.setattr(pipeline, "check_room", lambda *_: None)
     monkeypatch.setattr(pipeline, "free_bytes", nothing)
     assert (interpolate(**run) - expected).abs().max() <= 1e-4
     assert set(asked) == {"cpu"}

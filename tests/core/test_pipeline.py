@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from golden import relative_error
+from comparison import relative_error
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate

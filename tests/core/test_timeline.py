@@ -36,6 +36,7 @@ from tooncrafter_core.timeline import (
 )
 def test_frame_indices(text: str, expected: list[int]) -> None:
     assert parse_frame_indices(text, len(expected), 16) == expected
+    assert parse_frame_indices(text, None, 16) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,14 @@ def test_frame_indices(text: str, expected: list[int]) -> None:
         ("1 2", 2, "cannot read '1 2'"),
         ("1.5", 1, "cannot read '1.5'"),
         ("1-", 1, "cannot read '1-'"),
+        ("x" * 5000, 1, r"cannot read 'x{60}\.\.\.' in frame indices 'x{60}\.\.\.'; expected"),
         ("-3--1", 3, "cannot read '-3--1'"),
         ("9-5", 1, "runs backwards; write 5-9"),
         ("16", 1, "16 is out of range; expected 0 to 15"),
         ("-17", 1, "-17 is out of range"),
+        ("9" * 5000, 1, "cannot read"),
+        ("-" + "9" * 5000, 1, "cannot read"),
+        ("3-1" + "0" * 5000, 1, "cannot read"),
         ("14-16", 3, "16 is out of range"),
         ("1, 0-2", 4, "1 is given more than once"),
         ("0, -16", 2, "0 is given more than once"),

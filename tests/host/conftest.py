@@ -77,13 +77,13 @@ def real_keyframes() -> Path:
 
 @pytest.fixture(scope="session")
 def drawn(comfy_server: ComfyServer) -> dict[str, str]:
-    """This project's own drawings in ComfyUI's input folder: first, last, top, sketch_07 and so on, and sketches."""
-    return {path.stem: comfy_server.upload(path) for path in sorted(DRAWN.iterdir())}
+    """The pack's drawings, which it puts into ComfyUI's input folder: first, last, top, sketch_07, ..., sketches."""
+    return {path.stem: f"tooncrafter_{path.name}" for path in sorted(DRAWN.iterdir())}
 
 
 @pytest.fixture(scope="module")
-def page(comfy_server: ComfyServer, drawn: dict[str, str]) -> Iterator[Page]:
-    """ComfyUI's page, with the drawings to choose from."""
+def page(comfy_server: ComfyServer) -> Iterator[Page]:
+    """ComfyUI's page."""
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
     with open_page(comfy_server.url) as opened:

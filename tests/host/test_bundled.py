@@ -7,9 +7,9 @@ from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sk
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
 from comfy_harness.server import ComfyServer
 from results import frames_of
-from scenes import picture
 
 from tooncrafter_core.evaluation.metrics import psnr
+from tooncrafter_core.evaluation.scenes import picture
 
 
 def test_bundled_files_are_the_first_choice(comfy_server: ComfyServer) -> None:

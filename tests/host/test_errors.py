@@ -6,7 +6,16 @@ import time
 from collections.abc import Callable
 
 import pytest
-from comfy_harness.prompts import BUNDLED_SKETCH_ENCODER, Prompt, batch, changed, interpolation, node, with_sketches
+from comfy_harness.prompts import (
+    BUNDLED_MODEL,
+    BUNDLED_SKETCH_ENCODER,
+    Prompt,
+    batch,
+    changed,
+    interpolation,
+    node,
+    with_sketches,
+)
 from comfy_harness.server import ComfyServer, PromptFailed
 
 SMALL = {"width": 64, "height": 64}
@@ -116,6 +125,29 @@ def _sketch_encoder_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Pr
     return changed(graph, "sketch_loader", sketch_encoder=BUNDLED_SKETCH_ENCODER)
 
 
+def _long_segment_in_a_stock_sampler(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    wires = {name: graph["sampler"]["inputs"][name] for name in ("model", "positive", "negative")}
+    stock = {"seed": 1, "steps": 1000, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    sampler = node("KSampler", latent_image=["encode", 2], **wires, **stock)
+    return {**changed(graph, "encode", frames=17), "sampler": sampler}
+
+
+def _references_of_another_file(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = {"other": node("ToonCrafterLoader", checkpoint=BUNDLED_MODEL, weight_dtype="default")}
+    encoded = changed({**graph, **other}, "encode", vae=["other", 3], clip_vision=["other", 2])["encode"]
+    return changed({**graph, **other, "encoded": encoded}, "decode", latent=["encode", 2], references=["encoded", 3])
+
+
+def _vae_of_another_file(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    other = node("ToonCrafterLoader", checkpoint=BUNDLED_MODEL, weight_dtype="default")
+    return changed({**graph, "other": other}, "decode", latent=["encode", 2], vae=["other", 3])
+
+
+def _one_prompt_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    both = node("ConditioningCombine", conditioning_1=["encode", 0], conditioning_2=["positive", 0])
+    return changed({**graph, "both": both}, "sampler", positive=["both", 0])
+
+
 def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     other = node("EmptySD3LatentImage", width=64, height=64, batch_size=16)
     return changed({**graph, "other": other}, "decode", latent=["other", 0])
@@ -123,9 +155,13 @@ def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
 
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
-    (_other_size_in_the_sampler, "sampler", ["(16, 4, 8, 16)", "(16, 4, 8, 8)", "same Encode Keyframes"]),
+    (
+        _other_size_in_the_sampler,
+        "sampler",
+        ["16 latents of 128 x 64", "16 latents of 64 x 64", "same Encode Keyframes"],
+    ),
     (_other_size_in_the_decoder, "decode", ["128 x 64", "64 x 64", "same Encode Keyframes"]),
-    (_too_few_latents_in_the_decoder, "decode", ["2 latents", "expected 16"]),
+    (_too_few_latents_in_the_decoder, "decode", ["2 latents", "goes with 16"]),
     (_index_out_of_range, "guide", ["16", "0 to 15"]),
     (_index_twice, "guide", ["5", "more than once"]),
     (_counts_differ, "guide", ["1 sketch", "4 frame indices"]),
@@ -138,9 +174,17 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
     (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
     (_guidance_patch, "sampler", ["RescaleCFG", "KSampler"]),
-    (_other_frames_in_negative, "sampler", ["16 frames", "negative of 8", "same Encode Keyframes"]),
+    (
+        _other_frames_in_negative,
+        "sampler",
+        ["1 segment(s) of 16 frames", "negative for 2 segment(s) of 8", "same Encode Keyframes"],
+    ),
     (_other_control_net_in_the_guide, "guide", ["another kind", "Sketch Encoder Loader", "Apply ControlNet"]),
     (_sketch_encoder_of_another_model, "sampler", ["sketch encoder belongs to another model"]),
+    (_long_segment_in_a_stock_sampler, "sampler", ["17 frames", "trained for 16", "ToonCrafter Sampler"]),
+    (_references_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
+    (_vae_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
+    (_one_prompt_without_keyframes, "sampler", ["positive has 2 prompts", "Encode Keyframes"]),
     (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 

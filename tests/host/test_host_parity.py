@@ -39,7 +39,7 @@ class Case:
 
 def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
     """Final latents with the frames as the batch, and decoded frames."""
-    latents: list[Tensor] = []
+    steps: list[Tensor] = []
     decoded = interpolate(
         ToonCrafter.load(*files),
         [read_image(DRAWN / f"{name}.png") for name in case.keyframes],
@@ -48,10 +48,15 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
         "crop",
         Settings(prompt=TEXT, steps=STEPS, seed=SEED, frames=case.frames),
         {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
-        callback=lambda step: latents.append(step.latents),
+        callback=lambda step: steps.append(step.latents),
         loop=case.loop,
     )
-    return rearrange(latents[-1], "s c t h w -> (s t) c h w") / LATENT_SCALE, decoded
+    return rearrange(_joined(steps[STEPS - 1 :: STEPS]), "s c t h w -> (s t) c h w") / LATENT_SCALE, decoded
+
+
+def _joined(runs: list[Tensor]) -> Tensor:
+    """What a segment's runs came to: the only one, or those after the coarse one."""
+    return torch.cat([*(run[:, :, :-1] for run in runs[1:-1]), runs[-1]], dim=2)
 
 
 def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[Tensor, Tensor]:
@@ -74,7 +79,7 @@ CASES = {
     "plain": Case(),
     "sketch": Case(sketch=True),
     "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
-    "windows": Case(sketch=True, frames=24, width=64),
+    "coarse-to-fine": Case(sketch=True, frames=24, width=64),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
     "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),

@@ -22,10 +22,10 @@ from bundled import (
 from comfy_harness.prompts import Prompt, changed, node
 from comfy_harness.server import ComfyServer
 from results import frames_of, latents_of
-from scenes import SIZE, is_at, picture
 from torch import Tensor
 
 from tooncrafter_core.evaluation.metrics import psnr
+from tooncrafter_core.evaluation.scenes import SIZE, is_at, picture
 
 WIDTH, HEIGHT = SIZE
 BLACK, WHITE = 0, 0xFFFFFF

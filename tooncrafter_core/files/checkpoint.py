@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import struct
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..models.clip.text_tower import TextTower
@@ -25,14 +21,13 @@ from ..models.unet.sketch_encoder import SketchEncoder
 from ..models.unet.unet import UNet
 from ..models.vae.autoencoder import Autoencoder
 from .infer import infer_config
+from .stored_tensor import listing
+from .weight_file import CheckpointError, is_safetensors, read_weight_file
 from .working_settings import WorkingSettings, from_metadata
 
-_WRAPPERS = ("state_dict", "module")
 _DEEPSPEED_PREFIX = "_forward_module."
-_SHOWN = 5
-_DOWNLOAD_AGAIN = "It is damaged, or no checkpoint at all: download it again, or use another file."
-_UNREADABLE = (RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error)
-"""What PyTorch's reader raises on files that are cut short or are something else."""
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+"""What weights may be stored as."""
 
 PREFIXES = {
     "unet": "model.diffusion_model.",
@@ -70,10 +65,6 @@ _UNUSED = re.compile(
 last block."""
 
 
-class CheckpointError(ValueError):
-    """A file that is not a checkpoint we can load; the message says what came and what to do."""
-
-
 def to_core_name(name: str) -> str:
     """Published name -> our name, for the few tensors that are named better here."""
     name = re.sub(r"\.attn\.in_proj_(weight|bias)$", r".attn.in_proj.\1", name)
@@ -86,12 +77,8 @@ def to_published_name(name: str) -> str:
     return name.replace("decoder.time_mix_conv.", "decoder.conv_out.time_mix_conv.")
 
 
-def normalise(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Unwrap a loaded file and bring its tensors' names to the published form."""
-    for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+def normalise(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring the names of a file's tensors to the published form."""
     return {
         name.removeprefix(_DEEPSPEED_PREFIX).replace("framestride_embed", "fps_embedding"): tensor
         for name, tensor in tensors.items()
@@ -161,16 +148,17 @@ class Checkpoint:
         return model.eval().requires_grad_(False)
 
     def check(self) -> None:
-        """Compare every name and shape with what the parts' models expect.
+        """Compare every name, shape and dtype with what the parts' models expect.
 
         Raises:
-            CheckpointError: tensors are missing, unexpected or of another shape.
+            CheckpointError: tensors are missing, unexpected, of another shape or no floating-point numbers.
         """
         unexpected = [name for name in self.tensors if not self._belongs(name)]
         missing: list[str] = []
         misshapen: list[str] = []
+        unfit: list[str] = []
         for part in self.parts:
-            found, expected = self.part(part), self.build(part).state_dict()
+            found, expected = self.part(part), self._expected(part)
             prefix = PREFIXES[part]
             missing += [prefix + name for name in expected if name not in found]
             unexpected += [prefix + name for name in found if name not in expected]
@@ -179,12 +167,18 @@ class Checkpoint:
                 for name, tensor in expected.items()
                 if name in found and found[name].shape != tensor.shape
             ]
+            unfit += [
+                f"{prefix}{name} {_named(tensor.dtype)}"
+                for name, tensor in found.items()
+                if tensor.dtype not in _DTYPES
+            ]
         problems = [
-            _listing(what, names)
+            listing(what, names)
             for what, names in (
                 ("missing", missing),
                 ("unexpected", unexpected),
                 ("of another shape", misshapen),
+                ("that are no floating-point numbers", unfit),
             )
             if names
         ]
@@ -199,11 +193,21 @@ class Checkpoint:
         lines = [f"{self.path.name}: {len(self.tensors)} tensors"]
         for part in self.parts:
             tensors = self.part(part).values()
-            dtypes = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
+            dtypes = ", ".join(sorted({_named(t.dtype) for t in tensors}))
             count = sum(t.numel() for t in tensors)
             lines.append(f"  {part:<12} {count / 1e6:10.1f} M parameters  {dtypes}")
         lines += [f"  {part:<12} not in this file" for part in self.missing_parts]
         return "\n".join(lines)
+
+    def _expected(self, part: str) -> dict[str, Tensor]:
+        """Names, shapes and dtypes of a part's model, without content."""
+        try:
+            return self.build(part).state_dict()
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            raise CheckpointError(
+                f"{self.path.name} describes a {part} of impossible sizes ({error}). "
+                "The file is damaged or of another model; download it again or use another one."
+            ) from error
 
     def _is_unused(self, name: str) -> bool:
         text = self.config.text
@@ -225,9 +229,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: unreadable, unsafe, not a ToonCrafter or DynamiCrafter checkpoint, or damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; check the path")
-    tensors = normalise(_read(path))
+    tensors = normalise(read_weight_file(path))
     unet = PREFIXES["unet"]
     if any(name.startswith(unet) for name in tensors) and not any(
         name.startswith(unet + "init_attn") for name in tensors
@@ -239,62 +241,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         config, working = infer_config(tensors), _working_settings(path)
     except ValueError as error:
-        raise CheckpointError(f"{path.name} is not a checkpoint this program can load: {error}") from error
+        raise CheckpointError(
+            f"{path.name} is not a checkpoint this program can load: {error}. "
+            "The file is damaged or of another model; download it again or use another one."
+        ) from error
     checkpoint = Checkpoint(path, tensors, config, working)
     if config.unet is None and config.sketch is None:
         raise CheckpointError(
             f"{path.name} is neither a ToonCrafter checkpoint nor a sketch encoder "
-            f"({_listing('found', list(tensors))}). Expected names such as "
-            "model.diffusion_model.input_blocks.0.0.weight or input_hint_block.0.weight."
+            f"({listing('found', list(tensors))}). Expected names such as "
+            "model.diffusion_model.input_blocks.0.0.weight or input_hint_block.0.weight; use another file."
         )
     checkpoint.check()
     return checkpoint
 
 
 def _working_settings(path: Path) -> WorkingSettings | None:
-    if not _is_safetensors(path):
+    if not is_safetensors(path):
         return None
     with safe_open(path, framework="pt") as file:
         return from_metadata(file.metadata())
 
 
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix.lower() in (".safetensors", ".sft")
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    if _is_safetensors(path):
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path.name} is not a complete safetensors file: {error}") from error
-    return _read_pickle(path)
-
-
-def _read_pickle(path: Path) -> Mapping[str, Any]:
-    try:
-        content = _torch_load(path)
-    except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted is None:
-            raise CheckpointError(f"{path.name} cannot be read as a PyTorch file. {_DOWNLOAD_AGAIN}") from error
-        raise CheckpointError(
-            f"{path.name} was refused: it asks for {wanted[1]}, and a file that asks for more than tensors could run "
-            "code hidden in it. Use a .safetensors file, or a .ckpt that holds tensors only."
-        ) from error
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{path.name} cannot be read as a PyTorch file. {_DOWNLOAD_AGAIN}") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path.name} holds a {type(content).__name__}; expected a dictionary of tensors")
-    return content
-
-
-def _torch_load(path: Path) -> Any:
-    """Memory-mapped where the file is in the zip format (PyTorch 1.6 and later), else read whole."""
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-
-
-def _listing(what: str, names: Iterable[str]) -> str:
-    names = list(names)
-    shown = ", ".join(names[:_SHOWN])
-    return f"{len(names)} {what}: {shown}{', ...' if len(names) > _SHOWN else ''}"
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

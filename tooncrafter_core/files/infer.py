@@ -89,8 +89,8 @@ def _part(tensors: Mapping[str, Tensor], prefix: str, infer: Callable[[Shapes], 
 
 
 def _heads(width: int, head: int) -> int:
-    """Heads of the given size, or of the next smaller one that divides the width."""
-    return next(width // size for size in range(head, 0, -1) if width % size == 0)
+    """Heads of the given size, or of the next smaller one that divides the width; 0 where the size is 0."""
+    return next((width // size for size in range(head, 0, -1) if width % size == 0), 0)
 
 
 def _contracting_path(shapes: Shapes) -> tuple[tuple[int, ...], int, tuple[bool, ...]]:

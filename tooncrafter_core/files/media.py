@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..frames.sheets import grid
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
@@ -118,13 +119,8 @@ def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = _COLUMN
     Raises:
         OSError: it cannot be written.
     """
-    count, channels, height, width = frames.shape
-    rows = -(-count // columns)
-    sheet = torch.ones(rows * columns, channels, height, width)
-    sheet[:count] = frames
-    grid = sheet.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).reshape(channels, rows * height, -1)
     with written_whole(Path(path)) as unfinished:
-        _to_image(grid).save(unfinished)
+        _to_image(grid(frames, columns)).save(unfinished)
 
 
 def _to_image(frame: Tensor) -> Image.Image:

@@ -1,43 +1,75 @@
-"""Tensors by name from the weight files that training can be given."""
+"""Tensors by name from any weight file, safely and without copying."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-UNREADABLE = (
-    pickle.UnpicklingError,
-    SafetensorError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What the readers raise on files that are cut off, or never were weights."""
+from .pickles import UnsafeError
+from .stored_tensor import is_tensor
+from .torch_file import read_torch_file
+
+_WRAPPERS = ("state_dict", "module")
+_DOWNLOAD_AGAIN = "It is damaged, or of another kind: download it again, or use another file."
+
+
+class CheckpointError(ValueError):
+    """A file that is not one we can load; the message says what came and what to do."""
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors file, or a PyTorch file without running code in it; what is no tensor is left out.
+    """Read a .safetensors file, or a PyTorch file without running code in it.
+
+    Of a training's file, `state_dict` or `module` is taken; what is no tensor is left out. Memory-mapped where the
+    file has the data as it is.
 
     Raises:
-        FileNotFoundError: the file is not there.
-        ValueError: it is no weight file, or holds something other than tensors by name.
+        FileNotFoundError: no such file.
+        CheckpointError: it is unreadable, unsafe or damaged, or holds something other than tensors by name.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no weight file at {path}; check the path")
     try:
-        if path.suffix.lower() in (".safetensors", ".sft"):
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{path} is not a weight file that can be read safely: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}; expected tensors by name")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if is_safetensors(path):
+            return load_file(path)
+        return read_torch_file(path, _unwrap)
+    except SafetensorError as error:
+        reason = f"is not a complete safetensors file: {_short(error)}. {_DOWNLOAD_AGAIN}"
+    except UnsafeError as error:
+        reason = (
+            f"was refused: it asks for {_short(error)}, and a file that asks for more than tensors could run code "
+            "hidden in it. Use a .safetensors file, or a .ckpt that holds tensors only."
+        )
+    except MemoryError:
+        reason = "does not fit into the memory that is free. Close other programs, or use a file of half precision."
+    except OSError as error:
+        reason = f"cannot be opened: {error.strerror}. Check the file's permissions and its disk."
+    except ValueError as error:
+        reason = f"is not a weight file that can be read: {_short(error)}. {_DOWNLOAD_AGAIN}"
+    raise CheckpointError(f"{path.name} {reason}")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a weight file is of that format, by its name."""
+    return path.suffix.lower() in (".safetensors", ".sft")
+
+
+def _short(error: Exception) -> str:
+    """An error's text, which may quote a damaged file at length."""
+    return str(error)[:1000]
+
+
+def _unwrap(content: Any) -> Mapping[str, Any]:
+    """The part of a PyTorch file's content that has the tensors by name."""
+    if not isinstance(content, dict):
+        kind = "Tensor" if is_tensor(content) else type(content).__name__
+        raise ValueError(f"it holds a {kind}; expected a dictionary of tensors")
+    for wrapper in _WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    return content

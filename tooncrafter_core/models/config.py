@@ -151,6 +151,11 @@ class AutoencoderConfig(_Sizes):
     def level_channels(self, level: int) -> int:
         return self.channels * self.channel_mult[level]
 
+    @property
+    def feature_channels(self) -> list[int]:
+        """Channels of the five feature maps that the encoder hands out, see `Encoded`."""
+        return [*map(self.level_channels, range(len(self.channel_mult))), self.channels]
+
 
 @dataclass(frozen=True)
 class ProjectorConfig(_Sizes):

@@ -20,6 +20,9 @@ AttentionFunction = Callable[..., Tensor]
 LayerWeights = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 """`weights(layer, x)`: weight and bias as the layer's forward would use them on x."""
 
+BeforeBlock = Callable[[], None]
+"""Called before each block of layers; what it raises ends the work."""
+
 _CUDA_GRID_LIMIT = 2**15
 """CUDA attention kernels index batch and heads with 16 bits; larger batches go through in slices."""
 
@@ -53,6 +56,10 @@ def own_weights(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return layer.get_parameter("weight"), layer.get_parameter("bias")
 
 
+def go_on() -> None:
+    """Never ends the work."""
+
+
 @dataclass(frozen=True)
 class Layers:
     """Makes layers from the given namespace of layer classes, on one device and in one dtype.
@@ -64,6 +71,8 @@ class Layers:
         device: parameter device; None is PyTorch's default.
         weights: how to get at a layer's weight and bias where calling the layer will not do; a host that casts them on
             the fly passes its own function.
+        before_block: called before each block of the U-Net, the sketch encoder and the autoencoder, there also before
+            each frame or strip of one; a host that can be interrupted raises in it.
     """
 
     operations: Any = nn
@@ -71,6 +80,7 @@ class Layers:
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     weights: LayerWeights = own_weights
+    before_block: BeforeBlock = go_on
 
     def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
         return self.operations.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,14 +11,13 @@ from ..models.unet.context import CrossContext
 from ..models.unet.sketch_encoder import SketchEncoder
 from ..models.unet.unet import UNet
 from .guidance import guide
-from .windows import predict_in_windows
 
 
 @dataclass(frozen=True)
 class GuidedDenoiser:
     """`denoiser(z, t) -> v` for `ddim`, with z and v (S, c, t, h, w).
 
-    Segments and their windows run one after the other, so that memory does not grow with their number.
+    Segments run one after the other, so that memory does not grow with their number.
 
     Attributes:
         unet: the U-Net.
@@ -29,7 +27,6 @@ class GuidedDenoiser:
         frame_rate: frames per second the model is told.
         guidance_scale: see `guidance.guide`.
         guidance_rescale: see `guidance.guide`.
-        window: frames the U-Net sees at a time, as many as it was trained for; see `windows`.
         sketch_encoder: needed with hints.
         hints: sketches (S, 1, t, 8 h, 8 w), white on black, on any device.
         sketch_strength: factor on the sketch encoder's outputs.
@@ -41,7 +38,6 @@ class GuidedDenoiser:
     frame_rate: int
     guidance_scale: float
     guidance_rescale: float
-    window: int
     sketch_encoder: SketchEncoder | None = None
     hints: Tensor | None = None
     sketch_strength: float = 1.0
@@ -57,19 +53,13 @@ class GuidedDenoiser:
 
     def _pass(self, z: Tensor, t: int, index: int, context: CrossContext) -> Tensor:
         """v of one segment, with as many rows as the context has."""
-        predict = partial(self._predict, z, t, slice(index, index + 1), context)
-        return predict_in_windows(predict, z.shape[2], self.window)
-
-    def _predict(self, z: Tensor, t: int, segment: slice, context: CrossContext, window: slice) -> Tensor:
-        """One run of the U-Net."""
-        rows = len(context.text)
-        context = context.window(window)
-        condition = self.condition[segment, :, window].expand(rows, -1, -1, -1, -1)
-        noisy = z[segment, :, window].to(condition.dtype).expand_as(condition)
+        segment, rows = slice(index, index + 1), len(context.text)
+        condition = self.condition[segment].expand(rows, -1, -1, -1, -1)
+        noisy = z[segment].to(condition.dtype).expand_as(condition)
         timesteps = torch.full((rows,), t, device=z.device)
         rates = torch.full((rows,), self.frame_rate, device=z.device)
         controls = None
         if self.sketch_encoder is not None and self.hints is not None:
-            hint = self.hints[segment, :, window].to(noisy).expand(rows, -1, -1, -1, -1)
+            hint = self.hints[segment].to(noisy).expand(rows, -1, -1, -1, -1)
             controls = self.sketch_encoder(noisy, hint, timesteps, context, self.sketch_strength)
         return self.unet(torch.cat([noisy, condition], dim=1), timesteps, rates, context, controls)

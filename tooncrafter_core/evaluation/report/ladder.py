@@ -55,8 +55,9 @@ class Rungs:
 @torch.inference_mode()
 def frame_by_frame(model: ToonCrafter, frames: Tensor) -> Tensor:
     """Frames (t, 3, H, W) in [0, 1] encoded and decoded each alone: no neighbours, no references."""
-    latents = model.autoencoder.encode_keyframes(frames * 2 - 1).latents
-    decoded = model.autoencoder.decode_segments(latents[:, :, None])[:, :, 0]
+    with model.at_work(model.autoencoder):
+        latents = model.autoencoder.encode_keyframes(frames * 2 - 1).latents
+        decoded = model.autoencoder.decode_segments(latents[:, :, None])[:, :, 0]
     return as_float(as_bytes((decoded + 1) / 2))
 
 
@@ -66,21 +67,24 @@ def denoising_errors(model: ToonCrafter, window: Window) -> Values:
 
     Latents have a variance of about 1: that is the error of one who answers with their mean.
     """
+    parts = model.unet, model.autoencoder, model.projector, model.text, model.vision
+    with model.at_work(*parts):
+        encoded = model.autoencoder.encode_keyframes(window.frames * 2 - 1)
+        latents = rearrange(encoded.latents, "t c h w -> 1 c t h w") * LATENT_SCALE
+        text = model.text(tokenize(window.caption)).flatten(0, 1)[None]
+        first = preprocess(window.frames[:1] * 2 - 1, model.vision.config.image_size)
+        context = CrossContext(text, resample_frames(model.projector(model.vision(first)), len(window.frames)))
+        return {f"latent error at {t}": _error(model, latents, context, window, t) for t in TIMESTEPS}
+
+
+def _error(model: ToonCrafter, latents: Tensor, context: CrossContext, window: Window, t: int) -> float:
     schedule = Schedule.published()
-    encoded = model.autoencoder.encode_keyframes(window.frames * 2 - 1)
-    latents = rearrange(encoded.latents, "t c h w -> 1 c t h w") * LATENT_SCALE
     eps = torch.randn(latents.shape, generator=torch.Generator().manual_seed(window.seed))
-    text = model.text(tokenize(window.caption)).flatten(0, 1)[None]
-    first = preprocess(window.frames[:1] * 2 - 1, model.vision.config.image_size)
-    context = CrossContext(text, resample_frames(model.projector(model.vision(first)), len(window.frames)))
-    errors: Values = {}
-    for t in TIMESTEPS:
-        z, _ = schedule.noisy_and_velocity(latents, eps, torch.tensor([t]))
-        x = torch.cat([z, end_frames(latents)], dim=1)
-        v = model.unet(x, torch.tensor([t]), torch.tensor([window.fps]), context)
-        clean, _ = schedule.split(z, v, t)
-        errors[f"latent error at {t}"] = float((clean - latents)[:, :, 1:-1].square().mean())
-    return errors
+    z, _ = schedule.noisy_and_velocity(latents, eps, torch.tensor([t]))
+    x = torch.cat([z, end_frames(latents)], dim=1)
+    v = model.unet(x, torch.tensor([t]), torch.tensor([window.fps]), context)
+    clean, _ = schedule.split(z, v, t)
+    return float((clean - latents)[:, :, 1:-1].square().mean())
 
 
 def markdown(rows: Mapping[str, Sequence[Values]]) -> str:

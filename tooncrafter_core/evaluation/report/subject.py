@@ -86,11 +86,12 @@ class TinyModel:
     @torch.inference_mode()
     def reconstruct(self, window: Window, references: bool) -> Tensor:
         autoencoder = self.model.autoencoder
-        encoded = autoencoder.encode_keyframes(window.frames * 2 - 1)
-        pairs = reference_pairs([maps[[0, -1]] for maps in encoded.features]) if references else None
-        latents = encoded.latents.transpose(0, 1)[None]
         decode = autoencoder.decode_segments_twice if self.settings.two_pass else autoencoder.decode_segments
-        return as_bytes((decode(latents, pairs)[0].transpose(0, 1) + 1) / 2)
+        with self.model.at_work(autoencoder):
+            encoded = autoencoder.encode_keyframes(window.frames * 2 - 1)
+            pairs = reference_pairs([maps[[0, -1]] for maps in encoded.features]) if references else None
+            latents = encoded.latents.transpose(0, 1)[None]
+            return as_bytes((decode(latents, pairs)[0].transpose(0, 1) + 1) / 2)
 
 
 def picture_window(name: str, first: Tensor, last: Tensor, fps: int, seed: int) -> Window:

@@ -11,7 +11,7 @@ from .store import Values
 from .windows import LARGE_MOTION, Window
 
 SHARE, DECIBEL, F1_GAIN, SECONDS, BYTES = 0.70, 2.0, 0.10, 20.0, 2e9
-"""The bars of issue 3."""
+"""What a model must reach to be shipped."""
 
 Summary = dict[str, Any]
 

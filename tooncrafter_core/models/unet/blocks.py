@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import DenoiserSizes
-from ..layers import Layers
+from ..layers import BeforeBlock, Layers
 from .transformer import SpatialTransformer, StepInputs, TemporalTransformer
 
 
@@ -106,11 +106,16 @@ class Upsample(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Layers run one after the other; an `Upsample` among them goes to the size of the next skip."""
+    """Blocks run one after the other; an `Upsample` among them goes to the size of the next skip."""
+
+    def __init__(self, before_block: BeforeBlock, blocks: list[nn.Module]) -> None:
+        super().__init__(blocks)
+        self.before_block = before_block
 
     def forward(self, x: Tensor, step: StepInputs, up_size: torch.Size | None = None) -> Tensor:
-        for layer in self:
-            x = layer(x, up_size if isinstance(layer, Upsample) else step)
+        for block in self:
+            self.before_block()
+            x = block(x, up_size if isinstance(block, Upsample) else step)
         return x
 
 
@@ -144,11 +149,14 @@ class StageFactory:
             made.append(TemporalTransformer(self.layers, channels, channels // head, head))
         return made
 
+    def stage(self, blocks: list[nn.Module]) -> Stage:
+        return Stage(self.layers.before_block, blocks)
+
     def level(self, inputs: int, level: int) -> Stage:
         """A residual block into the level's width and, where the level attends, its transformers."""
         outputs = self.sizes.level_channels(level)
         attends = self.sizes.attention_levels[level]
-        return Stage([self.residual(inputs, outputs), *(self.transformers(outputs) if attends else [])])
+        return self.stage([self.residual(inputs, outputs), *(self.transformers(outputs) if attends else [])])
 
     def contracting_path(self) -> tuple[nn.ModuleList, list[int]]:
         """All stages down to the coarsest level, and the width each leaves behind as a skip."""
@@ -160,12 +168,12 @@ class StageFactory:
                 stages.append(self.level(widths[-1], level))
                 widths.append(sizes.level_channels(level))
             if level < len(sizes.channel_mult) - 1:
-                stages.append(Stage([Downsample(self.layers, widths[-1])]))
+                stages.append(self.stage([Downsample(self.layers, widths[-1])]))
                 widths.append(widths[-1])
         return nn.ModuleList(stages), widths
 
     def middle(self, channels: int) -> Stage:
-        return Stage(
+        return self.stage(
             [
                 self.residual(channels, channels),
                 *self.transformers(channels),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from .projector import resample_frames
+
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -63,15 +65,11 @@ class CrossContext:
             self._kept[layer] = make()
         return self._kept[layer]
 
-    def window(self, frames: slice) -> CrossContext:
-        """The context of some frames of the segments; of all of them, this one itself.
-
-        It keeps no keys and values: windows overlap, so together they would keep more than the segment has.
-        """
-        if self.image is None or self.image.ndim == 3:
+    def resampled(self, frames: int) -> CrossContext:
+        """The context of segments of another number of frames, see `resample_frames`; of this number, itself."""
+        if self.image is None or self.image.ndim == 3 or self.image.shape[1] == frames:
             return self
-        image = self.image[:, frames]
-        return self if image.shape == self.image.shape else CrossContext(self.text, image, keep=False)
+        return CrossContext(self.text, resample_frames(self.image, frames), self._keep)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> CrossContext:
         """The same tokens on another device and in another dtype, nothing kept yet."""

@@ -36,7 +36,7 @@ class GEGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         values, gates = self.proj(x).chunk(2, dim=-1)
-        return values * F.gelu(gates)
+        return F.gelu(gates).mul_(values)
 
 
 class FeedForward(nn.Module):

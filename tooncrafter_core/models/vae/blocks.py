@@ -14,6 +14,7 @@ class ImageResBlock(nn.Module):
 
     def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.before_block = layers.before_block
         self.norm1 = layers.group_norm(inputs, eps=1e-6)
         self.conv1 = layers.conv2d(inputs, outputs, 3, padding=1)
         self.norm2 = layers.group_norm(outputs, eps=1e-6)
@@ -21,6 +22,7 @@ class ImageResBlock(nn.Module):
         self.nin_shortcut = nn.Identity() if inputs == outputs else layers.conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        self.before_block()
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
         h = self.conv2(F.silu(self.norm2(h), inplace=True))
         return self.nin_shortcut(x) + h
@@ -31,6 +33,7 @@ class ImageAttention(nn.Module):
 
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
+        self.before_block = layers.before_block
         self.attention = layers.attention
         self.norm = layers.group_norm(channels, eps=1e-6)
         self.q = layers.conv2d(channels, channels, 1)
@@ -39,6 +42,7 @@ class ImageAttention(nn.Module):
         self.proj_out = layers.conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        self.before_block()
         normed = self.norm(x)
         q, k, v = (rearrange(f(normed), "n c h w -> n (h w) c") for f in (self.q, self.k, self.v))
         out = rearrange(self.attention(q, k, v, 1), "n (h w) c -> n c h w", h=x.shape[-2])

@@ -23,6 +23,7 @@ class TimeStack(nn.Module):
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
         self.weights = layers.weights
+        self.before_block = layers.before_block
         self.in_layers = nn.Sequential(
             layers.group_norm(channels, eps=1e-5), nn.SiLU(inplace=True), layers.temporal_conv(channels, channels)
         )
@@ -34,6 +35,7 @@ class TimeStack(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        self.before_block()
         return x + self.out_layers(self.in_layers(x))
 
     def over(self, rows: Callable[[], Iterator[Tensor]]) -> Callable[[Tensor], Tensor]:
@@ -41,6 +43,7 @@ class TimeStack(nn.Module):
         norm = norm_over(self.in_layers[0], rows(), self.weights)
 
         def hidden(strip: Tensor) -> Tensor:
+            self.before_block()
             return self.in_layers[1:](norm(strip))
 
         out_norm = norm_over(self.out_layers[0], map(hidden, rows()), self.weights)

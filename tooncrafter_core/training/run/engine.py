@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -17,7 +18,6 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
-from ...files.weight_file import UNREADABLE
 from ...files.whole import written_whole
 from .ema import EMA
 from .export import write_checkpoint
@@ -27,8 +27,22 @@ from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
 CHECKPOINT = "model.safetensors"
+_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch's reader raises on a state that is cut off, or never was one."""
+
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What reading a state raises that is cut off, or never was one."""
+
 _DAMAGED = (
     "{} is damaged, or no state of a training. Put a copy back, name another output, or take the file away, and the "
     "training begins anew"
@@ -154,7 +168,7 @@ class Run:
             self.ema.load_state_dict(state["ema"])
             for name, contestant in self.contestants.items():
                 contestant.load_state_dict(state["contestants"][name])
-        except UNREADABLE as error:
+        except _UNREADABLE as error:
             raise SettingsError(_DAMAGED.format(path)) from error
         self.step, self.skipped = state["step"], state["skipped"]
 
@@ -248,7 +262,7 @@ def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
         state = torch.load(path, map_location=device, weights_only=True)
         counts = (state["step"], state["skipped"])
         shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise SettingsError(_DAMAGED.format(path)) from error
     if not shaped or not all(type(count) is int and count >= 0 for count in counts):
         raise SettingsError(_DAMAGED.format(path))

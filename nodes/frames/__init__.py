@@ -1,0 +1,1 @@
+"""Nodes for finished frames, and some of them for latents."""

@@ -1,0 +1,168 @@
+"""Sampling runs on ComfyUI: all segments at once, or some frames of one segment, see `coarse_to_fine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import comfy.sample
+import torch
+from comfy.controlnet import ControlBase
+from comfy.model_patcher import ModelPatcher
+from comfy.utils import repeat_to_batch_size
+from torch import Tensor
+
+from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
+from .conditioning import KEY, Keyframes, keyframes_of
+from .ddim import ddim_sampler, sigmas_of
+
+Conditioning = list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is sampled; frames are the batch.
+
+    Attributes:
+        positive: CONDITIONING with keyframes.
+        negative: likewise.
+        samples: latents (S t, c, h, w) to start from, and what masked places keep.
+        noise_mask: the LATENT's mask (1 or more, ..., h, w) or None.
+    """
+
+    positive: Conditioning
+    negative: Conditioning
+    samples: Tensor
+    noise_mask: Tensor | None
+
+
+class RunSampler:
+    """The core's DDIM on MODEL, run after run: noise and progress go on from one to the next.
+
+    Args:
+        model: MODEL, with guidance; see `with_guidance_rescale`.
+        guidance_scale: see `guidance.guide`.
+        timesteps: of each run.
+        eta: see `ddim`.
+        seed: of the noise.
+        report: called with (step of all runs, x0, x) after each step.
+    """
+
+    def __init__(
+        self,
+        model: ModelPatcher,
+        guidance_scale: float,
+        timesteps: list[int],
+        eta: float,
+        seed: int,
+        report: Callable[[int, Tensor, Tensor], None],
+    ) -> None:
+        self._model, self._guidance_scale, self._timesteps = model, guidance_scale, timesteps
+        self._eta, self._seed, self._report = eta, seed, report
+        self._generator = torch.Generator().manual_seed(seed)
+        self._steps = 0
+
+    def sample(self, job: Job, plan: Plan) -> Tensor:
+        """Latents of the shape of the job's, not scaled: of all segments at once, or of one after the other."""
+        if not plan.fine:
+            return self._run(job)
+        keyframes = keyframes_of(job.positive, "positive")
+        drawn = [
+            draw_segment(partial(self._run_of, job, index), keyframes.latents[index : index + 2], plan)
+            for index in range(keyframes.segments)
+        ]
+        return torch.cat(drawn)
+
+    def _run(self, job: Job) -> Tensor:
+        """All steps."""
+        before = self._steps
+
+        def report(step: int, x0: Tensor, x: Tensor, _: int) -> None:
+            self._steps = before + step + 1
+            self._report(before + step, x0, x)
+
+        return comfy.sample.sample_custom(
+            self._model,
+            torch.randn(job.samples.shape, generator=self._generator),
+            self._guidance_scale,
+            ddim_sampler(self._timesteps, self._eta, self._generator),
+            sigmas_of(self._model, self._timesteps),
+            job.positive,
+            job.negative,
+            job.samples,
+            noise_mask=job.noise_mask,
+            callback=report,
+            seed=self._seed,
+        )
+
+    def _run_of(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
+        """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled."""
+        t = keyframes_of(job.positive, "positive").frames
+        run = _Run(segment, range(segment * t, (segment + 1) * t), frames, ends, len(job.samples))
+        mask = None if job.noise_mask is None else run.pick(job.noise_mask)
+        return self._run(
+            Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
+        )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Some frames of one segment.
+
+    Attributes:
+        segment: its number.
+        rows: its frames in a batch of all segments'.
+        frames: numbers of the run's frames in the segment.
+        ends: latents (2, c, h, w) of the frames it begins and ends with, not scaled.
+        batch: rows of all segments.
+        controls: the run's ControlNets by those they were made of, so that positive and negative share theirs and
+            ComfyUI can run both passes in one batch.
+    """
+
+    segment: int
+    rows: range
+    frames: Sequence[int]
+    ends: Tensor
+    batch: int
+    controls: dict[ControlBase, ControlBase] = field(default_factory=dict)
+
+    def conditioning(self, whole: Conditioning) -> Conditioning:
+        """The run's share of a CONDITIONING: keyframes, ControlNets' pictures, masks."""
+        return [[text, {name: self._share(name, value) for name, value in values.items()}] for text, values in whole]
+
+    def pick(self, values: Tensor) -> Tensor:
+        """The run's rows of a batch; one row is for all frames."""
+        return values if len(values) == 1 else self._of_segment(values)[list(self.frames)]
+
+    def _of_segment(self, values: Tensor) -> Tensor:
+        """The segment's rows of a batch; of another number than the frames', repeated or cut as ComfyUI does it."""
+        return repeat_to_batch_size(values, self.batch)[self.rows.start : self.rows.stop]
+
+    def _share(self, name: str, value: Any) -> Any:
+        if name == KEY:
+            return self._keyframes(value)
+        if name == "control":
+            return self._control(value)
+        return self.pick(value) if name == "mask" else value
+
+    def _keyframes(self, whole: Keyframes) -> Keyframes:
+        shown = whole.vision if len(whole.vision) == 1 else whole.vision[self.segment : self.segment + 1]
+        return replace(whole, latents=self.ends, vision=shown, frames=len(self.frames), loop=False)
+
+    def _control(self, whole: ControlBase | None) -> ControlBase | None:
+        """A copy of a chain of ControlNets with the run's pictures."""
+        if whole is None or whole in self.controls:
+            return self.controls.get(whole)
+        own = whole.copy()
+        own.cond_hint_original = self._hints(whole.cond_hint_original)
+        own.extra_concat_orig = [self.pick(each) for each in whole.extra_concat_orig]
+        self.controls[whole] = own.set_previous_controlnet(self._control(whole.previous_controlnet))
+        return own
+
+    def _hints(self, whole: Tensor) -> Tensor:
+        if len(whole) == 1:
+            return whole
+        guides = self._of_segment(whole)
+        return guides[guiding_frames(guides, self.frames)]

@@ -1,0 +1,91 @@
+"""Where the nodes of a shipped graph stand: in titled groups, column by column, the note first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from comfy_harness.prompts import Prompt
+
+Size = tuple[float, float]
+
+COLUMN_HEIGHT = 1000
+"""Groups go below each other up to this height; at 1600 x 1000 pixels the whole graph is then readable."""
+
+NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 30
+PADDING, HEADING = 15, 45
+"""Of a group around its nodes, and above them."""
+
+NODE_HEADING = 30
+"""The title bar of a node is above its position."""
+
+GROUPS = {
+    "Model": ("#88A", {"ToonCrafterLoader", "CLIPLoader", "CLIPVisionLoader", "CLIPTextEncode", "RescaleCFG"}),
+    "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch"}),
+    "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterSketchGuide"}),
+    "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),
+    "In-betweens": (
+        "#8A8",
+        {"ToonCrafterEncodeKeyframes", "ToonCrafterSampler", "KSampler", "ToonCrafterDualRefDecode"},
+    ),
+    "Result": (
+        "#A88",
+        {"UpscaleModelLoader", "ImageUpscaleWithModel", "SaveAnimatedWEBP", "CreateVideo", "SaveVideo"},
+    ),
+}
+"""Title: its colour, and the nodes that stand in it; pictures stand with what first uses them."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A titled frame around some nodes, in the order of the graph."""
+
+    title: str
+    nodes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Positions of nodes by name, and each group's (x, y, width, height)."""
+
+    positions: dict[str, list[float]] = field(default_factory=dict)
+    frames: dict[str, list[float]] = field(default_factory=dict)
+
+
+def grouped(prompt: Prompt) -> list[Group]:
+    """The groups that have nodes, from the first of the way to the last."""
+    groups = {title: Group(title) for title in GROUPS}
+    for name in prompt:
+        groups[_title(prompt, name)].nodes.append(name)
+    return [group for group in groups.values() if group.nodes]
+
+
+def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
+    """Groups below each other while a column has room, then the next column; the note stands on top of the first."""
+    layout = Layout({note: [0.0, 0.0]})
+    x, y, width = 0.0, sizes[note][1] + GROUP_GAP, sizes[note][0]
+    for group in grouped(prompt):
+        wide = max(sizes[name][0] for name in group.nodes) + 2 * PADDING
+        high = HEADING + sum(sizes[name][1] + NODE_HEADING + NODE_GAP for name in group.nodes)
+        if y and y + high > COLUMN_HEIGHT:
+            x, y, width = x + width + COLUMN_GAP, -float(NODE_HEADING), 0.0
+        layout.frames[group.title] = [x, y, wide, high]
+        below = y + HEADING
+        for name in group.nodes:
+            layout.positions[name] = [x + PADDING, below + NODE_HEADING]
+            below += sizes[name][1] + NODE_HEADING + NODE_GAP
+        y, width = y + high + GROUP_GAP, max(width, wide)
+    return layout
+
+
+def _title(prompt: Prompt, name: str) -> str:
+    """The group of a node; a picture that a sketch or a ControlNet uses stands there."""
+    kind = prompt[name]["class_type"]
+    if kind in ("LoadImage", "ImageBatch"):
+        users = [other for other, made in prompt.items() if [name, 0] in made["inputs"].values()]
+        kind = prompt[users[0]]["class_type"] if users else kind
+        if kind == "ImageBatch":
+            return _title(prompt, users[0])
+        if kind == "ToonCrafterEncodeKeyframes":
+            return "Keyframes"
+    return next(title for title, (_, kinds) in GROUPS.items() if kind in kinds)

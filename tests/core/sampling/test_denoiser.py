@@ -1,0 +1,93 @@
+"""The guided denoiser gives the same whichever way its passes are run."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from comparison import full, relative_error
+from torch import Tensor
+
+from tooncrafter_core import ToonCrafter
+from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser
+from tooncrafter_core.sampling.guidance import guide
+
+SEGMENTS, FRAMES, T = 2, 3, 600
+
+
+def random_context(seed: int) -> CrossContext:
+    generator = torch.Generator().manual_seed(seed)
+    return CrossContext(
+        torch.randn(1, 77, 32, generator=generator), torch.randn(1, FRAMES, 16, 32, generator=generator)
+    )
+
+
+PAIRS = [[random_context(1), random_context(2)], [random_context(3), random_context(2)]]
+
+
+@pytest.fixture
+def denoiser(tiny: ToonCrafter) -> GuidedDenoiser:
+    """Two passes of batch 1 for each of two segments, with sketches."""
+    return GuidedDenoiser(
+        unet=tiny.unet,
+        condition=torch.randn(SEGMENTS, 4, FRAMES, 4, 4),
+        contexts=[[CrossContext(c.text, c.image) for c in pair] for pair in PAIRS],
+        frame_rate=12,
+        guidance_scale=7.5,
+        guidance_rescale=0.7,
+        sketch_encoder=tiny.sketch_encoder,
+        hints=(torch.rand(SEGMENTS, 1, FRAMES, 32, 32) > 0.8).float(),
+        sketch_strength=0.6,
+    )
+
+
+@pytest.fixture
+def z() -> Tensor:
+    return torch.randn(SEGMENTS, 4, FRAMES, 4, 4)
+
+
+def by_hand(denoiser: GuidedDenoiser, z: Tensor, segment: int) -> Tensor:
+    """Guided v of one segment."""
+    row = slice(segment, segment + 1)
+    assert denoiser.sketch_encoder is not None and denoiser.hints is not None
+    predictions: list[Tensor] = []
+    for context in PAIRS[segment]:
+        controls = denoiser.sketch_encoder(z[row], denoiser.hints[row], full(z, T), context, 0.6)
+        x = torch.cat([z[row], denoiser.condition[row]], dim=1)
+        predictions.append(denoiser.unet(x, full(z, T), full(z, 12), context, controls))
+    return guide(predictions[0], predictions[1], 7.5, 0.7)
+
+
+def test_two_passes_for_each_segment(denoiser: GuidedDenoiser, z: Tensor) -> None:
+    expected = torch.cat([by_hand(denoiser, z, segment) for segment in range(SEGMENTS)])
+    assert relative_error(denoiser(z, T), expected) < 1e-5
+
+
+def test_one_joined_pass_is_the_same(denoiser: GuidedDenoiser, z: Tensor) -> None:
+    """In double precision: guidance and norms over few pixels amplify what rounding does to float32."""
+    assert denoiser.hints is not None
+    pairs = [[context.to("cpu", torch.float64) for context in pair] for pair in PAIRS]
+    apart = replace(
+        denoiser,
+        unet=deepcopy(denoiser.unet).double(),
+        sketch_encoder=deepcopy(denoiser.sketch_encoder).double(),
+        condition=denoiser.condition.double(),
+        hints=denoiser.hints.double(),
+        contexts=pairs,
+    )
+    joined = replace(apart, contexts=[[CrossContext.join(pair)] for pair in pairs])
+    assert relative_error(joined(z, T), apart(z, T)) < 1e-5
+
+
+def test_one_context_is_no_guidance(denoiser: GuidedDenoiser, z: Tensor) -> None:
+    plain = replace(denoiser, contexts=[pair[:1] for pair in denoiser.contexts], hints=None)
+    x = torch.cat([z, denoiser.condition], dim=1)
+    v = [denoiser.unet(x[i : i + 1], full(z, T), full(z, 12), PAIRS[i][0]) for i in range(SEGMENTS)]
+    assert relative_error(plain(z, T), torch.cat(v)) < 1e-5
+
+
+def test_hints_count(denoiser: GuidedDenoiser, z: Tensor) -> None:
+    assert relative_error(replace(denoiser, hints=None)(z, T), denoiser(z, T)) > 1e-3

@@ -1,0 +1,35 @@
+"""The command that measures lengths: what it writes, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from perceptual_files import blurred_alex, save
+from PIL import Image
+
+from tooncrafter_core.evaluation import length
+from tooncrafter_core.evaluation.scenes import SIZE
+
+TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
+
+
+def test_lengths_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distance, out = save(tmp_path / "distance.pth", blurred_alex()), tmp_path / "out"
+    given = ["--model", str(TINY), "--perceptual", str(distance), "--out", str(out), "--steps", "1", "--scenes", "1"]
+    assert length.main([*given, "--frames", "3", "17"]) == 0
+    table = (out / "lengths.md").read_text()
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [row[1] for row in rows] == ["1", "3"], "runs"
+    assert all(float(row[3]) <= float(row[4]) for row in rows), "a mean is above the worst frame"
+    with Image.open(out / "sheets" / "00_17.png") as sheet:
+        assert sheet.size == (16 * SIZE[0], SIZE[1])
+    monkeypatch.setattr(length, "interpolate", None)
+    assert length.main([*given, "--frames", "3", "17"]) == 0
+    assert (out / "lengths.md").read_text() == table
+
+
+def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--model", str(tmp_path / "none.safetensors"), "--perceptual", str(tmp_path / "no.pth")]
+    assert length.main([*given, "--out", str(tmp_path / "out")]) == 2
+    assert "none.safetensors" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""Two processes of Accelerate's own on the CPU train as one does on a batch twice as large."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_training import Workshop, run
+
+from tooncrafter_core.training.__main__ import TRAININGS
+
+TESTS = Path(__file__).resolve().parents[3]
+
+SCRIPT = """
+import json, sys
+import torch
+from accelerate import debug_launcher
+from small_training import Workshop, run
+from pathlib import Path
+
+jobs = json.loads(sys.argv[1])
+
+def train(jobs):
+    torch.set_num_threads(1)
+    for workshop, name, output, changes in jobs:
+        run(Workshop(*map(Path, workshop)).settings(name, Path(output), **changes))
+
+debug_launcher(train, (jobs,), num_processes=2)
+"""
+
+
+def run_in_two(workshop: Workshop, jobs: list[tuple[str, Path, dict[str, object]]]) -> None:
+    files = [str(path) for path in (workshop.clips, workshop.start, workshop.perceptual)]
+    told = [(files, name, str(output), changes) for name, output, changes in jobs]
+    paths = [str(TESTS), str(TESTS.parent / "scripts"), str(TESTS.parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{SCRIPT}", json.dumps(told)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def folder(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every training, with a step of two passes and one after it; the decoder's first step once more, as a whole."""
+    folder = tmp_path_factory.mktemp("two")
+    changes = {"steps": 2, "accumulate": 2, "sample_every": 2}
+    jobs = [(name, folder / name, changes) for name in TRAININGS]
+    whole = {"steps": 1, "adversarial_from": 1, "ema": 0}
+    run_in_two(workshop, [*jobs, ("decoder", folder / "halves", whole)])
+    return folder
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_every_training_runs_in_two_processes(name: str, folder: Path) -> None:
+    """And the first of them alone writes."""
+    rows = (folder / name / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]
+    assert len(list((folder / name).glob("events.out.tfevents.*"))) == 1
+    assert all(tensor.isfinite().all() for tensor in load_file(folder / name / "model.safetensors").values())
+
+
+def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
+    folder: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    run(workshop.settings("decoder", tmp_path, steps=1, batch=2, adversarial_from=1, ema=0))
+    states = [torch.load(path / "state.pt")["contestants"]["decoder"] for path in (folder / "halves", tmp_path)]
+    halves, whole = ([weight["exp_avg"] for weight in state["optimiser"]["state"].values()] for state in states)
+    assert len(whole) > 100 and sum(bool(gradient.any()) for gradient in whole) > 50
+    for one, other in zip(halves, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)

@@ -1,0 +1,345 @@
+"""Hundreds of wrong inputs, over HTTP to one real server: each is refused in words a user can act on, before a model
+runs, and the server goes on as before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from bundled import sketched_graph
+from comfy_harness.prompts import Prompt, batch, changed, node
+from comfy_harness.server import ComfyServer, PromptFailed, PromptRejected
+from results import frames_of
+from torch import Tensor
+
+SEED = 20
+LEAST_FAULTS = 500
+STEPS = 2
+LOADS = "Requested to load"
+"""In the log for each model that goes to the device."""
+
+OURS = ("loader", "sketch_loader", "encode", "guide", "sampler", "decode")
+
+MADE = (
+    "None", "a text", "no text", "a long text", "a number", "NaN", "infinity", "4,000 digits",
+    "a large negative number", "an empty list", "a list of None", "an empty tuple", "{}", "an object", "bytes",
+    "a tensor without dimensions", "a tensor of no size", "a tensor of five dimensions", "a tensor of two dimensions",
+    "samples None", "samples a list", "a prompt of one part", "a prompt without text", "a prompt of text",
+    "a prompt without a dictionary", "another MODEL", "another VAE", "another CONTROL_NET",
+)  # fmt: skip
+"""Kinds of `wrong_nodes.MADE`, which go to every input."""
+
+_TENSOR = ("NaN inside", "infinity inside", "a batch of 0", "zero width", "zero height", "whole numbers",
+           "one dimension fewer", "one dimension more")  # fmt: skip
+CHANGED = {
+    "IMAGE": (*_TENSOR, "no pixels", "two channels", "values to 255", "values from -1", "a very long picture"),
+    "LATENT": (
+        *_TENSOR, "another count of latent channels", "fewer", "wider latents", "a mask of NaN", "a mask of text",
+        "a mask of no size", "a mask of five dimensions", "a mask to 255",
+    ),
+    "CONDITIONING": _TENSOR,
+    "TOONCRAFTER_REFERENCES": ("of another VAE",),
+}  # fmt: skip
+"""Kinds that change the good value of an input, by its type."""
+
+TYPED: dict[str, tuple[Any, ...]] = {
+    "INT": ("abc", "", None, float("nan"), float("inf"), -(10**9), 2**70, {"a": 1}, "9" * 5000),
+    "FLOAT": ("abc", "", None, float("nan"), float("inf"), -float("inf"), -1e9, 1e9, {"a": 1}),
+    "COMBO": ("abc", "", None, 7, {"a": 1}, "../../secrets.safetensors", "x" * 5000),
+    "STRING": (
+        "",
+        "abc",
+        None,
+        {"a": 1},
+        "16",
+        "-17",
+        "9-5",
+        "3, 3",
+        "1, 2",
+        "1.5",
+        "7-",
+        "9" * 5000,
+        "-" + "9" * 5000,
+    ),
+}
+"""What is typed into a widget, or sent for it by a program."""
+
+ACCEPTED = [
+    ("guide", "sketches", "grey", "a grey picture is a picture"),
+    ("guide", "sketches", "half precision", "pictures are converted to float32"),
+    ("guide", "sketches", "double precision", "likewise"),
+    ("guide", "sketches", "overshoot", "resizing takes values a little beyond 0 to 1"),
+    ("encode", "keyframes", "half precision", "pictures are converted to float32"),
+    ("sampler", "latent", "half precision", "ComfyUI converts latents"),
+    ("sampler", "latent", "a mask of another size", "ComfyUI resizes masks and repeats them over the batch"),
+    ("sampler", "latent", "a mask of None", "as if there were none"),
+]
+"""What looks wrong and works: node, input, kind and why."""
+
+TYPED_ACCEPTED: list[tuple[str, str, Any]] = [
+    ("encode", "frames", "16"),
+    ("guide", "strength", "0.6"),
+    ("guide", "frame_indices", 7),
+    ("decode", "two_pass", "yes"),
+]
+"""What ComfyUI itself turns into the widget's kind of value."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong input of an otherwise good graph."""
+
+    node: str
+    name: str
+    kind: str
+    prompt: Prompt
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.name} = {self.kind}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a fault: who refused it (nobody: it ran), the kind of exception, and the message."""
+
+    fault: Fault
+    by: str
+    exception: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.by or 'accepted'} {self.exception}: {self.message}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    base = tmp_path_factory.mktemp("wrong_inputs")
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "wrong_nodes.py").symlink_to(Path(__file__).with_name("wrong_nodes.py"))
+    with ComfyServer(base) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def good(server: ComfyServer) -> Prompt:
+    """A good graph with a sketch. Beside it the same once more, from which ComfyUI takes what it keeps of earlier runs,
+    and three keyframes in segments of 8."""
+    graph = changed(changed(sketched_graph(server), "sampler", steps=STEPS), "encode", loop=False)
+    names = [graph[name]["inputs"]["image"] for name in ("keyframes_0", "keyframes_1", "keyframes_0")]
+    kept = {f"kept_{name}": _renamed(given) for name, given in graph.items() if name != "save"}
+    two = changed(kept, "kept_encode", frames=8, keyframes=["three", 0])["kept_encode"]
+    return {**graph, **kept, **batch(names, "three"), "two": two}
+
+
+def _renamed(given: dict[str, Any]) -> dict[str, Any]:
+    """A node of the graph's copy, whose wires come from there."""
+    inputs = given["inputs"].items()
+    return {**given, "inputs": {key: [f"kept_{v[0]}", v[1]] if isinstance(v, list) else v for key, v in inputs}}
+
+
+@pytest.fixture(scope="module")
+def kinds(server: ComfyServer) -> dict[str, dict[str, str]]:
+    """Types of the inputs, by our nodes' names."""
+    found = {}
+    for name, info in server.object_info().items():
+        inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+        found[name] = {key: "COMBO" if isinstance(given[0], list) else given[0] for key, given in inputs.items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def first_frames(server: ComfyServer, good: Prompt) -> Tensor:
+    """Of the good graph, before anything wrong; what is beside it runs too, and models are unloaded after it."""
+    frames = frames_of(server, {**good, "sink": node("TestSink", value=["two", 0])})
+    server.post_json("/free", {"unload_models": True})
+    return frames
+
+
+WIRES = {
+    "MODEL": ["kept_loader", 0],
+    "CLIP": ["kept_loader", 1],
+    "CLIP_VISION": ["kept_loader", 2],
+    "VAE": ["kept_loader", 3],
+    "IMAGE": ["kept_keyframes", 0],
+    "CONTROL_NET": ["kept_sketch_loader", 0],
+    "CONDITIONING": ["kept_encode", 0],
+    "LATENT": ["kept_encode", 2],
+    "TOONCRAFTER_REFERENCES": ["kept_encode", 3],
+}
+"""Good values of every type."""
+
+MIXED = [
+    ("guide", "positive", 0), ("guide", "negative", 1), ("sampler", "positive", 0), ("sampler", "negative", 1),
+    ("sampler", "latent", 2), ("decode", "latent", 2), ("decode", "references", 3),
+]  # fmt: skip
+"""Where 2 x 8 frames may come instead of 1 x 16."""
+
+
+def emitted(good: Prompt, at: tuple[str, str], kind: str, seed: int, like: Any = None, as_list: bool = False) -> Fault:
+    """A wrong value on the wire to one input."""
+    name, given = at
+    inputs = {"kind": kind, "seed": seed, **({"like": like} if isinstance(like, list) else {})}
+    wrong = node("TestWrongList" if as_list else "TestWrong", **inputs)
+    prompt = changed({**good, "wrong": wrong}, name, **{given: ["wrong", 0]})
+    return Fault(name, given, f"a list with {kind}" if as_list else kind, prompt)
+
+
+def typed(good: Prompt, name: str, given: str, value: Any) -> Fault:
+    return Fault(name, given, f"typed {str(value)[:20]!r}", changed(good, name, **{given: value}))
+
+
+def faults_of(good: Prompt, kinds: dict[str, dict[str, str]]) -> Iterator[Fault]:
+    """Every kind of wrong value at every input, with seeded numbers, places and sizes."""
+    random = Random(SEED)
+    for name in OURS:
+        for given in good[name]["inputs"]:
+            yield from on_the_wire(good, (name, given), kinds[good[name]["class_type"]][given], random)
+            yield from in_the_widget(good, (name, given), kinds[good[name]["class_type"]][given])
+            if name == "encode":
+                yield from in_lists(good, (name, given), random)
+    yield from between_nodes(good)
+
+
+def on_the_wire(good: Prompt, at: tuple[str, str], kind: str, random: Random) -> Iterator[Fault]:
+    """Values of other kinds, good values of other types, and the good value with one thing wrong."""
+    for made in MADE:
+        if (kind, made) != ("FLOAT", "a number"):
+            yield emitted(good, at, made, random.randrange(2**32))
+    for other, wire in WIRES.items():
+        if other != kind:
+            yield replace(emitted(good, at, "as it is", 0, wire), kind=f"a wire of {other}")
+    for change in CHANGED.get(kind, ()):
+        yield emitted(good, at, change, random.randrange(2**32), good[at[0]]["inputs"][at[1]])
+
+
+def in_the_widget(good: Prompt, at: tuple[str, str], kind: str) -> Iterator[Fault]:
+    """Typed values, and none where one is required."""
+    for value in TYPED.get(kind, ()):
+        yield typed(good, *at, value)
+    name, given = at
+    inputs = {key: value for key, value in good[name]["inputs"].items() if key != given}
+    if given != "loop":
+        yield Fault(name, given, "missing", {**good, name: {**good[name], "inputs": inputs}})
+
+
+def in_lists(good: Prompt, at: tuple[str, str], random: Random) -> Iterator[Fault]:
+    """Lists for the node that takes them: empty, and with something wrong after the good value."""
+    value = good[at[0]]["inputs"][at[1]]
+    yield emitted(good, at, "no values", 0, as_list=True)
+    if isinstance(value, list):
+        yield emitted(good, at, "None", 0, value, as_list=True)
+    if at[1] == "keyframes":
+        yield emitted(good, at, "NaN inside", random.randrange(2**32), value, as_list=True)
+
+
+def between_nodes(good: Prompt) -> Iterator[Fault]:
+    """Good values that do not go together, and one that a stock node lets through."""
+    yield Fault("encode", "keyframes", "one picture", changed(good, "encode", keyframes=["keyframes_0", 0]))
+    for name, given, output in MIXED:
+        yield Fault(name, given, "2 x 8 for 1 x 16", changed(good, name, **{given: ["two", output]}))
+    for given in ("positive", "negative"):
+        yield emitted(good, ("sampler", given), "narrower text", 0, good["sampler"]["inputs"][given])
+    broken = node("TestWrong", kind="NaN inside", seed=1, like=["keyframes_0", 0])
+    wires = {"positive": ["encode", 0], "negative": ["encode", 1], "control_net": ["sketch_loader", 0]}
+    settings = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+    applied = {"broken": broken, "applied": node("ControlNetApplyAdvanced", **wires, **settings, image=["broken", 0])}
+    prompt = changed({**good, **applied}, "sampler", positive=["applied", 0])
+    yield Fault("sampler", "ControlNet", "NaN in Apply ControlNet", prompt)
+
+
+def outcomes_of(server: ComfyServer, faults: list[Fault]) -> list[Outcome]:
+    """Queue all of them at once, and wait for the last."""
+    found, queued = [], {}
+    for fault in faults:
+        try:
+            queued[server.queue(fault.prompt)] = fault
+        except PromptRejected as refusal:
+            found.append(Outcome(fault, "ComfyUI", "", str(refusal)))
+    *_, last = queued
+    with suppress(PromptFailed):
+        server.wait(last)
+    history = server.get_json("/history")
+    for prompt_id, fault in queued.items():
+        errors = [details for event, details in history[prompt_id]["status"]["messages"] if event == "execution_error"]
+        details = errors[0] if errors else {"node_id": "", "exception_type": "", "exception_message": ""}
+        exception = details["exception_type"].rsplit(".")[-1]
+        found.append(Outcome(fault, details["node_id"], exception, details["exception_message"].strip()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    server: ComfyServer, good: Prompt, kinds: dict[str, dict[str, str]], first_frames: Tensor
+) -> list[Outcome]:
+    loads = server.log_text().count(LOADS)
+    found = outcomes_of(server, list(faults_of(good, kinds)))
+    assert server.log_text().count(LOADS) == loads > 0, "a model was loaded for a wrong input"
+    return found
+
+
+def lines(outcomes: list[Outcome]) -> str:
+    return "\n".join(map(str, outcomes))
+
+
+def test_there_are_many_of_every_node(outcomes: list[Outcome]) -> None:
+    counts = Counter(outcome.fault.node for outcome in outcomes)
+    assert len(outcomes) >= LEAST_FAULTS and set(counts) == set(OURS), counts
+
+
+def test_none_is_silently_accepted(outcomes: list[Outcome]) -> None:
+    accepted = [outcome for outcome in outcomes if not outcome.by]
+    assert not accepted, lines(accepted)
+
+
+def test_each_is_refused_by_its_own_node_or_by_the_host(outcomes: list[Outcome]) -> None:
+    elsewhere = [o for o in outcomes if o.by not in ("", "ComfyUI", o.fault.node)]
+    assert not elsewhere, lines(elsewhere)
+
+
+def test_no_error_is_raw(outcomes: list[Outcome]) -> None:
+    raw = [o for o in outcomes if o.exception not in ("", "ValueError", "NotFiniteError", "CheckpointError")]
+    assert not raw, lines(raw)
+
+
+def test_messages_name_the_input_and_what_to_do(outcomes: list[Outcome]) -> None:
+    ours = [outcome for outcome in outcomes if outcome.exception]
+    unclear = [o for o in ours if not names(o.message, o.fault.name) or not advises(o.message)]
+    assert not unclear, lines(unclear)
+    long = [outcome for outcome in ours if len(outcome.message) > 600]
+    assert not long, lines(long)
+
+
+def names(message: str, given: str) -> bool:
+    return given.rstrip("s") in message or (given == "frame_indices" and "frame ind" in message)
+
+
+def advises(message: str) -> bool:
+    words = ("expected", "Connect", "Look at", "give each frame", "give one index", "write ", "Use ")
+    return any(word in message for word in words)
+
+
+def test_nothing_is_blamed_on_precision_that_came_in(outcomes: list[Outcome]) -> None:
+    """NaN in a picture, a sketch or a number is not the U-Net's fault."""
+    blamed = [o for o in outcomes if "NaN" in o.fault.kind and o.fault.name != "latent" and "unet" in o.message]
+    assert not blamed, lines(blamed)
+
+
+def test_what_is_accepted_works(server: ComfyServer, good: Prompt, outcomes: list[Outcome]) -> None:
+    faults = [emitted(good, (n, i), kind, 1, good[n]["inputs"][i]) for n, i, kind, _ in ACCEPTED]
+    faults += [typed(good, *given) for given in TYPED_ACCEPTED]
+    refused = [outcome for outcome in outcomes_of(server, faults) if outcome.by]
+    assert not refused, lines(refused)
+
+
+def test_a_good_graph_gives_the_same_frames_as_before(
+    server: ComfyServer, good: Prompt, first_frames: Tensor, outcomes: list[Outcome]
+) -> None:
+    server.free()
+    assert torch.equal(frames_of(server, good), first_frames)

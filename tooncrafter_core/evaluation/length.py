@@ -1,0 +1,167 @@
+"""Measure segments of several lengths on drawn scenes: is the figure on its path, and how far is every frame from the
+true one?
+
+    .venv/bin/python -m tooncrafter_core.evaluation.length --out lengths \
+        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors \
+        --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth
+
+Writes `lengths.md` and one picture for each scene and length, in `sheets/`. What was measured is kept in
+`results.jsonl` and `renders/`, by model, settings, scene and length: started again, it goes on where it stopped, and
+more scenes or lengths add to what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from ..data.drawn_scenes import Scene
+from ..files.media import write_contact_sheet
+from ..pipeline import Settings, ToonCrafter, interpolate, sampling_runs
+from ..training.losses.perceptual import load_perceptual
+from .metrics import Distance
+from .report.store import Renders, Results, Values
+from .report.subject import file_hash
+from .report.windows import as_bytes, as_float, digest
+from .scenes import SIZE, is_at, picture, scenes
+
+EVERY = 10
+"""The figure is looked for in every tenth frame."""
+
+SHOWN = 16
+"""Frames on a sheet."""
+
+_log = logging.getLogger("length")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, how it draws, and what its frames are measured by.
+
+    Attributes:
+        model: the models.
+        name: of the model's and the distance's files.
+        settings: steps, guidance, seed; `frames` is each length's own.
+        distance: perceptual.
+        out: folder for everything that is written.
+    """
+
+    model: ToonCrafter
+    name: str
+    settings: Settings
+    distance: Distance
+    out: Path
+
+    def measure(self, results: Results, renders: Renders, number: int, scene: Scene, frames: int) -> Values:
+        """The numbers of one scene at one length: `mean` and `worst` distance of the frames between the keyframes, in
+        which frame (`at`) that is, and in how many of the frames looked at (`looked`) the figure is on its path."""
+        key = digest("length", self.name, asdict(self.settings), asdict(scene), frames)
+
+        def make() -> Values:
+            drawn = as_float(renders.get(key, lambda: as_bytes(self._draw(scene, frames))))
+            chosen = torch.linspace(0, frames - 1, min(SHOWN, frames)).round().long()
+            write_contact_sheet(drawn[chosen], self.out / "sheets" / f"{number:02}_{frames}.png", columns=SHOWN)
+            return self._values(scene, drawn)
+
+        return results.get(key, make, scene=number, frames=frames)
+
+    def _draw(self, scene: Scene, frames: int) -> Tensor:
+        keyframes = [picture(scene, 0), picture(scene, 1)]
+        settings = Settings(**{**asdict(self.settings), "frames": frames})
+        return interpolate(self.model, keyframes, *SIZE, settings=settings)
+
+    def _values(self, scene: Scene, drawn: Tensor) -> Values:
+        moments = torch.linspace(0, 1, len(drawn)).tolist()
+        distances = [
+            self.distance(frame[None] * 2 - 1, picture(scene, moment)[None] * 2 - 1).item()
+            for frame, moment in zip(drawn[1:-1], moments[1:-1], strict=True)
+        ]
+        looked = range(0, len(drawn), EVERY)
+        return {
+            "mean": fmean(distances),
+            "worst": max(distances),
+            "at": distances.index(max(distances)) + 1,
+            "on_path": sum(is_at(scene, drawn[frame], moments[frame]) for frame in looked),
+            "looked": len(looked),
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status. A user's mistake is one line on standard error and status 2."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(options.threads)
+    try:
+        table = _run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    (options.out / "lengths.md").write_text(table, encoding="utf-8")
+    sys.stdout.write(table)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="a complete checkpoint")
+    add("--perceptual", type=Path, nargs="+", required=True, help="weights of the perceptual distance")
+    add("--out", type=Path, required=True, help="folder for everything that is written")
+    add("--frames", type=int, nargs="+", default=[16, 24, 31, 46, 64], help="lengths (default %(default)s)")
+    add("--scenes", type=int, default=16, help="how many drawn scenes (default %(default)s)")
+    add("--fps", type=int, default=24, help="frames per second the model is told (default %(default)s)")
+    add("--steps", type=int, default=12, help="sampling steps (default %(default)s)")
+    add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
+    add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")
+    add("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> str:
+    """The table: one row for each length, compared with the first length's mean."""
+    subject = Subject(
+        model=ToonCrafter.load(options.model),
+        name=" ".join(map(file_hash, [options.model, *options.perceptual])),
+        settings=Settings(
+            steps=options.steps,
+            guidance_scale=options.guidance,
+            frame_rate=options.fps,
+            seed=options.seed,
+            two_pass=False,
+        ),
+        distance=load_perceptual(*options.perceptual),
+        out=options.out,
+    )
+    results, renders = Results(options.out / "results.jsonl"), Renders(options.out / "renders")
+    measured: dict[int, list[Values]] = {frames: [] for frames in options.frames}
+    for number, scene in enumerate(scenes(options.scenes, options.seed)):
+        for frames, rows in measured.items():
+            rows.append(subject.measure(results, renders, number, scene, frames))
+            _log.info("scene %d, %d frames: %s", number, frames, rows[-1])
+    runs = {frames: sampling_runs(subject.model, 1, frames) for frames in measured}
+    return _table(measured, runs)
+
+
+def _table(measured: dict[int, list[Values]], runs: dict[int, int]) -> str:
+    lines = ["| frames | runs | figure on its path | mean distance | worst frame | times the mean of the first row |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    first = fmean(row["mean"] for row in next(iter(measured.values())))
+    for frames, rows in measured.items():
+        on_path, looked = (int(sum(row[name] for row in rows)) for name in ("on_path", "looked"))
+        mean, worst = fmean(row["mean"] for row in rows), max(row["worst"] for row in rows)
+        lines.append(
+            f"| {frames} | {runs[frames]} | {on_path} of {looked} | {mean:.3f} | {worst:.3f} | {worst / first:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Segments longer than the model was trained for: one coarse run over the whole segment, then fine runs between some of
+its frames. No run has more frames than the model was trained for, and each has a keyframe at both ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+DrawRun = Callable[[Sequence[int], Tensor], Tensor]
+"""`draw(frames, ends) -> latents`: frames (n of them, by their number in the segment) between two keyframes' latents
+(2, c, h, w), as (n, c, h, w)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one segment of t frames.
+
+    Attributes:
+        coarse: the frames of the first run, from 0 to t - 1, spread evenly. Where the segment is no longer than a run
+            may be, these are all of it.
+        fine: the frames of each further run, in order; neighbours share a frame, which is one of `coarse`.
+    """
+
+    coarse: tuple[int, ...]
+    fine: tuple[range, ...]
+
+    def runs(self, segments: int) -> int:
+        """Runs for so many segments: one for all of them where there are no fine runs."""
+        return segments * (1 + len(self.fine)) if self.fine else 1
+
+    @property
+    def keyframes(self) -> list[int]:
+        """Positions in the coarse run of what the fine runs begin and end with."""
+        spacing = (len(self.coarse) - 1) // len(self.fine)
+        return list(range(0, len(self.coarse), spacing))
+
+
+def plan_runs(frames: int, trained: int) -> Plan:
+    """How a segment is drawn.
+
+    A segment of t frames takes the fewest fine runs that cover it, s = ceil((t - 1) / (trained - 1)), and their lengths
+    differ by one at most. The coarse run has as many frames as make every fine run begin and end at one of them: a
+    multiple of s steps, from trained / 2 to trained frames. Frames of the coarse run lie evenly in time, those of the
+    result are whole numbers: each is less than half a frame from where the coarse run drew it.
+
+    Args:
+        frames: t.
+        trained: frames of a run at most.
+
+    Raises:
+        ValueError: more frames than two levels reach, (trained - 1)^2 + 1.
+    """
+    if frames <= trained:
+        return Plan(tuple(range(frames)), ())
+    last, longest = frames - 1, trained - 1
+    spans = math.ceil(last / longest)
+    if spans > longest:
+        raise ValueError(
+            f"frames is {frames}; with this model, which was trained for {trained}, a segment has up to "
+            f"{longest**2 + 1}. Take fewer, or add a keyframe in between."
+        )
+    steps = longest // spans * spans
+    coarse = tuple(_share(last, step, steps) for step in range(steps + 1))
+    joints = [_share(last, span, spans) for span in range(spans + 1)]
+    return Plan(coarse, tuple(range(first, last + 1) for first, last in pairwise(joints)))
+
+
+def draw_segment(draw: DrawRun, ends: Tensor, plan: Plan) -> Tensor:
+    """Draw one segment's latents (t, c, h, w), between those of its keyframes (2, c, h, w)."""
+    drawn = draw(plan.coarse, ends)
+    if not plan.fine:
+        return drawn
+    keyframes = torch.cat([ends[:1].to(drawn), drawn[plan.keyframes[1:-1]], ends[1:].to(drawn)])
+    runs = [draw(span, keyframes[index : index + 2]) for index, span in enumerate(plan.fine)]
+    return torch.cat([*(run[:-1] for run in runs), runs[-1][-1:]])
+
+
+def guiding_frames(guides: Tensor, frames: Sequence[int]) -> list[int]:
+    """Which frame of a segment guides each frame of a run.
+
+    A frame's own guide does, where it has one. A run that leaves frames out takes the nearest guide of those that are
+    nearer to this frame than to another of the run.
+
+    Args:
+        guides: what is drawn for each frame of the segment (t, ...); black is none.
+        frames: of the run, see `Plan`.
+    """
+    own: dict[int, list[int]] = {frame: [] for frame in frames}
+    for guide in range(frames[0], frames[-1] + 1):
+        if guides[guide].any():
+            own[min(frames, key=lambda frame: abs(frame - guide))].append(guide)
+    return [min(own[frame], key=lambda guide: abs(frame - guide), default=frame) for frame in frames]
+
+
+def _share(total: int, part: int, parts: int) -> int:
+    """total * part / parts, rounded; halves up."""
+    return (2 * total * part + parts) // (2 * parts)
