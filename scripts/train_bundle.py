@@ -1,4 +1,4 @@
-"""Trains the small model from an archive that `tooncrafter_core.training.bundle` has packed.
+"""Trains the small model from an archive that `tooncrafter_core.data.bundle` has packed.
 
     python train_bundle.py --minutes 9
 

@@ -12,7 +12,7 @@ import torch
 import train_bundle
 from small_training import Workshop
 
-from tooncrafter_core.training import bundle
+from tooncrafter_core.data import bundle
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
 from tooncrafter_core.training.run.settings import read_settings
 

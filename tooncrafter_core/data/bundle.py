@@ -1,6 +1,6 @@
 """Packs what trains the small model elsewhere, without a network, into one archive: code, settings, weights, clips.
 
-    python -m tooncrafter_core.training.bundle bundle.tar
+    python -m tooncrafter_core.data.bundle bundle.tar
 
 There, with the packages of `requirements.txt` and `requirements-training.txt`, which are in it:
 
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.build import DRAWN
-from .clips.manifest import Clip, read_manifest, write_manifest
+from ..training.clips.manifest import Clip, read_manifest, write_manifest
+from .build import DRAWN
 
 log = logging.getLogger(__name__)
 
