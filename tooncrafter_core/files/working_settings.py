@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import TypeGuard
 
 METADATA_KEY = "tooncrafter.working_settings"
+_FRACTIONS = ("guidance_scale", "sketch_strength")
+"""Entries that need not be whole."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,29 @@ def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
     names = [field.name for field in fields(WorkingSettings)]
     if not isinstance(entries, dict) or sorted(entries) != sorted(names):
         raise ValueError(f"its metadata {METADATA_KEY} is {text!r}; expected an object with {', '.join(names)}")
-    rows = entries.pop("preview")
-    wrong = [name for name, value in entries.items() if not _is_positive(value)]
+    wrong = [name for name in names if not _fits(name, entries[name])]
     if wrong:
         raise ValueError(
-            f"its metadata {METADATA_KEY} has {wrong[0]} = {entries[wrong[0]]!r}; expected a positive number"
+            f"its metadata {METADATA_KEY} has {wrong[0]} = {entries[wrong[0]]!r}; expected {_wanted(wrong[0])}"
         )
-    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 for row in rows):
-        raise ValueError(f"its metadata {METADATA_KEY} has preview = {rows!r}; expected rows of three numbers")
-    return WorkingSettings(**entries, preview=tuple((float(r), float(g), float(b)) for r, g, b in rows))
+    preview = tuple((float(r), float(g), float(b)) for r, g, b in entries.pop("preview"))
+    return WorkingSettings(**entries, preview=preview)
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+def _fits(name: str, value: object) -> bool:
+    if name == "preview":
+        return isinstance(value, list) and all(
+            isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in value
+        )
+    whole = name not in _FRACTIONS
+    return _is_number(value) and value > 0 and (isinstance(value, int) or not whole)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _wanted(name: str) -> str:
+    if name == "preview":
+        return "rows of three numbers"
+    return "a positive number" if name in _FRACTIONS else "a positive integer"

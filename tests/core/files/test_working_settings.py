@@ -31,7 +31,9 @@ def test_a_checkpoint_carries_its_settings(tmp_path: Path) -> None:
         ("[]", "expected an object"),
         (json.dumps({"width": 128}), "expected an object"),
         (SETTINGS.to_metadata()[METADATA_KEY].replace('"steps": 12', '"steps": 0'), "steps"),
+        (SETTINGS.to_metadata()[METADATA_KEY].replace('"width": 128', '"width": 128.5'), "positive integer"),
         (SETTINGS.to_metadata()[METADATA_KEY].replace("[0.5, 0.25, 0.0]", "[0.5]"), "preview"),
+        (SETTINGS.to_metadata()[METADATA_KEY].replace("[0.5, 0.25, 0.0]", "[0.5, null, 0.0]"), "preview"),
     ],
 )
 def test_broken_settings_are_refused(text: str, says: str, tmp_path: Path) -> None:

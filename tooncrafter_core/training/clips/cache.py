@@ -139,7 +139,7 @@ def cached_segments(
         if not path.exists():
             models = towers(start, accelerator.device)
             if settings.precision == "bf16":
-                models.autoencoder.to(memory_format=torch.channels_last)  # some times as fast on CPUs
+                models.autoencoder.to(memory_format=torch.channels_last)  # what a CPU's bfloat16 convolutions work on
             kept = _compute(settings, models, draws, lines, accelerator)
             write_checkpoint(kept._asdict(), path)
         tensors = load_file(path)
