@@ -9,7 +9,9 @@ NODES = {
     "ToonCrafterLoader": ["MODEL", "CLIP", "CLIP_VISION", "VAE"],
     "ToonCrafterSketchEncoderLoader": ["CONTROL_NET"],
     "ToonCrafterEncodeKeyframes": ["CONDITIONING", "CONDITIONING", "LATENT", "TOONCRAFTER_REFERENCES"],
-    "ToonCrafterSketchGuide": ["CONDITIONING", "CONDITIONING"],
+    "ToonCrafterLoadPictures": ["IMAGE"],
+    "ToonCrafterExtractSketch": ["IMAGE", "STRING"],
+    "ToonCrafterSketchGuide": ["CONDITIONING", "CONDITIONING", "IMAGE"],
     "ToonCrafterSampler": ["LATENT"],
     "ToonCrafterDualRefDecode": ["IMAGE"],
     "ToonCrafterSeeds": ["INT"],
@@ -27,7 +29,7 @@ NODES = {
 }
 PUBLISHED = {
     "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": 16, "fps": 10},
-    "ToonCrafterSketchGuide": {"strength": 0.6},
+    "ToonCrafterSketchGuide": {"strength": 0.6, "start_percent": 0.0, "end_percent": 1.0},
     "ToonCrafterSampler": {
         "steps": 50,
         "guidance_scale": 7.5,
