@@ -123,10 +123,13 @@ class FigureScene:
 
     def as_lines(self, paper: Colour = PAPER) -> FigureScene:
         """The same as ink on paper, without colour."""
-        plain = {"body": paper, "sky": paper, "land": paper}
+
+        def plain(scene: Scene) -> Scene:
+            return replace(scene, body=paper, sky=paper, land=paper)
+
         return FigureScene(
-            stage=replace(self.stage, **plain),
-            figures=tuple(replace(figure, **plain) for figure in self.figures),
+            stage=plain(self.stage),
+            figures=tuple(map(plain, self.figures)),
             limbs=tuple(limbs and replace(limbs, colour=paper) for limbs in self.limbs),
             props=tuple(replace(prop, colour=paper, second=paper) for prop in self.props),
         )

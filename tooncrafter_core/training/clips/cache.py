@@ -139,7 +139,8 @@ def cached_segments(
         if not path.exists():
             models = towers(start, accelerator.device)
             if settings.precision == "bf16":
-                models.autoencoder.to(memory_format=torch.channels_last)  # what a CPU's bfloat16 convolutions work on
+                # What a CPU's bfloat16 convolutions work on.
+                models.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             kept = _compute(settings, models, draws, lines, accelerator)
             write_checkpoint(kept._asdict(), path)
         tensors = load_file(path)
