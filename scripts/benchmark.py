@@ -105,7 +105,7 @@ def count_flops(work: Work) -> int:
 class PeakMemory(TorchDispatchMode):
     """The most bytes that were alive at once among the tensors made inside this context on one kind of device.
 
-    Values are not copied between meta tensors, which stand for the device, and the CPU.
+    Values are not copied between meta tensors, which stand for the device, and the CPU. Mapped files do not count.
     """
 
     def __init__(self, device: str = "meta") -> None:
@@ -119,6 +119,8 @@ class PeakMemory(TorchDispatchMode):
         if function is torch.ops.aten.copy_.default and arguments[0].device != arguments[1].device:
             return arguments[0]
         out = function(*arguments, **(keywords or {}))
+        if function is torch.ops.aten.from_file.default:
+            return out
         known = set(map(id, _storages((arguments, keywords))))
         for storage in {id(storage): storage for storage in _storages(out)}.values():
             if id(storage) not in known and storage.device.type == self.device:

@@ -43,6 +43,10 @@ class ResidentPeak(threading.Thread):
             for kind, peak in self.peaks.items():
                 self.peaks[kind] = max(peak, int(fields[kind].split()[0]) * 1024)
 
+    def tell(self, when: str) -> None:
+        """Write the peaks so far to standard error: a decode takes minutes more."""
+        sys.stderr.write(f"{when}: {json.dumps(self.peaks)}\n")
+
     def __enter__(self) -> ResidentPeak:
         self.start()
         return self
@@ -62,7 +66,9 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     with ResidentPeak() as peak:
         model = ToonCrafter.load(options.checkpoint, dtype=getattr(torch, options.dtype))
-        frames = interpolate(model, keyframes, *sides, settings=settings)
+        frames = interpolate(
+            model, keyframes, *sides, settings=settings, callback=lambda _: peak.tell("before decoding")
+        )
     return {
         "dtype": options.dtype,
         "frames": [len(frames), *sides],

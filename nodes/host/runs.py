@@ -37,6 +37,11 @@ class Job:
     samples: Tensor
     noise_mask: Tensor | None
 
+    @property
+    def keyframes(self) -> Keyframes:
+        """Of the first prompt; the others are of the same Encode Keyframes."""
+        return keyframes_of(self.positive, "positive")[0]
+
 
 class RunSampler:
     """The core's DDIM on MODEL, run after run: noise and progress go on from one to the next.
@@ -68,7 +73,7 @@ class RunSampler:
         """Latents of the shape of the job's, not scaled: of all segments at once, or of one after the other."""
         if not plan.fine:
             return self._run(job)
-        keyframes = keyframes_of(job.positive, "positive")
+        keyframes = job.keyframes
         drawn = [
             draw_segment(partial(self._run_of, job, index), keyframes.latents[index : index + 2], plan)
             for index in range(keyframes.segments)
@@ -99,7 +104,7 @@ class RunSampler:
 
     def _run_of(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled."""
-        t = keyframes_of(job.positive, "positive").frames
+        t = job.keyframes.frames
         run = _Run(segment, range(segment * t, (segment + 1) * t), frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
         return self._run(

@@ -136,7 +136,7 @@ def test_as_a_command(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"error: no checkpoint at {tmp_path / 'no.ckpt'}; check the path\n"
+    assert done.stderr == f"error: no weight file at {tmp_path / 'no.ckpt'}; check the path\n"
 
 
 def test_missing_files(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import kornia
 import pytest
 import torch
 import torch.nn.functional as F
-from scenes import picture, scenes
 from torch import Tensor
 
+from tooncrafter_core.evaluation.scenes import picture, scenes
 from tooncrafter_core.frames.colours import match_colours
 from tooncrafter_core.frames.spans import spans_of_frames
 

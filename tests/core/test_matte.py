@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scenes import picture, scenes
 from torch import Tensor
 
 from tooncrafter_core.data.drawn_scenes import Scene
+from tooncrafter_core.evaluation.scenes import picture, scenes
 from tooncrafter_core.frames.matte import cut_out, key
 
 THRESHOLDS = (6.0, 24.0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scenes import picture, scenes
 from torch import Tensor
 
+from tooncrafter_core.evaluation.scenes import picture, scenes
 from tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, grid, onion_skin, parse_tint, variants_sheet
 
 SCENE = scenes(1, seed=3)[0]

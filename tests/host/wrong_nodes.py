@@ -81,7 +81,6 @@ CHANGED: dict[str, Callable[[Tensor, Random], Tensor]] = {
     "fewer": lambda tensor, random: tensor[: random.randint(1, len(tensor) - 1)],
     "wider latents": lambda tensor, random: tensor.repeat(1, 1, 1, 2),
     "narrower text": lambda tensor, random: tensor[..., : tensor.shape[-1] // 2],
-    "as it is": lambda tensor, random: tensor,
     "grey": lambda tensor, random: tensor[..., :1],
     "half precision": lambda tensor, random: tensor.half(),
     "double precision": lambda tensor, random: tensor.double(),
@@ -102,6 +101,8 @@ MASKS: dict[str, Callable[[Random], Any]] = {
 
 def _changed(value: Any, kind: str, random: Random) -> Any:
     """A good IMAGE, LATENT, CONDITIONING or references with one thing wrong."""
+    if kind == "as it is":
+        return value
     if kind in MASKS:
         return {**value, "noise_mask": MASKS[kind](random)}
     if kind == "of another VAE":

@@ -36,7 +36,7 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 """Flags of a record in a zip archive."""
 
 _LONGEST_PICKLE = 2**25
-"""Bytes; the published file's is 0.3 MB."""
+"""Bytes; a tensor takes some 250 of them."""
 
 _LARGEST_RATIO = 16
 """Unpacked size of compressed tensors over the file's size. Weights are noise and hardly shrink."""

@@ -98,7 +98,7 @@ def test_unreadable_clips(name: str, refusal: Callable[..., str], tmp_path: Path
 
 @pytest.mark.parametrize("name", ["base", "rectify", "decoder", "sketch"])
 def test_a_start_that_is_no_checkpoint(name: str, refusal: Callable[..., str]) -> None:
-    assert "cannot be read as a PyTorch file" in refusal(name, start=__file__)
+    assert "is not a weight file that can be read" in refusal(name, start=__file__)
 
 
 @pytest.mark.parametrize("name", ["base", "rectify", "sketch"])

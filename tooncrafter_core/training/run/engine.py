@@ -29,6 +29,17 @@ _UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, Looku
 
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What reading a state raises that is cut off, or never was one."""
+
 _DAMAGED = (
     "{} is damaged, or no state of a training. Put a copy back, name another output, or take the file away, and the "
     "training begins anew"
