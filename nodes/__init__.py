@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .dual_ref_decode import ToonCrafterDualRefDecode
 from .encode_keyframes import ToonCrafterEncodeKeyframes
+from .extract_sketch import ToonCrafterExtractSketch
 from .frames.match_colours import ToonCrafterMatchColours
 from .frames.matte import ToonCrafterMatte
 from .frames.sheets import ToonCrafterContactSheet, ToonCrafterOnionSkin
@@ -14,6 +15,7 @@ from .frames.timing import (
     ToonCrafterRetime,
     ToonCrafterTrimKeyframes,
 )
+from .load_pictures import ToonCrafterLoadPictures
 from .loader import ToonCrafterLoader
 from .sampler import ToonCrafterSampler
 from .seeds import ToonCrafterPickSeed, ToonCrafterSeeds, ToonCrafterSeedSheet
@@ -26,7 +28,9 @@ class ToonCrafterExtension(ComfyExtension):
         return [
             ToonCrafterLoader,
             ToonCrafterSketchEncoderLoader,
+            ToonCrafterLoadPictures,
             ToonCrafterEncodeKeyframes,
+            ToonCrafterExtractSketch,
             ToonCrafterSketchGuide,
             ToonCrafterSampler,
             ToonCrafterDualRefDecode,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from comfy.clip_vision import ClipVisionModel
-from comfy.controlnet import ControlBase, ControlNet
+from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
@@ -23,7 +23,7 @@ from ..tooncrafter_core.files.images import to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from .host.conditioning import LAYOUT_KEY, Keyframes, Layout, keyframes_of
-from .host.control import sketch_encoders
+from .host.control import SketchControlNet
 from .host.model import ToonCrafterModel
 from .host.vae import ToonCrafterVAE
 from .types import References
@@ -51,6 +51,13 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (list, "a list of another kind"),
 )
 """What the page calls the objects on wires."""
+
+
+def single(name: str, values: Sequence[Any], listed: str) -> Any:
+    """The one value of an input of a node that takes lists, of which only `listed` can be several."""
+    if len(values) != 1:
+        raise ValueError(f"{name} came as a list of {len(values)}; expected one. Only {listed} may be a list.")
+    return values[0]
 
 
 def pictures(value: object, name: str) -> Tensor:
@@ -185,9 +192,9 @@ def clip_vision(value: object) -> ClipVisionModel:
     return value
 
 
-def sketch_encoder(value: object) -> ControlNet:
+def sketch_encoder(value: object) -> SketchControlNet:
     """A CONTROL_NET of ToonCrafter Sketch Encoder Loader."""
-    if not isinstance(value, ControlBase) or not any(sketch_encoders(value)):
+    if not isinstance(value, SketchControlNet):
         found = "a CONTROL_NET of another kind" if isinstance(value, ControlBase) else _shown(value)
         raise ValueError(
             f"control_net is {found}; expected the CONTROL_NET of ToonCrafter Sketch Encoder Loader. Apply ControlNet "

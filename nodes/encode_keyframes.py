@@ -92,7 +92,7 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
 
     @classmethod
     def execute(cls, keyframes: list[Tensor], **wires: list[Any]) -> io.NodeOutput:
-        given = {name: _only(name, values) for name, values in wires.items()}
+        given = {name: checks.single(name, values, "keyframes") for name, values in wires.items()}
         clip_vision, vae = checks.clip_vision(given.pop("clip_vision")), checks.vae(given.pop("vae"))
         prompts = [checks.conditioning(given.pop(name), name) for name in ("positive", "negative")]
         settings = _Settings(**checks.widgets(cls, given))
@@ -138,13 +138,6 @@ class _Settings:
         layout = Layout(segment_count(len(latents), self.loop), self.frames, self.loop)
         shape = layout.segments * layout.frames, *latents.shape[1:]
         return {"samples": torch.zeros(shape, device=management.intermediate_device()), LAYOUT_KEY: layout}
-
-
-def _only(name: str, values: list[Any]) -> Any:
-    """The one value of an input; only keyframes can be several."""
-    if len(values) != 1:
-        raise ValueError(f"{name} came as a list of {len(values)}; expected one. Only keyframes may be a list.")
-    return values[0]
 
 
 def _views(clip_vision: ClipVisionModel, pictures: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,10 @@ import folder_paths
 
 _TINY = Path(__file__).parents[1] / "assets" / "tooncrafter-tiny"
 
+LINE_NETWORKS = "tooncrafter"
+"""ComfyUI's name of the folder for weights of line extractors."""
+folder_paths.add_model_folder_path(LINE_NETWORKS, str(Path(folder_paths.models_dir) / LINE_NETWORKS))
+
 BUNDLED = {
     "checkpoints": ("tooncrafter-tiny (bundled)", _TINY / "tooncrafter-tiny.safetensors"),
     "controlnet": ("tooncrafter-tiny sketch encoder (bundled)", _TINY / "tooncrafter-tiny-sketch.safetensors"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import latent_preview
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
@@ -14,6 +13,7 @@ from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
 from .host.ddim import with_guidance_rescale
+from .host.previews import progress_of
 from .host.runs import Job, RunSampler
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
@@ -96,14 +96,14 @@ class ToonCrafterSampler(io.ComfyNode):
         plan = plan_runs(keyframes.frames, model.model.trained_frames)
         timesteps = _timesteps(walk.steps, walk.denoise)
         total = plan.runs(keyframes.segments) * len(timesteps)
-        preview = latent_preview.prepare_callback(model, total)
+        progress = progress_of(model, total)
         sampler = RunSampler(
             with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
             walk.guidance_scale,
             timesteps,
             walk.eta,
             walk.seed,
-            lambda step, x0, x: preview(step, x0, x, total),
+            lambda step, x0, _: progress(step, x0),
         )
         job = Job(positive, negative, samples, latent.get("noise_mask"))
         return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})

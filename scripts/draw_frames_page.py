@@ -31,12 +31,11 @@ TINT = (-6.0, 2.0, 3.0)
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    clip = torch.stack([_pixels(picture(frame / (FRAMES - 1))) for frame in range(FRAMES)])
-    _save(contact_sheet(clip, 8, keyframes=[0, FRAMES - 1], sketches=[7]), "sheet")
-    _save(grid(_skins(clip), 2), "onion")
-    _save(_timings(clip), "timing")
-    _save(_colours(clip), "colours")
+    clip = torch.stack([pixels(picture(frame / (FRAMES - 1))) for frame in range(FRAMES)])
+    save(contact_sheet(clip, 8, keyframes=[0, FRAMES - 1], sketches=[7]), FOLDER / "sheet.png")
+    save(grid(_skins(clip), 2), FOLDER / "onion.png")
+    save(_timings(clip), FOLDER / "timing.png")
+    save(_colours(clip), FOLDER / "colours.png")
 
 
 def _skins(clip: Tensor) -> Tensor:
@@ -62,14 +61,17 @@ def _colours(clip: Tensor) -> Tensor:
     return grid(torch.cat([frames[[0, 4, 8, 11, 15]] for frames in (clip, drifted, matched)]), 5)
 
 
-def _pixels(drawing: Image.Image) -> Tensor:
+def pixels(drawing: Image.Image) -> Tensor:
+    """A small copy of a drawing (3, HEIGHT, WIDTH) in [0, 1]."""
     small = drawing.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255
 
 
-def _save(sheet: Tensor, name: str) -> None:
-    pixels = (sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).quantize(128, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+def save(sheet: Tensor, path: Path) -> None:
+    """Write a picture (3, H, W) in [0, 1] as a PNG of 128 colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = (sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(levels).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -12,59 +12,23 @@ import json
 import logging
 import sys
 import tempfile
-import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 import av
 from comfy_harness.browser import open_page, to_api_prompt
 from comfy_harness.example_graphs import Example, examples
-from comfy_harness.layout import GROUPS, lay_out
-from comfy_harness.prompts import Prompt
+from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins, write_stand_ins
 from PIL import Image, ImageSequence
-from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
-LOADED_PICTURE, RESULT = (240, 270), (330, 270)
-NOTE = (340, 400)
-"""Sizes of nodes that grow with what they show."""
-
 THUMBNAIL = 2, 3, 256
 """Columns, rows, and pixels across one frame."""
 
 STEPS = 20
-
-LOAD = """async ([prompt, name, sizes, note, models]) => {
-    await app.loadApiJson(prompt, name);
-    for (const node of app.graph.nodes) {
-        if (models[node.id].length) node.properties.models = models[node.id];
-        const [width, height] = node.computeSize();
-        const [wide, high] = sizes[node.type] ?? [0, 0];
-        const least = node.type.startsWith('ToonCrafter') ? 290 : 240;
-        node.setSize([Math.max(width, wide, least), Math.max(height, high)]);
-    }
-    const noted = LiteGraph.createNode('MarkdownNote');
-    app.graph.add(noted);
-    noted.title = 'Read me';
-    noted.widgets[0].value = note;
-    noted.setSize(sizes.MarkdownNote);
-    return Object.fromEntries(app.graph.nodes.map(node => [node.id, [...node.size]]));
-}"""
-SAVE = """([positions, groups]) => {
-    for (const node of app.graph.nodes) node.pos = positions[node.id];
-    for (const [title, colour, bounds] of groups) {
-        const group = new LiteGraph.LGraphGroup(title);
-        group.configure({title, bounding: bounds, color: colour, font_size: 24, flags: {}});
-        app.graph.add(group);
-    }
-    app.graph.setDirtyCanvas(true, true);
-    return JSON.stringify(app.graph.serialize({sortNodes: true}));
-}"""
 
 log = logging.getLogger("make_workflows")
 
@@ -78,7 +42,7 @@ def main() -> None:
         open_page(server.url) as page,
     ):
         for example in chosen:
-            workflow = _workflow(page, example)
+            workflow = as_workflow(page, example)
             history = server.run(with_stand_ins(to_api_prompt(page), STEPS), timeout=3600)
             frames = _frames(server.outputs(history)[-1])
             _thumbnail(frames).save(WORKFLOWS / f"{example.name}.jpg", quality=90)
@@ -93,30 +57,6 @@ def _chosen(names: list[str]) -> list[Example]:
     if unknown:
         raise SystemExit(f"no workflow is called {unknown[0]}; there are: {', '.join(known)}")
     return [known[name] for name in names or known]
-
-
-def _workflow(page: Page, example: Example) -> dict[str, Any]:
-    """The graph as the page saves it."""
-    sizes = {"LoadImage": LOADED_PICTURE, "SaveAnimatedWEBP": RESULT, "SaveVideo": RESULT, "MarkdownNote": NOTE}
-    prompt = _numbered(example.prompt, example.titles)
-    models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
-    found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note, models])
-    (note,) = found.keys() - prompt.keys()
-    layout = lay_out(prompt, found, note)
-    groups = [[title, GROUPS[title][0], bounds] for title, bounds in layout.frames.items()]
-    saved = json.loads(page.evaluate(SAVE, [layout.positions, groups]))
-    return {**saved, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, example.name))}
-
-
-def _numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
-    """The same graph with numbers for names, as the page gives them."""
-    numbers = {name: str(number) for number, name in enumerate(prompt, start=1)}
-    numbered = {}
-    for name, made in prompt.items():
-        wires = {key: [numbers[v[0]], v[1]] if isinstance(v, list) else v for key, v in made["inputs"].items()}
-        title = {"_meta": {"title": titles[name]}} if name in titles else {}
-        numbered[numbers[name]] = {**made, "inputs": wires, **title}
-    return numbered
 
 
 def _frames(path: Path) -> list[Image.Image]:

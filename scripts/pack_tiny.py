@@ -2,8 +2,8 @@
 
     python scripts/pack_tiny.py [--run FOLDER]
 
-Takes `decoder/model.safetensors` (the last training that changes the model) and `sketch/model.safetensors` of the run,
-and writes them in float16.
+Takes the decoder's training of the run, with the denoiser's U-Net and projector in the place of its own where that was
+trained beside it, and the sketch encoder, and writes them in float16, with the settings they work best with.
 """
 
 from __future__ import annotations
@@ -11,17 +11,35 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
-from safetensors.torch import load_file
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
-from tooncrafter_core.files.checkpoint import read_checkpoint
+from tooncrafter_core.data.clip_format import FPS, HEIGHT, WIDTH, WINDOW
+from tooncrafter_core.data.drawn_scenes import random_scene
+from tooncrafter_core.files.checkpoint import PREFIXES, read_checkpoint
+from tooncrafter_core.files.working_settings import WorkingSettings
+from tooncrafter_core.models.config import LATENT_SCALE, PIXELS_PER_LATENT
+from tooncrafter_core.models.vae.autoencoder import Autoencoder
 from tooncrafter_core.training.run.export import write_checkpoint
 
 TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
+STEPS = 12
+GUIDANCE_SCALE = 1.0
+SKETCH_STRENGTH = 1.5
+
+_SCENES = 32
+"""Over which the previews' colours are fitted."""
+_SEED = 1_000_000
 
 log = logging.getLogger("pack_tiny")
 
@@ -30,17 +48,60 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("~/.cache/tooncrafter-training/tiny").expanduser())
-    run = parser.parse_args().run
-    pack(run / "decoder" / "model.safetensors", TINY / "tooncrafter-tiny.safetensors")
-    pack(run / "sketch" / "model.safetensors", TINY / "tooncrafter-tiny-sketch.safetensors")
-    size = sum(file.stat().st_size for file in TINY.glob("*.safetensors"))
+    parser.add_argument("--out", type=Path, default=TINY, help="folder of the two files (default %(default)s)")
+    options = parser.parse_args()
+    trained = read_checkpoint(options.run / "decoder" / "model.safetensors")
+    working = working_settings(cast(Autoencoder, trained.load("autoencoder").float()))
+    model = {**trained.tensors, **_denoiser(options.run / "denoiser" / "model.safetensors")}
+    sketch = read_checkpoint(options.run / "sketch" / "model.safetensors").tensors
+    pack(model, options.out / "tooncrafter-tiny.safetensors", working)
+    pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
+    size = sum(file.stat().st_size for file in options.out.glob("*.safetensors"))
     if size > LIMIT:
         raise SystemExit(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")
 
 
-def pack(trained: Path, packed: Path) -> None:
+def working_settings(autoencoder: Autoencoder) -> WorkingSettings:
+    """What the model card says, and the colours of previews."""
+    return WorkingSettings(
+        width=WIDTH,
+        height=HEIGHT,
+        frames=WINDOW,
+        frame_rate=FPS,
+        steps=STEPS,
+        guidance_scale=GUIDANCE_SCALE,
+        sketch_strength=SKETCH_STRENGTH,
+        preview=preview_colours(autoencoder),
+    )
+
+
+@torch.no_grad()
+def preview_colours(autoencoder: Autoencoder) -> tuple[tuple[float, float, float], ...]:
+    """The linear map from scaled latents to colours in [-1, 1] that fits drawn scenes best (least squares)."""
+    pictures = [random_scene(np.random.default_rng(_SEED + number)).draw(0.5) for number in range(_SCENES)]
+    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    latents = autoencoder.encode_keyframes(images).latents * LATENT_SCALE
+    colours = _pixels(F.avg_pool2d(images, PIXELS_PER_LATENT))
+    solution = torch.linalg.lstsq(_pixels(latents), colours).solution
+    return tuple((round(r, 4), round(g, 4), round(b, 4)) for r, g, b in solution.tolist())
+
+
+def _pixels(maps: Tensor) -> Tensor:
+    return rearrange(maps, "n c h w -> (n h w) c")
+
+
+def _denoiser(path: Path) -> dict[str, Tensor]:
+    """U-Net and projector of a checkpoint, where there is one."""
+    if not path.exists():
+        return {}
+    prefixes = PREFIXES["unet"], PREFIXES["projector"]
+    return {name: tensor for name, tensor in read_checkpoint(path).tensors.items() if name.startswith(prefixes)}
+
+
+def pack(tensors: Mapping[str, Tensor], packed: Path, working: WorkingSettings) -> None:
     """Write a checkpoint's tensors in float16, and read the result as the Loader does."""
-    write_checkpoint({name: tensor.half() for name, tensor in load_file(trained).items()}, packed)
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint({name: tensor.half() for name, tensor in tensors.items()}, packed, working)
     log.info(read_checkpoint(packed).report())
 
 

@@ -53,6 +53,13 @@ MODEL = ModelConfig(
 DYNAMICRAFTER = replace(MODEL, autoencoder=replace(MODEL.autoencoder, dual_reference=False))
 """The same with the plain image decoder, as DynamiCrafter's interpolation checkpoint has it."""
 
+SIXTEEN = replace(
+    MODEL,
+    unet=replace(MODEL.unet, in_channels=32, out_channels=16),
+    autoencoder=replace(MODEL.autoencoder, latent_channels=16),
+)
+"""The same with latents of 16 channels."""
+
 SKETCH = ModelConfig(
     sketch=SketchConfig(
         in_channels=4,

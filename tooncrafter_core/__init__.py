@@ -5,5 +5,6 @@
 
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .pipeline import Settings, ToonCrafter, interpolate
+from .sketches.placed import Sketch
 
-__all__ = ["CheckpointError", "Settings", "ToonCrafter", "interpolate", "read_checkpoint"]
+__all__ = ["CheckpointError", "Settings", "Sketch", "ToonCrafter", "interpolate", "read_checkpoint"]

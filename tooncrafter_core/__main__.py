@@ -19,7 +19,9 @@ from .files.media import check_contact_sheet, check_output, read_image, write_co
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
 from .pipeline import Settings, ToonCrafter, interpolate, sampling_runs
-from .timeline import check_segments, parse_frame_indices, segment_count, total_frames
+from .sketches.indices import parse_frame_indices, parse_strength
+from .sketches.placed import STRONGEST, Sketch
+from .timeline import check_segments, segment_count, total_frames
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OUTPUT = (
@@ -76,7 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
     command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
     command.add_argument(
-        "--sketch", action="append", default=[], metavar="FRAME=FILE", help="line drawing for one frame; repeatable"
+        "--sketch",
+        action="append",
+        default=[],
+        metavar="FRAME[@STRENGTH]=FILE",
+        help="line drawing for one frame such as 7, -1 or 50%%, with a strength of its own or --sketch-strength; "
+        "repeatable",
     )
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
     command.add_argument("--width", type=int, default=512, help="pixels, any number (multiples of 64 are best)")
@@ -108,12 +115,12 @@ def _interpolate(options: argparse.Namespace) -> None:
     check_size(options.width, options.height)
     segments = segment_count(len(options.keyframes), options.loop)
     total = total_frames(segments, settings.frames, options.loop)
-    files = _sketch_files(options.sketch, total)
+    files = _sketch_files(options.sketch, total, settings.frames)
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
-    _check_results(options, [*options.keyframes, *files.values()], total)
+    _check_results(options, [*options.keyframes, *(file for file, _ in files.values())], total)
     device = _device(options.device)
-    sketches = {index: read_image(file) for index, file in files.items()}
+    sketches = {index: Sketch(read_image(file), strength) for index, (file, strength) in files.items()}
     keyframes = [read_image(file) for file in options.keyframes]
     for file in _models(options):
         if not Path(file).is_file():
@@ -166,18 +173,19 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"device {name} cannot be used: {reason}") from error
 
 
-def _sketch_files(items: list[str], total: int) -> dict[int, str]:
-    """Frame -> file, from FRAME=FILE arguments."""
+def _sketch_files(items: list[str], total: int, frames: int) -> dict[int, tuple[str, float | None]]:
+    """Frame -> file and strength, from FRAME=FILE and FRAME@STRENGTH=FILE arguments."""
     pairs = [item.partition("=") for item in items]
     malformed = [item for item, (_, separator, file) in zip(items, pairs, strict=True) if not (separator and file)]
     if malformed:
         raise ValueError(f"cannot read --sketch {shortened(malformed[0])}; expected FRAME=FILE such as 7=middle.png")
-    files: dict[int, str] = {}
+    files: dict[int, tuple[str, float | None]] = {}
     for text, _, file in pairs:
-        (index,) = parse_frame_indices(text, 1, total)
+        frame, own, strength = text.partition("@")
+        (index,) = parse_frame_indices(frame, 1, total, frames)
         if index in files:
-            raise ValueError(f"frame {index} has two sketches, {files[index]} and {file}; give it one --sketch")
-        files[index] = file
+            raise ValueError(f"frame {index} has two sketches, {files[index][0]} and {file}; give it one --sketch")
+        files[index] = file, parse_strength(strength, STRONGEST) if own else None
     return files
 
 

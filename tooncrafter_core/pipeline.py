@@ -30,11 +30,20 @@ from .models.unet.projector import ImageProjector
 from .models.unet.sketch_encoder import SketchEncoder
 from .models.unet.unet import UNet
 from .models.vae.autoencoder import Autoencoder, Encoded, references_between
-from .sampling.coarse_to_fine import Plan, draw_segment, guiding_frames, plan_runs
+from .sampling.coarse_to_fine import Plan, draw_segment, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser
 from .sampling.schedule import Schedule
-from .timeline import check_segments, join_segments, keyframe_condition, place_sketches, segment_count, segment_ends
+from .sketches.placed import STRONGEST, PlacedSketches, Sketch
+from .timeline import (
+    check_segments,
+    join_segments,
+    keyframe_condition,
+    place_sketches,
+    place_strengths,
+    segment_count,
+    segment_ends,
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ _RANGES = {
     "guidance_rescale": (0, 1),
     "eta": (0, 1),
     "seed": (0, 2**64 - 1),
-    "sketch_strength": (0, 10),
+    "sketch_strength": (0, STRONGEST),
 }
 _KINDS: dict[type, tuple[type, str]] = {
     str: (str, "a text"),
@@ -183,7 +192,7 @@ def interpolate(
     height: int = 320,
     fit: Fit = "crop",
     settings: Settings | None = None,
-    sketches: Mapping[int, Tensor] | None = None,
+    sketches: Mapping[int, Tensor | Sketch] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
     loop: bool = False,
 ) -> Tensor:
@@ -197,7 +206,8 @@ def interpolate(
         height: height of the result, likewise.
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
         settings: everything else.
-        sketches: line drawings (1, 3 or 4, H, W) in [0, 1] by frame of the result, see `timeline`.
+        sketches: line drawings by frame of the result, see `timeline`: pictures (1, 3 or 4, H, W) in [0, 1], or
+            `Sketch`es with a strength of their own.
         callback: called after each sampling step of each run, see `sampling_runs`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
 
@@ -210,17 +220,21 @@ def interpolate(
         LackOfMemoryError: it did not fit all the same.
     """
     settings = settings or Settings()
-    sketches = sketches or {}
+    drawn = {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
     check_size(width, height)
     pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
-    drawings = {index: _picture(sketch, f"the sketch at frame {index}") for index, sketch in sketches.items()}
+    drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
     check_segments(len(pictures), settings.frames, loop)
     plan = plan_runs(settings.frames, model.projector.config.frames)
     segments = segment_count(len(pictures), loop)
     _check_room(model, Job(len(pictures), segments, settings.frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
-    hints = {index: _fitted(sketch_hints(drawing), width, height, fit)[0] for index, drawing in drawings.items()}
-    placed = _placed(model, hints, segments, settings.frames, loop)
+    hints = {
+        index: _fitted(sketch_hints(drawing, drawn[index].polarity), width, height, fit)[0]
+        for index, drawing in drawings.items()
+    }
+    strengths = {index: sketch.strength for index, sketch in drawn.items() if sketch.strength is not None}
+    placed = _placed(model, hints, strengths, settings, segments, loop)
 
     with naming_lack("Reading prompt and keyframes"):
         contexts, unconditional = _contexts(model, pictures[:segments], settings)
@@ -273,12 +287,23 @@ def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
     return pad_to_latents(fit_images(picture, width, height, fit))
 
 
-def _placed(model: ToonCrafter, hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool) -> Tensor | None:
+def _placed(
+    model: ToonCrafter,
+    hints: Mapping[int, Tensor],
+    strengths: Mapping[int, float],
+    settings: Settings,
+    segments: int,
+    loop: bool,
+) -> PlacedSketches | None:
+    """Sketches at their frames; `strengths` are of those that have one of their own."""
     if not hints:
         return None
     if model.sketch_encoder is None:
         raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
-    return place_sketches(hints, segments, frames, loop).to(model.dtype)
+    placed = place_sketches(hints, segments, settings.frames, loop).to(model.dtype)
+    if not strengths:
+        return PlacedSketches(placed, settings.sketch_strength)
+    return PlacedSketches(placed, place_strengths(strengths, settings.sketch_strength, segments, settings.frames, loop))
 
 
 def _contexts(
@@ -318,7 +343,7 @@ class _Sampler:
         model: the models.
         contexts: of each segment, for the trained number of frames.
         unconditional: likewise.
-        hints: sketches (S, 1, t, H, W), if there are any.
+        sketches: of all frames, if there are any.
         settings: steps, guidance, eta and seed.
         callback: called after each step.
     """
@@ -326,7 +351,7 @@ class _Sampler:
     model: ToonCrafter
     contexts: list[CrossContext]
     unconditional: CrossContext
-    hints: Tensor | None
+    sketches: PlacedSketches | None
     settings: Settings
     callback: Callable[[DDIMStep], None] | None
 
@@ -334,9 +359,11 @@ class _Sampler:
         """Latents (S, c, t, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
         generator = torch.Generator().manual_seed(self.settings.seed)
         model, segments = self.model, range(len(self.contexts))
-        with model.at_work(model.unet, model.sketch_encoder if self.hints is not None else None):
+        with model.at_work(model.unet, model.sketch_encoder if self.sketches is not None else None):
             if not plan.fine:
-                return self._run(keyframe_condition(ends, self.settings.frames), self.contexts, self.hints, generator)
+                return self._run(
+                    keyframe_condition(ends, self.settings.frames), self.contexts, self.sketches, generator
+                )
             drawn = [
                 draw_segment(partial(self._run_of, index, generator), ends[index : index + 2], plan)
                 for index in segments
@@ -345,15 +372,16 @@ class _Sampler:
 
     def _run_of(self, segment: int, generator: torch.Generator, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one segment (n, c, h, w), see `DrawRun`."""
-        hints = None
-        if self.hints is not None:
-            guides = self.hints[segment, 0]
-            hints = guides[guiding_frames(guides, frames)][None, None]
+        sketches = None if self.sketches is None else self.sketches.of_run(segment, frames)
         condition = keyframe_condition(ends, len(frames))
-        return self._run(condition, [self.contexts[segment]], hints, generator)[0].transpose(0, 1)
+        return self._run(condition, [self.contexts[segment]], sketches, generator)[0].transpose(0, 1)
 
     def _run(
-        self, condition: Tensor, contexts: list[CrossContext], hints: Tensor | None, generator: torch.Generator
+        self,
+        condition: Tensor,
+        contexts: list[CrossContext],
+        sketches: PlacedSketches | None,
+        generator: torch.Generator,
     ) -> Tensor:
         """All steps: latents (s, c, n, h, w) for condition channels of this shape."""
         model, settings, schedule = self.model, self.settings, Schedule.published()
@@ -374,8 +402,8 @@ class _Sampler:
             guidance_scale=settings.guidance_scale,
             guidance_rescale=settings.guidance_rescale,
             sketch_encoder=model.sketch_encoder,
-            hints=hints,
-            sketch_strength=settings.sketch_strength,
+            hints=None if sketches is None else sketches.hints,
+            sketch_strength=settings.sketch_strength if sketches is None else sketches.strength,
         )
         timesteps = schedule.trailing_timesteps(settings.steps)
         return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)

@@ -9,15 +9,10 @@ would begin again, after S (t - 1) frames.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from reprlib import repr as shortened
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
-
-_INDEX = r"\d{1,9}"
-"""More digits than any result has frames."""
 
 
 def segment_count(keyframes: int, loop: bool = False) -> int:
@@ -79,61 +74,47 @@ def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int, loop
     """
     first = next(iter(hints.values()))
     placed = first.new_zeros(segments, 1, frames, *first.shape[-2:])
-    last = total_frames(segments, frames, loop) - 1
     for index, hint in hints.items():
-        if not 0 <= index <= last:
-            raise ValueError(f"sketch at frame {index}; expected 0 to {last} for {segments} segment(s) of {frames}")
-        segment, within = divmod(index, frames - 1)
-        if segment < segments:
+        for segment, within in _places(index, segments, frames, loop):
             placed[segment, :, within] = hint
-        if within == 0 and (segment > 0 or loop):
-            placed[segment - 1, :, -1] = hint
     return placed
 
 
-def parse_frame_indices(text: str, count: int | None, total: int) -> list[int]:
-    """Read frame indices such as `5, 9-11`.
+def place_strengths(
+    strengths: Mapping[int, float], free: float, segments: int, frames: int, loop: bool = False
+) -> Tensor:
+    """How strongly the sketch encoder guides each frame, likewise.
 
     Args:
-        text: indices and ranges, separated by commas; the first frame is 0, and -1 the last.
-        count: number of sketches they are for; None takes any number of indices.
-        total: number of frames of the result.
+        strengths: by frame of the result.
+        free: of all other frames.
+        segments: S.
+        frames: t.
+        loop: the last segment ends at frame 0.
 
     Returns:
-        indices, 0 to `total - 1`, in the order given
+        (S, t), float32
 
     Raises:
-        ValueError: not a list of numbers, an index out of range or given twice, or another number of them.
+        ValueError: a frame outside the result.
     """
-    items = filter(None, (part.strip() for part in text.split(",")))
-    indices = [index for item in items for index in _parse_range(item, text, total)]
-    twice = sorted({i for i in indices if indices.count(i) > 1})
-    if twice:
-        raise ValueError(
-            f"frame index {twice[0]} is given more than once in {shortened(text)}; give each frame one sketch"
-        )
-    if count is not None and len(indices) != count:
-        raise ValueError(
-            f"{count} sketch(es) but {len(indices)} frame indices in {shortened(text)}; give one index for each sketch"
-        )
-    return indices
+    placed = torch.full((segments, frames), free)
+    for index, strength in strengths.items():
+        for place in _places(index, segments, frames, loop):
+            placed[place] = strength
+    return placed
 
 
-def _parse_range(item: str, text: str, total: int) -> range:
-    """The indices of one item of a list: `5`, `-1` or `9-11`."""
-    match = re.fullmatch(rf"(-{_INDEX})|({_INDEX})(?:\s*-\s*({_INDEX}))?", item, re.ASCII)
-    if match is None:
-        raise ValueError(
-            f"cannot read {shortened(item)} in frame indices {shortened(text)}; expected a list such as 5, 9-11"
-        )
-    first = int(match[1] or match[2])
-    last = int(match[3]) if match[3] else first
-    if last < first:
-        raise ValueError(f"range {item!r} in frame indices {shortened(text)} runs backwards; write {last}-{first}")
-    for index in (first, last):
-        if not -total <= index < total:
-            raise ValueError(f"frame index {index} is out of range; expected 0 to {total - 1} (or -1 for the last)")
-    return range(first % total, last % total + 1)
+def _places(index: int, segments: int, frames: int, loop: bool) -> Iterator[tuple[int, int]]:
+    """Segment and frame in it of a frame of the result: one place, or two for a shared keyframe."""
+    last = total_frames(segments, frames, loop) - 1
+    if not 0 <= index <= last:
+        raise ValueError(f"sketch at frame {index}; expected 0 to {last} for {segments} segment(s) of {frames}")
+    segment, within = divmod(index, frames - 1)
+    if segment < segments:
+        yield segment, within
+    if within == 0 and (segment > 0 or loop):
+        yield segment - 1 if segment else segments - 1, frames - 1
 
 
 def join_segments(frames: Tensor, loop: bool = False) -> Tensor:

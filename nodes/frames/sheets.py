@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, onion_skin, parse_tint
-from ...tooncrafter_core.timeline import parse_frame_indices
+from ...tooncrafter_core.sketches.indices import parse_frame_indices
 from .inputs import FRAMES_CATEGORY
 
 

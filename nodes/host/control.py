@@ -10,6 +10,7 @@ import comfy.model_management as management
 import torch
 from comfy.controlnet import ControlBase, ControlNet
 from comfy.ops import pick_operations
+from comfy.utils import repeat_to_batch_size
 from einops import rearrange
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from ...tooncrafter_core.memory import naming_lack
 from ...tooncrafter_core.models.config import SketchConfig
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
-from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
+from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder, scaled
 from ...tooncrafter_core.models.unet.unet import Controls
 from .attention import attention_for
 from .interruption import stop_if_interrupted
@@ -60,6 +61,35 @@ def _parts(rows: int, frames: int) -> list[slice]:
     return [slice(first, first + frames) for first in range(0, rows, frames)]
 
 
+class SketchControlNet(ControlNet):
+    """A sketch encoder whose outputs can have a strength for each frame, beside the one for all of them.
+
+    Attributes:
+        frame_strengths: factors (S t,), or None.
+    """
+
+    frame_strengths: Tensor | None = None
+
+    def control_merge(self, control: dict[str, list[Tensor]], *others: Any, **named: Any) -> dict[str, list[Tensor]]:
+        """Before ComfyUI scales the outputs and adds those of the ControlNet before."""
+        if self.frame_strengths is not None:
+            control = {name: [self._scaled(maps) for maps in outputs] for name, outputs in control.items()}
+        return super().control_merge(control, *others, **named)
+
+    def copy(self) -> SketchControlNet:
+        """As `ControlNet.copy`, which would make one of its own class."""
+        made = SketchControlNet(None, load_device=self.load_device, manual_cast_dtype=self.manual_cast_dtype)
+        made.control_model = self.control_model
+        made.control_model_wrapped = self.control_model_wrapped
+        made.frame_strengths = self.frame_strengths
+        self.copy_to(made)
+        return made
+
+    def _scaled(self, maps: Tensor) -> Tensor:
+        """Passes that run together are one after the other in the batch."""
+        return scaled(maps, repeat_to_batch_size(self.frame_strengths, len(maps)))
+
+
 def sketch_encoders(control: ControlBase | None) -> Iterator[SketchEncoder]:
     """The sketch encoders in a chain of ControlNets."""
     for link in _links(control):
@@ -85,7 +115,7 @@ def _links(control: ControlBase | None) -> Iterator[ControlBase]:
         control = control.previous_controlnet
 
 
-def load_control_net(checkpoint: Checkpoint) -> ControlNet:
+def load_control_net(checkpoint: Checkpoint) -> SketchControlNet:
     """CONTROL_NET from a sketch encoder checkpoint; dtype and devices are ComfyUI's choice."""
     weights = checkpoint.part("sketch")
     device = management.get_torch_device()
@@ -104,4 +134,4 @@ def load_control_net(checkpoint: Checkpoint) -> ControlNet:
     )
     model = HostSketchEncoder(checkpoint.config.sketch, layers).eval()
     model.load_state_dict(weights)
-    return ControlNet(model, load_device=device, manual_cast_dtype=manual_cast, extra_conds=["frames"])
+    return SketchControlNet(model, load_device=device, manual_cast_dtype=manual_cast, extra_conds=["frames"])

@@ -28,8 +28,10 @@ from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import check_hints, sketch_encoders
 from .interruption import stop_if_interrupted
+from .latents import latent_format
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .memory import room
+from .previews import ToonCrafterLatents
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
@@ -103,6 +105,7 @@ class ToonCrafterModel(BaseModel):
         self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
+        self.latent_format = ToonCrafterLatents()
 
     @property
     def trained_frames(self) -> int:
@@ -218,6 +221,7 @@ def load_model(checkpoint: Checkpoint, weight_dtype: torch.dtype | None = None) 
     host_config.set_inference_dtype(
         dtype, management.unet_manual_cast(dtype, device, host_config.supported_inference_dtypes)
     )
+    host_config.latent_format = latent_format(checkpoint)
     model = ToonCrafterModel(host_config, checkpoint.config, management.unet_inital_load_device(parameters, dtype))
     model.diffusion_model.load_state_dict(weights)
     model.image_proj_model.load_state_dict(checkpoint.part("projector"))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
 from .conditioning import KEY, Keyframes, keyframes_of
+from .control import SketchControlNet
 from .ddim import ddim_sampler, sigmas_of
 
 Conditioning = list[list[Any]]
@@ -161,13 +162,15 @@ class _Run:
         if whole is None or whole in self.controls:
             return self.controls.get(whole)
         own = whole.copy()
-        own.cond_hint_original = self._hints(whole.cond_hint_original)
+        own.cond_hint_original = self._guiding(whole.cond_hint_original, whole.cond_hint_original)
+        if isinstance(own, SketchControlNet) and own.frame_strengths is not None:
+            own.frame_strengths = self._guiding(own.frame_strengths, whole.cond_hint_original)
         own.extra_concat_orig = [self.pick(each) for each in whole.extra_concat_orig]
         self.controls[whole] = own.set_previous_controlnet(self._control(whole.previous_controlnet))
         return own
 
-    def _hints(self, whole: Tensor) -> Tensor:
-        if len(whole) == 1:
-            return whole
-        guides = self._of_segment(whole)
-        return guides[guiding_frames(guides, self.frames)]
+    def _guiding(self, values: Tensor, hints: Tensor) -> Tensor:
+        """Values of the frames that guide the run, told by the ControlNet's pictures; one row is for all frames."""
+        if len(values) == 1:
+            return values
+        return self._of_segment(values)[guiding_frames(self._of_segment(hints), self.frames)]

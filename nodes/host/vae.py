@@ -79,6 +79,7 @@ class ToonCrafterVAE(VAE):
         self.patcher = ModelPatcher(self.first_stage_model, load_device=self.device, offload_device=offload_device)
         self.model_size()
         config = self.first_stage_model.config
+        self.latent_channels = config.latent_channels
         self.memory_used_encode = lambda shape, dtype: encode_bytes(config, *shape[2:4], dtype)
         # Tiled decode, which asks this, decodes one image at a time.
         self.memory_used_decode = lambda shape, dtype: decode_bytes(config, 1, *shape[2:4], dtype, Chunking.WHOLE)

@@ -21,8 +21,8 @@ NODE_HEADING = 30
 
 GROUPS = {
     "Model": ("#88A", {"ToonCrafterLoader", "CLIPLoader", "CLIPVisionLoader", "CLIPTextEncode", "RescaleCFG"}),
-    "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch"}),
-    "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterSketchGuide"}),
+    "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch", "ToonCrafterLoadPictures"}),
+    "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterExtractSketch", "ToonCrafterSketchGuide"}),
     "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),
     "In-betweens": (
         "#8A8",

@@ -107,6 +107,9 @@ def test_sketches(
     assert main([*arguments, *sketch, "-o", str(tmp_path / "sketched")]) == 0
     plain, sketched = (read_image(folder / "0001.png") for folder in (output, tmp_path / "sketched"))
     assert not torch.equal(plain, sketched)
+    sketch[1] = f"50%@0={pictures[0]}"
+    assert main([*arguments, *sketch, "--sketch-strength", "0", "-o", str(tmp_path / "unguided")]) == 0
+    assert (read_image(tmp_path / "unguided" / "0001.png") - plain).abs().max() <= 1 / 255
 
 
 def test_loop(pictures: list[str], checkpoint: list[str], output: Path) -> None:
@@ -185,6 +188,8 @@ def test_not_a_checkpoint(refusal: Refusal, pictures: list[str], tiny_files: tup
         ("=middle.png", "1 sketch(es) but 0 frame indices"),
         ("nan=middle.png", "cannot read 'nan'"),
         ("1.5=middle.png", "cannot read '1.5'"),
+        ("1@=middle.png", "cannot read '' as a sketch's strength"),
+        ("1@11=middle.png", "cannot read '11' as a sketch's strength; expected a number from 0 to 10"),
         ("-9=middle.png", "-9 is out of range; expected 0 to 2"),
         ("9" * 5000 + "=middle.png", "cannot read '99999"),
         ("0-" + "9" * 5000 + "=middle.png", "cannot read '0-99999"),

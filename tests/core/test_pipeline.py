@@ -11,7 +11,7 @@ import torch
 from comparison import relative_error
 from torch import Tensor
 
-from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
 from tooncrafter_core.sampling.ddim import DDIMStep
 from tooncrafter_core.sampling.schedule import Schedule
@@ -103,6 +103,23 @@ def test_sketches_count(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) ->
 def test_both_polarities_of_a_sketch_are_the_same(tiny: ToonCrafter, keyframes: Tensor) -> None:
     one, other = draw(tiny, keyframes, sketches={1: line()}), draw(tiny, keyframes, sketches={1: 1 - line()})
     assert relative_error(one, other) < 1e-4
+
+
+def test_sketches_have_strengths_of_their_own(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    plain = draw(tiny, keyframes, sketches={1: line(), 3: line()})
+    same = draw(tiny, keyframes, sketches={1: Sketch(line(), SETTINGS.sketch_strength), 3: line()})
+    assert torch.equal(plain, same)
+    stronger = draw(tiny, keyframes, sketches={1: line(), 3: Sketch(line(), 2.0)})
+    assert relative_error(stronger[3], plain[3]) > 1e-3
+    with pytest.raises(ValueError, match="strength of a sketch is 11; expected 0 to 10"):
+        Sketch(line(), 11)
+
+
+def test_polarity_can_be_told(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    told = draw(tiny, keyframes, sketches={1: Sketch(line(), polarity="dark on light")})
+    assert torch.equal(told, draw(tiny, keyframes, sketches={1: line()}))
+    other = draw(tiny, keyframes, sketches={1: Sketch(line(), polarity="light on dark")})
+    assert relative_error(other, told) > 1e-4
 
 
 def test_sketches_of_strength_0_do_nothing(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,67 +10,12 @@ from tooncrafter_core.timeline import (
     check_segments,
     join_segments,
     keyframe_condition,
-    parse_frame_indices,
     place_sketches,
+    place_strengths,
     segment_count,
     segment_ends,
     total_frames,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", []),
-        ("0", [0]),
-        ("5, 9-11", [5, 9, 10, 11]),
-        ("11,5", [11, 5]),
-        (" 3 - 5 ,", [3, 4, 5]),
-        ("7-7", [7]),
-        ("-1", [15]),
-        ("0, -1, -2", [0, 15, 14]),
-        ("-16", [0]),
-    ],
-)
-def test_frame_indices(text: str, expected: list[int]) -> None:
-    assert parse_frame_indices(text, len(expected), 16) == expected
-    assert parse_frame_indices(text, None, 16) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "count", "message"),
-    [
-        ("a", 1, "cannot read 'a'"),
-        ("1;2", 2, "cannot read '1;2'"),
-        ("1 2", 2, "cannot read '1 2'"),
-        ("1.5", 1, "cannot read '1.5'"),
-        ("1-", 1, "cannot read '1-'"),
-        ("x" * 5000, 1, r"cannot read 'x+\.\.\.x+' in frame indices 'x+\.\.\.x+'; expected"),
-        ("-3--1", 3, "cannot read '-3--1'"),
-        ("9-5", 1, "runs backwards; write 5-9"),
-        ("16", 1, "16 is out of range; expected 0 to 15"),
-        ("-17", 1, "-17 is out of range"),
-        ("9" * 5000, 1, "cannot read"),
-        ("-" + "9" * 5000, 1, "cannot read"),
-        ("3-1" + "0" * 5000, 1, "cannot read"),
-        ("14-16", 3, "16 is out of range"),
-        ("1, 0-2", 4, "1 is given more than once"),
-        ("0, -16", 2, "0 is given more than once"),
-        ("", 1, "1 sketch.* but 0 frame indices"),
-        ("1, 2", 1, "1 sketch.* but 2 frame indices"),
-        ("1", 3, "3 sketch.* but 1 frame indices"),
-    ],
-)
-def test_bad_frame_indices(text: str, count: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parse_frame_indices(text, count, 16)
-
-
-def test_a_huge_range_is_refused_at_once() -> None:
-    start = time.perf_counter()
-    with pytest.raises(ValueError, match="out of range"):
-        parse_frame_indices("0-2000000", 1, 16)
-    assert time.perf_counter() - start < 0.02
 
 
 @pytest.mark.parametrize(("segments", "frames", "expected"), [(1, 16, 16), (2, 16, 31), (3, 2, 4)])
@@ -138,6 +81,15 @@ def test_a_sketch_at_the_first_frame_of_a_loop_is_at_its_end_too() -> None:
     assert placed(0, 4, 7, loop=True) == {(0, 0): 1, (1, 4): 1, (0, 4): 5, (1, 0): 5, (1, 3): 8}
     with pytest.raises(ValueError, match="frame 8; expected 0 to 7"):
         placed(8, loop=True)
+
+
+def test_strengths_stand_where_their_sketches_do() -> None:
+    placed = place_strengths({4: 1.5, 6: 0.0}, 0.5, 2, 5)
+    assert placed.tolist() == [[0.5, 0.5, 0.5, 0.5, 1.5], [1.5, 0.5, 0.0, 0.5, 0.5]]
+    loop = place_strengths({0: 1.5}, 0.5, 2, 5, loop=True)
+    assert loop[0, 0] == loop[1, 4] == 1.5 and (loop == 0.5).sum() == 8
+    with pytest.raises(ValueError, match="frame 9; expected 0 to 8"):
+        place_strengths({9: 1.0}, 0.5, 2, 5)
 
 
 @pytest.mark.parametrize("index", [-1, 9])

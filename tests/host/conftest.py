@@ -11,8 +11,11 @@ from comfy_harness.browser import find_chromium, open_page
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import controlnet_tensors, write_stand_ins
 from playwright.sync_api import Page
-from random_checkpoint import DYNAMICRAFTER, random_tensors, write_random_checkpoints
+from random_checkpoint import DYNAMICRAFTER, SIXTEEN, random_tensors, write_random_checkpoints
 from safetensors.torch import save_file
+
+from tooncrafter_core.files.working_settings import WorkingSettings
+from tooncrafter_core.training.run.export import write_checkpoint
 
 SHARED_KEYFRAMES = ROOT.parent / "shared" / "keyframes"
 DRAWN = ROOT / "assets" / "keyframes"
@@ -46,8 +49,12 @@ def comfy_server(
     save_file(controlnet_tensors(strength=1.0), other)
     tensors = torch.load(model, weights_only=True)["state_dict"]
     torch.save({n: t for n, t in tensors.items() if not n.startswith(("cond_stage_model.", "embedder."))}, pruned)
+    sixteen = folder / "sixteen.safetensors"
+    working = WorkingSettings(128, 64, 16, 24, 12, 1.0, 1.0, preview=((0.1, 0.2, 0.3),) * 16)
+    write_checkpoint(random_tensors(SIXTEEN), sixteen, working)
     models = {
         "checkpoints/model.ckpt": model,
+        "checkpoints/sixteen.safetensors": sixteen,
         "checkpoints/sketch_encoder.ckpt": sketch,
         "checkpoints/damaged.safetensors": damaged,
         "checkpoints/pruned.ckpt": pruned,

@@ -63,6 +63,25 @@ def test_size_that_is_no_multiple_of_64(comfy_server: ComfyServer, drawn: dict[s
     assert frames_of(comfy_server, prompt).shape == (16, 3, 72, 136)
 
 
+def test_latents_of_sixteen_channels(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """In the graph with previews, and through the stock VAE nodes, which ask how many channels there are."""
+    prompt = interpolation(
+        [drawn["first"], drawn["last"]], "sixteen.safetensors", encode={**SMALL, "frames": 4}, sample=QUICK
+    )
+    frames = frames_of(comfy_server, prompt)
+    assert frames.shape == (4, 3, 64, 128) and frames.std() > 0.02
+    tiles = {"vae": ["loader", 3], "tile_size": 64, "overlap": 0, "temporal_size": 64, "temporal_overlap": 8}
+    there = node("VAEEncodeTiled", pixels=["decode", 0], **tiles)
+    back = node("VAEDecodeTiled", samples=["there", 0], **tiles)
+    through = {
+        **prompt,
+        "there": there,
+        "back": back,
+        "save": node("SaveImage", images=["back", 0], filename_prefix="f"),
+    }
+    assert frames_of(comfy_server, through).shape == (4, 3, 64, 128)
+
+
 def test_seed_decides_the_frames(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
     names = [drawn["first"], drawn["last"]]
     one, again, other = (

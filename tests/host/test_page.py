@@ -9,15 +9,67 @@ from pathlib import Path
 
 import pytest
 from comfy_harness.browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
+from comfy_harness.example_graphs import examples
 from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.stand_ins import with_stand_ins
+from make_subgraph import NAME as BLUEPRINT
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
 QUICK_START = WORKFLOWS / "quick_start.json"
 WATCH = """() => {
     window.seen = {previews: 0, steps: []};
-    app.api.addEventListener('b_preview', () => window.seen.previews++);
+    app.api.addEventListener('b_preview', event => {
+        window.seen.previews++;
+        window.lastPreview = event.detail;
+    });
     app.api.addEventListener('progress', event => window.seen.steps.push(event.detail));
+}"""
+# The least likeness of neighbours among 4 x 4 parts of the last preview: frames of a scene are alike, corners are not.
+LEAST_LIKENESS = """async () => {
+    const picture = await createImageBitmap(window.lastPreview);
+    const [width, height] = [picture.width / 4, picture.height / 4];
+    const context = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
+    context.drawImage(picture, 0, 0);
+    const parts = Array.from({length: 16}, (_, part) => {
+        const {data} = context.getImageData((part % 4) * width, Math.floor(part / 4) * height, width, height);
+        const values = Array.from(data).filter((_, index) => index % 4 < 3);
+        const mean = values.reduce((sum, value) => sum + value) / values.length;
+        const centred = values.map(value => value - mean);
+        const norm = Math.hypot(...centred);
+        return centred.map(value => value / norm);
+    });
+    const likeness = parts.slice(1).map((part, before) =>
+        part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
+    return Math.min(...likeness);
+}"""
+CONNECT_BLUEPRINT = """name => {
+    const node = app.graph.nodes.find(node => node.title === name || node.type.includes(name));
+    const load = file => {
+        const picture = LiteGraph.createNode('LoadImage');
+        app.graph.add(picture);
+        picture.widgets.find(widget => widget.name === 'image').value = file;
+        return picture;
+    };
+    const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
+    const both = add('ImageBatch');
+    load('tooncrafter_first.png').connect(0, both, 0);
+    load('tooncrafter_last.png').connect(0, both, 1);
+    const slot = name => node.inputs.findIndex(input => input.name === name);
+    both.connect(0, node, slot('keyframes'));
+    load('tooncrafter_sketch_07.png').connect(0, node, slot('sketches'));
+    node.connect(node.outputs.findIndex(output => output.name === 'frames'), add('SaveImage'), 0);
+    const set = (name, value) => { node.widgets.find(widget => widget.name === name).value = value; };
+    set('steps', 2);
+    set('frames', 5);
+    set('frame_indices', '2');
+    return node.widgets.map(widget => widget.name);
+}"""
+QUEUE = """async () => {
+    window.ended = null;
+    for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
+        app.api.addEventListener(event, () => window.ended = event, {once: true});
+    await app.queuePrompt(0);
 }"""
 OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
 CONNECTS = """([from, to]) => {
@@ -93,10 +145,12 @@ def test_sockets_connect_to_their_own_kind(page: Page, source: tuple, target: tu
     assert page.evaluate(CONNECTS, [source, target]) == fits
 
 
-def test_sockets_have_colours(page: Page) -> None:
+def test_sockets_have_colours(page: Page, pictures: Path) -> None:
     """Ours differs from ComfyUI's, which are all there, also after another palette was chosen."""
+    load_workflow(page, json.loads(QUICK_START.read_text()))
     page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
     page.wait_for_timeout(1000)
+    screenshot(page, pictures / "quick_start_light.png")
     colours: dict[str, str] = page.evaluate("() => app.canvas.default_connection_color_byType")
     links: dict[str, str] = page.evaluate("() => app.canvas.constructor.link_type_colors")
     ours = colours["TOONCRAFTER_REFERENCES"]
@@ -118,7 +172,49 @@ def test_queue_shows_previews_progress_and_the_result(page: Page, pictures: Path
     sampling = [step["value"] for step in seen["steps"] if step["max"] == 20]
     assert sampling == list(range(1, 21))
     assert seen["previews"] >= 10
+    assert page.evaluate(LEAST_LIKENESS) > 0.7
     screenshot(page, pictures / "result.png")
+
+
+def test_stock_samplers_preview_all_frames(page: Page) -> None:
+    (stock,) = (example for example in examples() if example.name == "stock_ksampler")
+    page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=8))
+    page.evaluate(WATCH)
+    page.evaluate(QUEUE)
+    page.wait_for_function("window.ended", timeout=180_000)
+    assert page.evaluate("window.seen.previews") == 8
+    assert page.evaluate(LEAST_LIKENESS) > 0.7
+
+
+def test_help_of_a_node_opens(page: Page) -> None:
+    load_workflow(page, json.loads(QUICK_START.read_text()))
+    fit_view(page)
+    page.evaluate("() => app.canvas.selectItems([app.graph.nodes.find(node => node.type === 'ToonCrafterSampler')])")
+    page.get_by_test_id("info-button").click()
+    shown = page.locator(".node-help-content")
+    shown.get_by_role("heading", name="Recipe").wait_for()
+    assert "guidance_scale" in shown.inner_text()
+
+
+def test_the_page_knows_what_animators_call_it(page: Page) -> None:
+    """Pages later than this one search these words too."""
+    words = page.evaluate("() => LiteGraph.registered_node_types.ToonCrafterSampler.nodeData.search_aliases")
+    assert {"interpolate", "inbetween", "tween", "anime", "line art"} <= set(words)
+
+
+def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfyServer) -> None:
+    forget(page)
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.locator(".comfy-vue-node-search-container input").fill("in-between")
+    page.locator(".comfy-vue-node-search-container").get_by_text(BLUEPRINT).first.click()
+    page.wait_for_function("app.graph.nodes.length === 1")
+    widgets = page.evaluate(CONNECT_BLUEPRINT, BLUEPRINT)
+    assert {"checkpoint", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
+    before = set((comfy_server.base / "output").glob("*.png"))
+    page.evaluate(QUEUE)
+    page.wait_for_function("window.ended", timeout=180_000)
+    assert page.evaluate("window.ended") == "execution_success"
+    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 5
 
 
 @pytest.fixture(scope="module")

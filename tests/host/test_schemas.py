@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from comfy_harness.server import ComfyServer
+from comfy_harness.server import ROOT, ComfyServer
 
 NODES = {
     "ToonCrafterLoader": ["MODEL", "CLIP", "CLIP_VISION", "VAE"],
     "ToonCrafterSketchEncoderLoader": ["CONTROL_NET"],
     "ToonCrafterEncodeKeyframes": ["CONDITIONING", "CONDITIONING", "LATENT", "TOONCRAFTER_REFERENCES"],
-    "ToonCrafterSketchGuide": ["CONDITIONING", "CONDITIONING"],
+    "ToonCrafterLoadPictures": ["IMAGE"],
+    "ToonCrafterExtractSketch": ["IMAGE", "STRING"],
+    "ToonCrafterSketchGuide": ["CONDITIONING", "CONDITIONING", "IMAGE"],
     "ToonCrafterSampler": ["LATENT"],
     "ToonCrafterDualRefDecode": ["IMAGE"],
     "ToonCrafterSeeds": ["INT"],
@@ -27,7 +29,7 @@ NODES = {
 }
 PUBLISHED = {
     "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": 16, "fps": 10},
-    "ToonCrafterSketchGuide": {"strength": 0.6},
+    "ToonCrafterSketchGuide": {"strength": 0.6, "start_percent": 0.0, "end_percent": 1.0},
     "ToonCrafterSampler": {
         "steps": 50,
         "guidance_scale": 7.5,
@@ -60,6 +62,42 @@ def test_node_explains_itself(ours: dict[str, dict], name: str) -> None:
     assert all(options[1].get("tooltip") for options in _inputs(info).values())
     assert all(info["output_tooltips"])
     assert len(info["output_tooltips"]) == len(info["output"])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_has_a_help_page(ours: dict[str, dict], name: str) -> None:
+    """Where ComfyUI's help panel looks for it, with a recipe and every input by its name."""
+    page = (ROOT / "web" / "docs" / f"{name}.md").read_text()
+    assert "\n## Recipe\n" in page
+    missing = [key for key in _inputs(ours[name]) if f"`{key}`" not in page.partition("\n## Inputs\n")[2]]
+    assert not missing, f"web/docs/{name}.md does not name: {', '.join(missing)}"
+
+
+@pytest.fixture(scope="module")
+def french(comfy_server: ComfyServer) -> dict[str, dict]:
+    """The French of all nodes, as ComfyUI reads it for the page."""
+    texts: dict[str, dict] = comfy_server.get_json("/i18n")["fr"]["nodeDefs"]
+    return texts
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_is_translated(ours: dict[str, dict], french: dict[str, dict], name: str) -> None:
+    """Every name and tooltip, and nothing that the node does not have."""
+    info = ours[name]
+    outputs = [str(index) for index in range(len(info["output"]))]
+    slots = [f"inputs.{key}" for key in _inputs(info)] + [f"outputs.{index}" for index in outputs]
+    wanted = {"display_name", "description", *(f"{slot}.{part}" for slot in slots for part in ("name", "tooltip"))}
+    found = _filled(french.get(name, {}))
+    assert found == wanted, (
+        f"locales/fr/nodeDefs.json, {name}: missing {sorted(wanted - found)}, of no use {sorted(found - wanted)}"
+    )
+
+
+def _filled(texts: dict | str, path: str = "") -> set[str]:
+    """The paths of all texts that are not empty."""
+    if isinstance(texts, str):
+        return {path} if texts else set()
+    return {found for key, value in texts.items() for found in _filled(value, f"{path}.{key}" if path else key)}
 
 
 @pytest.mark.parametrize("name", NODES)

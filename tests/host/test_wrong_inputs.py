@@ -27,14 +27,26 @@ LOADS = "Requested to load"
 
 OURS = ("loader", "sketch_loader", "encode", "guide", "sampler", "decode")
 
-MADE = (
-    "None", "a text", "no text", "a long text", "a number", "NaN", "infinity", "4,000 digits",
-    "a large negative number", "an empty list", "a list of None", "an empty tuple", "{}", "an object", "bytes",
-    "a tensor without dimensions", "a tensor of no size", "a tensor of five dimensions", "a tensor of two dimensions",
-    "samples None", "samples a list", "a prompt of one part", "a prompt without text", "a prompt of text",
-    "a prompt without a dictionary", "another MODEL", "another VAE", "another CONTROL_NET",
+ALWAYS = ("None", "a text", "NaN", "an empty list")
+SOMETIMES = (
+    "no text", "a long text", "a number", "infinity", "4,000 digits", "a large negative number", "a list of None",
+    "an empty tuple", "{}", "an object", "bytes", "a tensor without dimensions", "a tensor of no size",
+    "a tensor of five dimensions", "a tensor of two dimensions",
 )  # fmt: skip
-"""Kinds of `wrong_nodes.MADE`, which go to every input."""
+"""Kinds of `wrong_nodes.MADE`: what goes to every input, and what a few of go to each."""
+
+LIKE = {
+    "LATENT": ("{}", "samples None", "samples a list"),
+    "CONDITIONING": ("a prompt of one part", "a prompt without text", "a prompt of text",
+                     "a prompt without a dictionary"),
+    "MODEL": ("another MODEL",),
+    "VAE": ("another VAE",),
+    "CONTROL_NET": ("another CONTROL_NET",),
+}  # fmt: skip
+"""Kinds that look like what an input takes, by its type."""
+
+A_FEW = 3
+"""Of the kinds for some inputs only, and of the wires of other types."""
 
 _TENSOR = ("NaN inside", "infinity inside", "a batch of 0", "zero width", "zero height", "whole numbers",
            "one dimension fewer", "one dimension more")  # fmt: skip
@@ -70,6 +82,9 @@ TYPED: dict[str, tuple[Any, ...]] = {
     ),
 }
 """What is typed into a widget, or sent for it by a program."""
+
+LISTS = {"encode": "keyframes", "guide": "sketches"}
+"""Nodes that take lists, and the input that may be one."""
 
 ACCEPTED = [
     ("guide", "sketches", "grey", "a grey picture is a picture"),
@@ -123,14 +138,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     base = tmp_path_factory.mktemp("wrong_inputs")
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / "wrong_nodes.py").symlink_to(Path(__file__).with_name("wrong_nodes.py"))
-    with ComfyServer(base) as running:
+    with ComfyServer(base, arguments=("--cpu", "--cache-lru", "10000")) as running:  # keeps what good nodes gave
         yield running
 
 
 @pytest.fixture(scope="module")
 def good(server: ComfyServer) -> Prompt:
-    """A good graph with a sketch. Beside it the same once more, from which ComfyUI takes what it keeps of earlier runs,
-    and three keyframes in segments of 8."""
+    """A good graph with a sketch. Beside it the same once more, whose values may go to any node without a circle, and
+    three keyframes in segments of 8."""
     graph = changed(changed(sketched_graph(server), "sampler", steps=STEPS), "encode", loop=False)
     names = [graph[name]["inputs"]["image"] for name in ("keyframes_0", "keyframes_1", "keyframes_0")]
     kept = {f"kept_{name}": _renamed(given) for name, given in graph.items() if name != "save"}
@@ -202,19 +217,18 @@ def faults_of(good: Prompt, kinds: dict[str, dict[str, str]]) -> Iterator[Fault]
         for given in good[name]["inputs"]:
             yield from on_the_wire(good, (name, given), kinds[good[name]["class_type"]][given], random)
             yield from in_the_widget(good, (name, given), kinds[good[name]["class_type"]][given])
-            if name == "encode":
+            if name in LISTS:
                 yield from in_lists(good, (name, given), random)
     yield from between_nodes(good)
 
 
 def on_the_wire(good: Prompt, at: tuple[str, str], kind: str, random: Random) -> Iterator[Fault]:
     """Values of other kinds, good values of other types, and the good value with one thing wrong."""
-    for made in MADE:
+    for made in (*ALWAYS, *LIKE.get(kind, ()), *random.sample(SOMETIMES, A_FEW)):
         if (kind, made) != ("FLOAT", "a number"):
             yield emitted(good, at, made, random.randrange(2**32))
-    for other, wire in WIRES.items():
-        if other != kind:
-            yield replace(emitted(good, at, "as it is", 0, wire), kind=f"a wire of {other}")
+    for other in random.sample([name for name in WIRES if name != kind], A_FEW):
+        yield replace(emitted(good, at, "as it is", 0, WIRES[other]), kind=f"a wire of {other}")
     for change in CHANGED.get(kind, ()):
         yield emitted(good, at, change, random.randrange(2**32), good[at[0]]["inputs"][at[1]])
 
@@ -225,7 +239,7 @@ def in_the_widget(good: Prompt, at: tuple[str, str], kind: str) -> Iterator[Faul
         yield typed(good, *at, value)
     name, given = at
     inputs = {key: value for key, value in good[name]["inputs"].items() if key != given}
-    if given != "loop":
+    if given not in ("loop", "sketches"):
         yield Fault(name, given, "missing", {**good, name: {**good[name], "inputs": inputs}})
 
 
@@ -235,7 +249,7 @@ def in_lists(good: Prompt, at: tuple[str, str], random: Random) -> Iterator[Faul
     yield emitted(good, at, "no values", 0, as_list=True)
     if isinstance(value, list):
         yield emitted(good, at, "None", 0, value, as_list=True)
-    if at[1] == "keyframes":
+    if at[1] == LISTS[at[0]]:
         yield emitted(good, at, "NaN inside", random.randrange(2**32), value, as_list=True)
 
 
@@ -254,12 +268,19 @@ def between_nodes(good: Prompt) -> Iterator[Fault]:
     yield Fault("sampler", "ControlNet", "NaN in Apply ControlNet", prompt)
 
 
+def needed(prompt: Prompt, name: str) -> Prompt:
+    """A node with all that is before it."""
+    wires = [value for value in prompt[name]["inputs"].values() if isinstance(value, list)]
+    return {name: prompt[name]} | {key: given for before, _ in wires for key, given in needed(prompt, before).items()}
+
+
 def outcomes_of(server: ComfyServer, faults: list[Fault]) -> list[Outcome]:
-    """Queue all of them at once, and wait for the last."""
+    """Queue all of them at once, each with what its faulty node needs, and wait for the last."""
     found, queued = [], {}
     for fault in faults:
         try:
-            queued[server.queue(fault.prompt)] = fault
+            sink = {"sink": node("TestSink", value=[fault.node, 0])}
+            queued[server.queue(needed(fault.prompt, fault.node) | sink)] = fault
         except PromptRejected as refusal:
             found.append(Outcome(fault, "ComfyUI", "", str(refusal)))
     *_, last = queued

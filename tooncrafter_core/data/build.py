@@ -15,7 +15,7 @@ import multiprocessing
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,8 @@ from PIL import Image
 from ..training.clips.manifest import Clip, write_manifest
 from .clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
 from .composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
-from .drawn_scenes import random_curved_scene, random_scene
+from .drawn_scenes import Scene, random_curved_scene, random_scene
+from .figure_scenes import FigureScene, random_figure_scene, random_line_scene
 from .film_cuts import Shot, decode, halves, plan_cuts, read_shots, write_film
 from .sources import Unpacked, download, licences, unpack, unpack_distance
 
@@ -39,10 +40,14 @@ TOON_FRAMES = 40
 COMPOSITES = 3
 """Clips of each character."""
 DRAWN = {
-    ("drawn", "train"): 1400,
+    ("drawn", "train"): 2400,
     ("drawn", "held_out"): 160,
-    ("curved", "train"): 400,
+    ("curved", "train"): 800,
     ("curved", "held_out"): 80,
+    ("figures", "train"): 2400,
+    ("figures", "held_out"): 120,
+    ("lines", "train"): 1200,
+    ("lines", "held_out"): 80,
 }
 """Scenes of this project's own, by domain and split."""
 HELD_OUT_PICTURES = ("bg washington", "bg uni", "concert3")
@@ -51,6 +56,12 @@ TRAIN_PICTURES = (
     *("concert1", "concert2"),
 )
 
+_SCENES: dict[str, Callable[[np.random.Generator], Scene | FigureScene]] = {
+    "drawn": random_scene,
+    "curved": random_curved_scene,
+    "figures": random_figure_scene,
+    "lines": random_line_scene,
+}
 _DATA = Path(__file__).resolve().parent
 _MODIFIERS = {0xFE0F, 0x200D, 0x20E3, *range(0x1F3FB, 0x1F400)}
 _GENDERS = {0x2640, 0x2642}
@@ -174,7 +185,7 @@ def write_toon(folder: Path, characters_folder: Path, characters: Sequence[Chara
 
 def write_drawn(folder: Path, domain: str, split: str) -> list[Clip]:
     """Write the scenes of one domain and split."""
-    make = random_curved_scene if domain == "curved" else random_scene
+    make = _SCENES[domain]
     clips = []
     for number in range(DRAWN[domain, split]):
         name = f"{split}-{number:04}"

@@ -22,8 +22,8 @@ TRAVEL = (0.4, 3.6)
 PACES = (0.4, 2.5)
 """Smallest and largest exponent of time on a curve."""
 
-_OVERSAMPLING = 4
-_INK = (43, 34, 51)
+OVERSAMPLING = 4
+INK = (43, 34, 51)
 _SHAPES = ("ball", "box", "egg")
 _GROUNDS = ("plain", "plain", "floor", "hill")
 
@@ -68,19 +68,23 @@ class Scene:
     def centre(self, moment: float) -> Point:
         """Where the figure is; `moment` runs from 0 to 1."""
         way = moment**self.pace
-        x, y = (_between(first, last, way) for first, last in zip(self.start, self.end, strict=True))
+        x, y = (between(first, last, way) for first, last in zip(self.start, self.end, strict=True))
         return x, y + self.bend * float(np.sin(np.pi * way))
 
     def draw(self, moment: float) -> NDArray[np.uint8]:
         """The scene (HEIGHT, WIDTH, 3)."""
-        image = Image.new("RGB", (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING), self.sky)
+        image = Image.new("RGB", (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING), self.sky)
         draw = ImageDraw.Draw(image)
-        if self.ground == "floor":
-            draw.rectangle(_box(-9, self.horizon, WIDTH + 9, HEIGHT + 9), self.land, _INK, _OVERSAMPLING)
-        elif self.ground == "hill":
-            draw.ellipse(_box(-30, self.horizon, WIDTH + 30, HEIGHT + 60), self.land, _INK, _OVERSAMPLING)
-        self._figure(draw, moment)
+        self.draw_ground(draw)
+        self.draw_figure(draw, moment)
         return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
+
+    def draw_ground(self, draw: ImageDraw.ImageDraw) -> None:
+        """Draw what is behind the figure, but for the sky."""
+        if self.ground == "floor":
+            draw.rectangle(box(-9, self.horizon, WIDTH + 9, HEIGHT + 9), self.land, INK, OVERSAMPLING)
+        elif self.ground == "hill":
+            draw.ellipse(box(-30, self.horizon, WIDTH + 30, HEIGHT + 60), self.land, INK, OVERSAMPLING)
 
     def clip(self) -> Frames:
         """The whole way in FRAMES frames."""
@@ -92,21 +96,22 @@ class Scene:
         there = self.centre((WINDOW - 1) / (FRAMES - 1))
         return float(np.hypot(there[0] - self.start[0], there[1] - self.start[1]))
 
-    def _figure(self, draw: ImageDraw.ImageDraw, moment: float) -> None:
+    def draw_figure(self, draw: ImageDraw.ImageDraw, moment: float) -> None:
+        """Draw the figure over what is there."""
         x, y = self.centre(moment)
-        wide, tall = self.radius, self.radius * _between(*self.squash, moment)
-        box = _box(x - wide, y - tall, x + wide, y + tall)
+        wide, tall = self.radius, self.radius * between(*self.squash, moment)
+        bounds = box(x - wide, y - tall, x + wide, y + tall)
         if self.shape == "box":
-            draw.rounded_rectangle(box, self.radius * _OVERSAMPLING / 3, self.body, _INK, _OVERSAMPLING)
+            draw.rounded_rectangle(bounds, self.radius * OVERSAMPLING / 3, self.body, INK, OVERSAMPLING)
         else:
-            draw.ellipse(box, self.body, _INK, _OVERSAMPLING)
+            draw.ellipse(bounds, self.body, INK, OVERSAMPLING)
         if self.shape == "egg":
-            draw.chord(box, 20, 160, _darker(self.body), _INK, _OVERSAMPLING)
-        look = _between(*self.gaze, moment) * self.radius
+            draw.chord(bounds, 20, 160, _darker(self.body), INK, OVERSAMPLING)
+        look = between(*self.gaze, moment) * self.radius
         for side in (-1, 1):
             eye, level = x + look / 4 + side * self.radius / 3, y - tall / 4
-            draw.ellipse(_disc(eye, level, self.radius / 4.5), "white", _INK, _OVERSAMPLING // 2)
-            draw.ellipse(_disc(eye + look / 10, level, self.radius / 9), _INK)
+            draw.ellipse(_disc(eye, level, self.radius / 4.5), "white", INK, OVERSAMPLING // 2)
+            draw.ellipse(_disc(eye + look / 10, level, self.radius / 9), INK)
 
 
 def random_scene(rng: np.random.Generator, travel: Point = TRAVEL) -> Scene:
@@ -122,10 +127,10 @@ def random_scene(rng: np.random.Generator, travel: Point = TRAVEL) -> Scene:
     end = start + step
     return Scene(
         shape=str(rng.choice(_SHAPES)),
-        body=_bright(rng),
-        sky=_pale(rng),
+        body=bright(rng),
+        sky=pale(rng),
         ground=str(rng.choice(_GROUNDS)),
-        land=_pale(rng),
+        land=pale(rng),
         horizon=rng.uniform(0.55, 0.85) * HEIGHT,
         start=(float(start[0]), float(start[1])),
         end=(float(end[0]), float(end[1])),
@@ -145,14 +150,14 @@ def random_curved_scene(rng: np.random.Generator) -> Scene:
     return replace(straight, bend=float(bend), pace=pace)
 
 
-def _bright(rng: np.random.Generator) -> Colour:
+def bright(rng: np.random.Generator) -> Colour:
     """Far from the pale grounds: one channel is low."""
     values = [rng.integers(150, 251), rng.integers(60, 200), rng.integers(20, 90)]
     red, green, blue = (int(value) for value in rng.permutation(values))
     return red, green, blue
 
 
-def _pale(rng: np.random.Generator) -> Colour:
+def pale(rng: np.random.Generator) -> Colour:
     red, green, blue = (int(value) for value in rng.integers(175, 251, 3))
     return red, green, blue
 
@@ -162,13 +167,13 @@ def _darker(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def _between(first: float, last: float, moment: float) -> float:
+def between(first: float, last: float, moment: float) -> float:
     return first + (last - first) * moment
 
 
-def _box(*values: float) -> list[float]:
-    return [value * _OVERSAMPLING for value in values]
+def box(*values: float) -> list[float]:
+    return [value * OVERSAMPLING for value in values]
 
 
 def _disc(x: float, y: float, radius: float) -> list[float]:
-    return _box(x - radius, y - radius, x + radius, y + radius)
+    return box(x - radius, y - radius, x + radius, y + radius)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..models.clip.text_tower import TextTower
@@ -21,7 +22,8 @@ from ..models.unet.unet import UNet
 from ..models.vae.autoencoder import Autoencoder
 from .infer import infer_config
 from .stored_tensor import listing
-from .weight_file import CheckpointError, read_weight_file
+from .weight_file import CheckpointError, is_safetensors, read_weight_file
+from .working_settings import WorkingSettings, from_metadata
 
 _DEEPSPEED_PREFIX = "_forward_module."
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
@@ -45,6 +47,8 @@ _MODELS: dict[str, Callable[[Any, Layers], nn.Module]] = {
     "vision": VisionTower,
     "sketch": SketchEncoder,
 }
+
+_PLAIN = Layers()
 
 _UNUSED = re.compile(
     r"""
@@ -89,11 +93,13 @@ class Checkpoint:
         path: the file.
         tensors: every tensor, memory-mapped where the format allows, under its published name.
         config: sizes of the parts present.
+        working: settings the file says it works best with; None where it says nothing.
     """
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
     config: ModelConfig
+    working: WorkingSettings | None = None
 
     @property
     def parts(self) -> list[str]:
@@ -123,8 +129,12 @@ class Checkpoint:
         """A model of one part's size, on the meta device unless `layers` says otherwise; nothing loaded."""
         return _MODELS[name](getattr(self.config, name), layers or Layers(device="meta"))
 
-    def load(self, name: str) -> nn.Module:
+    def load(self, name: str, layers: Layers = _PLAIN) -> nn.Module:
         """A model of one part with its weights as they are in the file (CPU, the file's dtype), for inference.
+
+        Args:
+            name: of the part.
+            layers: how to make its layers.
 
         Raises:
             CheckpointError: the file lacks the part.
@@ -133,7 +143,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.path.name} has no {name} (it has: {', '.join(self.parts)}). Use a file that has it."
             )
-        model = self.build(name)
+        model = self.build(name, replace(layers, device="meta"))
         model.load_state_dict(self.part(name), assign=True)
         return model.eval().requires_grad_(False)
 
@@ -229,13 +239,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "Stable Diffusion. Choose a ToonCrafter or DynamiCrafter checkpoint."
         )
     try:
-        config = infer_config(tensors)
+        config, working = infer_config(tensors), _working_settings(path)
     except ValueError as error:
         raise CheckpointError(
             f"{path.name} is not a checkpoint this program can load: {error}. "
             "The file is damaged or of another model; download it again or use another one."
         ) from error
-    checkpoint = Checkpoint(path, tensors, config)
+    checkpoint = Checkpoint(path, tensors, config, working)
     if config.unet is None and config.sketch is None:
         raise CheckpointError(
             f"{path.name} is neither a ToonCrafter checkpoint nor a sketch encoder "
@@ -244,6 +254,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     checkpoint.check()
     return checkpoint
+
+
+def _working_settings(path: Path) -> WorkingSettings | None:
+    if not is_safetensors(path):
+        return None
+    with safe_open(path, framework="pt") as file:
+        return from_metadata(file.metadata())
 
 
 def _named(dtype: torch.dtype) -> str:

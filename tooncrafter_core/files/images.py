@@ -12,6 +12,8 @@ from ..models.config import PIXELS_PER_LATENT
 
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+Polarity = Literal["auto", "dark on light", "light on dark"]
+POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 
 
 def check_size(width: int, height: int) -> None:
@@ -94,18 +96,25 @@ def _resize(images: Tensor, width: int, height: int) -> Tensor:
     return F.interpolate(images, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def sketch_hints(sketches: Tensor) -> Tensor:
+def sketch_hints(sketches: Tensor, polarity: Polarity = "auto") -> Tensor:
     """Line drawings to hints: white lines on black.
-
-    A drawing that is mostly light is taken for dark lines on paper and inverted; one that is mostly dark is taken
-    as it is, as line-art preprocessors make them. So a blank page, white or black, is no sketch.
 
     Args:
         sketches: (n, 3 or 1, H, W) in [0, 1].
+        polarity: what lines and paper are. `auto` judges each drawing by itself: one that is mostly light is taken for
+            dark lines on paper and inverted; one that is mostly dark is taken as it is, as line-art preprocessors make
+            them. So a blank page, white or black, is no sketch.
 
     Returns:
         (n, 1, H, W) in [0, 1]
+
+    Raises:
+        ValueError: an unknown `polarity`.
     """
+    if polarity not in POLARITIES:
+        raise ValueError(f"polarity is {polarity!r}; expected one of {', '.join(POLARITIES)}")
     grey = sketches.mean(dim=1, keepdim=True)
+    if polarity != "auto":
+        return 1 - grey if polarity == "dark on light" else grey
     on_paper = grey.mean(dim=(1, 2, 3), keepdim=True) > 0.5
     return torch.where(on_paper, 1 - grey, grey)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ..frames.sheets import grid
+from ..frames.sheets import Colour, grid
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
@@ -30,8 +30,12 @@ _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of pictures with 16 bits of grey."""
 
 
-def read_image(path: str | Path) -> Tensor:
-    """Read a picture as RGB (3, H, W) in [0, 1], turned as its camera says; what is transparent becomes white.
+def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
+    """Read a picture as RGB (3, H, W) in [0, 1], turned as its camera says; of an animation the first frame.
+
+    Args:
+        path: the file.
+        paper: what shows through where it is transparent, RGB in [0, 1].
 
     Raises:
         FileNotFoundError: no such file.
@@ -51,8 +55,9 @@ def read_image(path: str | Path) -> Tensor:
         if isinstance(error, OSError) and error.errno is not None:  # the system's: no such file, no permission
             raise
         raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
-    paper = Image.new("RGBA", rgba.size, "white")
-    pixels = np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"))
+    red, green, blue = (round(255 * value) for value in paper)
+    below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
+    pixels = np.asarray(Image.alpha_composite(below, rgba).convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 

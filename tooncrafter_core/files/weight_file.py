@@ -35,7 +35,7 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no weight file at {path}; check the path")
     try:
-        if path.suffix.lower() in (".safetensors", ".sft"):
+        if is_safetensors(path):
             return load_file(path)
         return read_torch_file(path, _unwrap)
     except SafetensorError as error:
@@ -52,6 +52,11 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     except ValueError as error:
         reason = f"is not a weight file that can be read: {_short(error)}. {_DOWNLOAD_AGAIN}"
     raise CheckpointError(f"{path.name} {reason}")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a weight file is of that format, by its name."""
+    return path.suffix.lower() in (".safetensors", ".sft")
 
 
 def _short(error: Exception) -> str:

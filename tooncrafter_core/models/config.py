@@ -108,8 +108,9 @@ class SketchConfig(DenoiserSizes):
 
     def check_fits(self, unet: UNetConfig) -> None:
         """Raise ValueError unless what this sketch encoder adds has the sizes of this U-Net's maps."""
-        for name in ("model_channels", "channel_mult", "res_blocks", "context_dim"):
-            found, expected = getattr(self, name), getattr(unet, name)
+        sizes = {name: name for name in ("model_channels", "channel_mult", "res_blocks", "context_dim")}
+        for name, other in {"in_channels": "out_channels", **sizes}.items():
+            found, expected = getattr(self, name), getattr(unet, other)
             if found != expected:
                 raise ValueError(
                     f"The sketch encoder belongs to another model: its {name} is {found}, the model's {expected}. Load "

@@ -29,7 +29,7 @@ class GuidedDenoiser:
         guidance_rescale: see `guidance.guide`.
         sketch_encoder: needed with hints.
         hints: sketches (S, 1, t, 8 h, 8 w), white on black, on any device.
-        sketch_strength: factor on the sketch encoder's outputs.
+        sketch_strength: factor on the sketch encoder's outputs, or one for each frame (S, t).
     """
 
     unet: UNet
@@ -40,7 +40,7 @@ class GuidedDenoiser:
     guidance_rescale: float
     sketch_encoder: SketchEncoder | None = None
     hints: Tensor | None = None
-    sketch_strength: float = 1.0
+    sketch_strength: float | Tensor = 1.0
 
     def __call__(self, z: Tensor, t: int) -> Tensor:
         return torch.cat([self._segment(z, t, index) for index in range(len(z))])
@@ -61,5 +61,8 @@ class GuidedDenoiser:
         controls = None
         if self.sketch_encoder is not None and self.hints is not None:
             hint = self.hints[segment].to(noisy).expand(rows, -1, -1, -1, -1)
-            controls = self.sketch_encoder(noisy, hint, timesteps, context, self.sketch_strength)
+            strength = self.sketch_strength
+            if isinstance(strength, Tensor):
+                strength = strength[segment].expand(rows, -1)
+            controls = self.sketch_encoder(noisy, hint, timesteps, context, strength)
         return self.unet(torch.cat([noisy, condition], dim=1), timesteps, rates, context, controls)

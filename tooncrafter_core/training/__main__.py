@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, training in TRAININGS.items():
         command = names.add_parser(name, help=training.what)
         command.add_argument("--config", type=Path, required=True, help="settings, a JSON file")
+        command.add_argument("--minutes", type=float, default=math.inf, help="stop then; started again, it goes on")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     training = TRAININGS[chosen.name]
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s", error)
         return 2
     try:
-        log.info("checkpoint: %s", run.go())
+        log.info("checkpoint: %s", run.go(60 * chosen.minutes))
     except OSError as error:
         log.error("%s", error)
         return 1

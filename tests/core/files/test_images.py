@@ -131,6 +131,16 @@ def test_the_commoner_shade_is_the_paper(light: int, lines: str) -> None:
     assert torch.allclose(sketch_hints(page), (1 - page if lines == "dark" else page)[:, :1])
 
 
+def test_polarity_can_be_told() -> None:
+    """Of a page that looks the other way round, as a closed black shape on paper does."""
+    page = 1 - white_line()
+    assert torch.allclose(sketch_hints(page, "light on dark"), page[:, :1])
+    assert torch.allclose(sketch_hints(1 - page, "dark on light"), page[:, :1])
+    wrong: Any = "inverted"
+    with pytest.raises(ValueError, match="polarity is 'inverted'; expected one of auto, dark on light"):
+        sketch_hints(page, wrong)
+
+
 @pytest.mark.parametrize("shade", [0.0, 1.0])
 def test_a_blank_page_is_no_sketch(shade: float) -> None:
     assert sketch_hints(torch.full((1, 3, 16, 16), shade)).count_nonzero() == 0

@@ -30,6 +30,15 @@ def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     assert (pixels[:, 1:] == 1).all()
 
 
+def test_what_is_transparent_comes_on_a_chosen_colour(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+    image.putpixel((0, 0), (0, 0, 255, 51))
+    image.save(tmp_path / "p.png")
+    pixels = read_image(tmp_path / "p.png", (1.0, 0.2, 0.0))
+    assert torch.allclose(pixels[:, 0, 1], torch.tensor([1.0, 0.2, 0.0]))
+    assert torch.allclose(pixels[:, 0, 0], torch.tensor([0.8, 0.16, 0.2]), atol=0.01)
+
+
 def test_16_bit_grey(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 32768, np.uint16)).save(tmp_path / "p.png")
     assert torch.allclose(read_image(tmp_path / "p.png"), torch.tensor(0.5), atol=0.01)

@@ -65,6 +65,7 @@ def test_the_set_is_not_written_over(golden: GoldenSet, monkeypatch: pytest.Monk
 )
 def test_a_changed_weight_is_noticed(models: ToonCrafter, vectors: dict[str, Tensor], part: str, every: int) -> None:
     """A sample of what `mutate.py` tries."""
-    found = mutate.errors(part, *mutate.modules(models, vectors)[part], vectors, every)
+    model, module = mutate.modules(models, vectors)[part]
+    found = mutate.errors(model, module, vectors, list(model.state_dict())[::every])
     assert len(found) >= 5
     assert not [name for name, why in mutate.unnoticed(part, found).items() if why is None]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tooncrafter_core import ToonCrafter
 from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.sketch_encoder import scaled
 from tooncrafter_core.sampling.denoiser import GuidedDenoiser
 from tooncrafter_core.sampling.guidance import guide
 
@@ -87,6 +88,29 @@ def test_one_context_is_no_guidance(denoiser: GuidedDenoiser, z: Tensor) -> None
     x = torch.cat([z, denoiser.condition], dim=1)
     v = [denoiser.unet(x[i : i + 1], full(z, T), full(z, 12), PAIRS[i][0]) for i in range(SEGMENTS)]
     assert relative_error(plain(z, T), torch.cat(v)) < 1e-5
+
+
+def test_a_strength_for_each_frame(denoiser: GuidedDenoiser, z: Tensor) -> None:
+    """Each frame's outputs have its own factor; the same factor for all is the same as one number, to the last bit."""
+    assert denoiser.sketch_encoder is not None and denoiser.hints is not None
+    inputs = z[:1], denoiser.hints[:1], full(z, T), PAIRS[0][0]
+    whole = denoiser.sketch_encoder(*inputs)
+    strengths = torch.tensor([[0.0, 0.25, 2.0]])
+    own = denoiser.sketch_encoder(*inputs, strengths)
+    for each, of_all in zip([*own.skips, own.middle], [*whole.skips, whole.middle], strict=True):
+        assert torch.equal(each, of_all * strengths.view(3, 1, 1, 1)) and of_all.any()
+    same = replace(denoiser, sketch_strength=torch.full((SEGMENTS, FRAMES), 0.6))
+    assert torch.equal(same(z, T), denoiser(z, T))
+    first_only = replace(denoiser, sketch_strength=torch.tensor([[0.6] * 3, [0.0] * 3]))
+    without = replace(denoiser, hints=None)
+    assert torch.equal(first_only(z, T)[0], denoiser(z, T)[0])
+    assert relative_error(first_only(z, T)[1], without(z, T)[1]) < 1e-5
+
+
+def test_one_number_for_each_frame_rounds_as_one_for_all() -> None:
+    maps = torch.randn(2, 3, 4, 4).half()
+    assert torch.equal(scaled(maps, torch.full((2,), 0.6)), maps * 0.6)
+    assert scaled(maps, torch.tensor([0.6, 0.1])).dtype == torch.float16
 
 
 def test_hints_count(denoiser: GuidedDenoiser, z: Tensor) -> None:

@@ -64,7 +64,8 @@ class TinyModel:
         return digest(self.identity, None if self.sketch_path is None else file_hash(self.sketch_path))
 
     @cached_property
-    def _model(self) -> ToonCrafter:
+    def model(self) -> ToonCrafter:
+        """The model, read at the first use."""
         started = time.monotonic()
         model = ToonCrafter.load(self.path, self.sketch_path, device=self.device)
         if self.autoencoder_path:
@@ -79,14 +80,14 @@ class TinyModel:
         )
         sketches = {} if sketch is None else {MIDDLE: sketch}
         height, width = frames.shape[-2:]
-        drawn = interpolate(self._model, frames[[0, -1]], width, height, settings=settings, sketches=sketches)
+        drawn = interpolate(self.model, frames[[0, -1]], width, height, settings=settings, sketches=sketches)
         return as_bytes(drawn)
 
     @torch.inference_mode()
     def reconstruct(self, window: Window, references: bool) -> Tensor:
-        autoencoder = self._model.autoencoder
+        autoencoder = self.model.autoencoder
         decode = autoencoder.decode_segments_twice if self.settings.two_pass else autoencoder.decode_segments
-        with self._model.at_work(autoencoder):
+        with self.model.at_work(autoencoder):
             encoded = autoencoder.encode_keyframes(window.frames * 2 - 1)
             pairs = reference_pairs([maps[[0, -1]] for maps in encoded.features]) if references else None
             latents = encoded.latents.transpose(0, 1)[None]

@@ -38,7 +38,7 @@ class SketchEncoder(nn.Module):
         self.middle_block_out = nn.Sequential(layers.conv2d(widths[-1], widths[-1], 1))
 
     def forward(
-        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: CrossContext, strength: float = 1.0
+        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: CrossContext, strength: float | Tensor = 1.0
     ) -> Controls:
         """Turn sketches into additions to the U-Net's features.
 
@@ -48,7 +48,7 @@ class SketchEncoder(nn.Module):
                 is all black.
             timesteps: (b,), 0 to 999.
             context: text tokens; image tokens are not read.
-            strength: factor on every output.
+            strength: factor on every output, or one for each frame (b, t).
 
         Raises:
             ValueError: the hint's size does not fit the latents.
@@ -71,9 +71,16 @@ class SketchEncoder(nn.Module):
             h = stage(h, step)
             if index == 0:
                 h = h + guided
-            skips.append(zero_conv(h) * strength)
+            skips.append(scaled(zero_conv(h), strength))
         h = self.middle_block(h, step)
-        return Controls(skips, self.middle_block_out(h) * strength)
+        return Controls(skips, scaled(self.middle_block_out(h), strength))
+
+
+def scaled(frames: Tensor, strength: float | Tensor) -> Tensor:
+    """Features (n, c, h, w) times a number, or a number for each of them (n in all), which rounds once in any dtype."""
+    if not isinstance(strength, Tensor):
+        return frames * strength
+    return (frames * strength.float().to(frames.device).reshape(-1, 1, 1, 1)).to(frames.dtype)
 
 
 def _hint_block(layers: Layers, config: SketchConfig) -> nn.Sequential:

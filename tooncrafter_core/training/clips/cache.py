@@ -137,7 +137,11 @@ def cached_segments(
     path = settings.cache / f"segments-{_key(settings, start, lines)}.safetensors"
     with accelerator.main_process_first():
         if not path.exists():
-            kept = _compute(settings, towers(start, accelerator.device), draws, lines)
+            models = towers(start, accelerator.device)
+            if settings.precision == "bf16":
+                # What a CPU's bfloat16 convolutions work on.
+                models.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            kept = _compute(settings, models, draws, lines, accelerator)
             write_checkpoint(kept._asdict(), path)
         tensors = load_file(path)
     return Segments(*(tensors[name] for name in Segments._fields))
@@ -151,7 +155,7 @@ def towers(start: Checkpoint, device: torch.device) -> Towers:
 def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> str:
     digest = hashlib.sha256(settings.clips.read_bytes())
     drawn = (settings.domains, settings.width, settings.height, settings.frames, settings.strides, settings.seed)
-    digest.update(repr((drawn, settings.segments, lines is not None)).encode())
+    digest.update(repr((drawn, settings.segments, settings.precision, lines is not None)).encode())
     if isinstance(settings, SketchSettings) and settings.lines is not None:
         digest.update(settings.lines.read_bytes())
     for name in sorted(start.tensors):
@@ -163,7 +167,9 @@ def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> 
 
 
 @torch.no_grad()
-def _compute(settings: DenoiserSettings, models: Towers, draws: Draws, lines: Lines | None) -> Segments:
+def _compute(
+    settings: DenoiserSettings, models: Towers, draws: Draws, lines: Lines | None, accelerator: Accelerator
+) -> Segments:
     draws.check()
     loader: Iterable[Batch] = DataLoader(
         draws,
@@ -176,7 +182,8 @@ def _compute(settings: DenoiserSettings, models: Towers, draws: Draws, lines: Li
     done: list[Segments] = []
     skipped = 0
     for batch in tqdm(loader, desc="encoding segments"):
-        done.append(_encode(models, batch, device, lines))
+        with accelerator.autocast():
+            done.append(_encode(models, batch, device, lines))
         skipped += batch.skipped
     if skipped:
         log.warning("%d unreadable clips were passed over", skipped)

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from ...files.whole import written_whole
 
 SPLITS = ("train", "held_out")
-Domain = Literal["film", "toon", "drawn", "curved"]
+Domain = Literal["film", "toon", "drawn", "curved", "figures", "lines"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 _TEXTS = ("path", "caption", "split", "source", "domain")
 _NUMBERS = {"fps": (1e-3, 1e3), "motion": (0.0, 1e5)}
@@ -41,7 +41,7 @@ class Clip:
     """What the clip was cut from, such as a shot of a film or a drawn character. A source belongs to one split."""
     domain: str
     """One of DOMAINS: film, animated characters (`toon`), or this project's own simple scenes, on straight lines
-    (`drawn`) or on curves (`curved`)."""
+    (`drawn`) or on curves (`curved`), several at once with limbs (`figures`), or such as ink on paper (`lines`)."""
     motion: float
     """95th percentile of motion over 16 frames, in px of the clip."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +22,7 @@ from ...files.whole import written_whole
 from .ema import EMA
 from .export import write_checkpoint
 from .journal import Journal
+from .optimisers import make_optimisers
 from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
@@ -59,24 +62,30 @@ class _Contestant:
     def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
         self.player = player
         self.trained = [p for p in player.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(self.trained, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.call: nn.Module = accelerator.prepare_model(player)
-        self.optimiser = accelerator.prepare_optimizer(optimiser)
+        self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
 
     def step(self, rate: float) -> None:
         """Apply the gradients."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+
+    def forget_gradients(self) -> None:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parameters": [p.detach() for p in self.trained], "optimiser": self.optimiser.state_dict()}
+        states = [optimiser.state_dict() for optimiser in self.optimisers]
+        return {"parameters": [p.detach() for p in self.trained], "optimisers": states}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for parameter, saved in zip(self.trained, state["parameters"], strict=True):
             parameter.copy_(saved)
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
 
 
 class Run:
@@ -105,36 +114,47 @@ class Run:
         self.ema = EMA(next(iter(task.players.values())), settings.ema)
         self._resume()
 
-    def go(self) -> Path:
+    def go(self, seconds: float = math.inf) -> Path:
         """Take the steps that are left; where nothing is to be trained, write the checkpoint as it is.
+
+        Args:
+            seconds: after which it stops, with its state saved, to go on another time.
 
         Returns:
             path of the checkpoint
         """
         path = self.settings.output / CHECKPOINT
         if self.contestants:
-            self._take_steps()
+            self._take_steps(time.monotonic() + seconds)
         elif self.accelerator.is_main_process:
             write_checkpoint(self.task.checkpoint(), path)
         return path
 
-    def _take_steps(self) -> None:
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.settings.steps or not self.contestants
+
+    def _take_steps(self, end: float) -> None:
         settings, main = self.settings, self.accelerator.is_main_process
         batches = self._batches()
         with (
             Journal(settings.output, self.step, main) as journal,
             tqdm(total=settings.steps, initial=self.step, desc=settings.output.name, disable=not main) as bar,
         ):
-            while self.step < settings.steps:
+            while not self.finished:
                 metrics = self._take_step([next(batches) for _ in range(settings.accumulate)])
                 journal.write(self.step, metrics)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items()}, refresh=False)
                 bar.update()
                 if main and self._due(settings.sample_every):
                     self._write_strip(journal)
-                if main and self._due(settings.save_every):
+                late = self._is_late(end)
+                if main and (late or self._due(settings.save_every)):
                     self._save()
                 self.accelerator.wait_for_everyone()
+                if late:
+                    break
 
     def _resume(self) -> None:
         path = self.settings.output / _STATE
@@ -151,6 +171,13 @@ class Run:
         except _UNREADABLE as error:
             raise SettingsError(_DAMAGED.format(path)) from error
         self.step, self.skipped = state["step"], state["skipped"]
+
+    def _is_late(self, end: float) -> bool:
+        """Whether any process has run until `end`; all of them answer the same."""
+        if end == math.inf:
+            return False
+        late = torch.tensor(float(time.monotonic() >= end), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(late) > 0)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
@@ -181,7 +208,7 @@ class Run:
         playing = {name: c for name, c in self.contestants.items() if c.player.plays(self.step)}
         for name, contestant in playing.items():
             for other in self.contestants.values():
-                other.optimiser.zero_grad(set_to_none=True)
+                other.forget_gradients()
             for index, batch in enumerate(passes):
                 for key, value in self._backward(contestant.call, batch, index).items():
                     metrics[key] = metrics.get(key, 0.0) + value / len(passes)

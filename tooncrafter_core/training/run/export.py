@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...files.checkpoint import PREFIXES, to_published_name
 from ...files.infer import infer_config
 from ...files.whole import written_whole
+from ...files.working_settings import WorkingSettings
 from ...models.config import ModelConfig
 
 
@@ -44,7 +45,8 @@ def check_sizes(tensors: Mapping[str, Tensor], config: ModelConfig) -> None:
                 )
 
 
-def write_checkpoint(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all."""
+def write_checkpoint(tensors: Mapping[str, Tensor], path: Path, working: WorkingSettings | None = None) -> None:
+    """Write a safetensors file, whole or not at all; with the settings it works best with, where they are known."""
     with written_whole(path) as unfinished:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished)
+        metadata = working.to_metadata() if working else None
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)

@@ -65,7 +65,8 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
         steps: optimiser steps.
         batch: samples of one process's pass.
         accumulate: passes whose gradients make one step.
-        learning_rate: of Adam, after the warm-up.
+        optimiser: `muon` is Muon for the matrices, and Adam for all else.
+        learning_rate: after the warm-up; Muon's steps are scaled to be as large as Adam's.
         warm_up: steps over which the learning rate rises from 0.
         cool_down: last steps, over which it falls to 0.
         ema: decay of the weights' moving average, for each step.
@@ -86,6 +87,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     steps: Positive
     batch: Positive
     accumulate: Positive = 1
+    optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)]
     warm_up: NotNegative = 0
     cool_down: NotNegative = 0
@@ -140,12 +142,14 @@ class AutoencoderSettings(RunSettings, frozen=True):
 
     Attributes:
         model: sizes of the new model.
+        start: checkpoint whose weights it begins with, which may have fewer latent channels; None begins with new ones.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
         kl_weight: of the mean KL divergence of a latent value from a standard normal one.
     """
 
     model: NewModel
+    start: ExistingFile | None = None
     perceptual: tuple[ExistingFile, ...] = ()
     perceptual_weight: Annotated[float, Field(ge=0)] = 1.0
     kl_weight: Annotated[float, Field(ge=0)] = 1e-6
@@ -212,6 +216,7 @@ class DecoderSettings(RunSettings, frozen=True):
 
     Attributes:
         start: checkpoint to start from; its plain decoder becomes the 3D decoder.
+        begin: checkpoint whose 3D decoder's temporal and reference layers it begins with; None begins with new ones.
         frames: of a sample.
         references: False trains without the keyframes' features (Table 4).
         temporal: False trains without the temporal layers (Table 4).
@@ -225,6 +230,7 @@ class DecoderSettings(RunSettings, frozen=True):
     """
 
     start: ExistingFile
+    begin: ExistingFile | None = None
     frames: Annotated[int, Field(ge=3)] = 16
     references: bool = True
     temporal: bool = True
@@ -245,10 +251,12 @@ class SketchSettings(DenoiserSettings, frozen=True):
     """The sketch encoder.
 
     Attributes:
+        begin: sketch encoder whose weights it begins with; None begins with the U-Net's spatial layers.
         hint_widths: output channels of the eight hint convolutions but the last.
         lines: Anime2Sketch weight file; None draws lines with the built-in extractor.
     """
 
+    begin: ExistingFile | None = None
     hint_widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive, Positive]
     lines: ExistingFile | None = None
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ...models.clip.text_tower import TextTower
 from ...models.clip.vision_tower import VisionTower
 from ...models.config import ModelConfig, SketchConfig
-from ...models.layers import Layers
 from ...models.unet.blocks import ResBlock, TemporalConvStack
 from ...models.unet.projector import ImageProjector
 from ...models.unet.sketch_encoder import SketchEncoder
@@ -19,6 +18,7 @@ from ...models.unet.transformer import SpatialTransformer, TemporalTransformer
 from ...models.unet.unet import UNet
 from ...models.vae.autoencoder import Autoencoder
 from ...models.vae.decoder import ReferenceAttention, ReferenceResidual, TimeStack
+from ..run.attention import TRAINING_LAYERS
 
 _GROUPS = 32
 """Groups of every GroupNorm, see `Layers.group_norm`."""
@@ -53,7 +53,7 @@ def new_model(config: ModelConfig, seed: int) -> dict[str, nn.Module]:
 
 
 def _build(config: ModelConfig) -> Iterator[tuple[str, nn.Module]]:
-    layers = Layers()
+    layers = TRAINING_LAYERS
     if config.unet is not None:
         yield "unet", UNet(config.unet, layers)
     if config.autoencoder is not None:
@@ -115,7 +115,7 @@ def video_autoencoder(image: Autoencoder, reference_head_channels: int) -> Autoe
     (exact where that has no bias, as in models made here).
     """
     config = replace(image.config, dual_reference=True, reference_head_channels=reference_head_channels)
-    video = Autoencoder(config)
+    video = Autoencoder(config, TRAINING_LAYERS)
     for module in video.decoder.modules():
         if isinstance(module, TimeStack):
             _zero(module.out_layers)
@@ -166,7 +166,7 @@ def sketch_encoder(unet: UNet, hint_widths: tuple[int, ...]) -> SketchEncoder:
         hint_channels=1,
         hint_widths=hint_widths,
     )
-    encoder = SketchEncoder(config)
+    encoder = SketchEncoder(config, TRAINING_LAYERS)
     encoder.load_state_dict(_spatial_layers(unet), strict=False)
     for conv in (*encoder.zero_convs, encoder.middle_block_out):
         _zero(conv)

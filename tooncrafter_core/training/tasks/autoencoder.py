@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ...files.checkpoint import read_checkpoint
 from ...models.config import LATENT_SCALE, ModelConfig
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
@@ -24,6 +25,7 @@ from ..run.settings import AutoencoderSettings, RunSettings
 from ..run.task import Loss, Player, Task
 from ..start.initialise import new_model
 from ..start.linear_start import start_linear
+from ..start.widen import start_from
 
 _MEASURED_DRAWS = 32
 """Samples over which the latents' spread is measured when a checkpoint is written, and of which strips show eight."""
@@ -85,7 +87,10 @@ def make_task(settings: AutoencoderSettings, accelerator: Accelerator) -> Task:
         device = next(autoencoder.parameters()).device
         return collate([draws[n] for n in range(_MEASURED_DRAWS)]).video[:, :, 0].to(device)
 
-    start_linear(autoencoder, measured())
+    if settings.start is None:
+        start_linear(autoencoder, measured())
+    else:
+        start_from(models, read_checkpoint(settings.start))
 
     def strip() -> Tensor:
         images = measured()[:8]

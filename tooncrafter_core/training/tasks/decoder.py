@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from einops import rearrange
 from torch import Tensor
 
-from ...files.checkpoint import PREFIXES, read_checkpoint
+from ...files.checkpoint import PREFIXES, Checkpoint, read_checkpoint
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
@@ -23,11 +23,13 @@ from ..losses.discriminator import (
     generator_loss,
 )
 from ..losses.perceptual import PerceptualDistance, load_perceptual
+from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
 from ..run.settings import DecoderSettings
 from ..run.task import Loss, Player, Task
 from ..start.initialise import video_autoencoder
+from ..start.widen import take_over
 from .autoencoder import clip_stream, side_by_side
 
 _STRIP_FRAMES = 8
@@ -127,9 +129,11 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         ValueError: settings, clips or files that cannot be used.
     """
     start = read_checkpoint(settings.start)
-    autoencoder = cast(Autoencoder, start.load("autoencoder").float())
+    autoencoder = cast(Autoencoder, start.load("autoencoder", TRAINING_LAYERS).float())
     if not autoencoder.config.dual_reference:
         autoencoder = video_autoencoder(autoencoder, settings.reference_head_channels)
+        if settings.begin is not None:
+            take_over(autoencoder, _video_layers(read_checkpoint(settings.begin)), (1, 1))
     choose_trained(autoencoder, settings)
     if settings.gradient_checkpointing:
         recompute_blocks(autoencoder.decoder)
@@ -161,6 +165,12 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         strip=strip,
         checkpoint=checkpoint,
     )
+
+
+def _video_layers(trained: Checkpoint) -> dict[str, Tensor]:
+    """What a 3D decoder has beside the image decoder's layers."""
+    own = ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement")
+    return {n: t for n, t in trained.part("autoencoder").items() if any(part in n for part in own)}
 
 
 def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:

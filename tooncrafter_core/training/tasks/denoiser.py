@@ -22,6 +22,7 @@ from ...sampling.ddim import ddim
 from ...sampling.schedule import Schedule
 from ..clips.cache import CachedSegments, Segments, Towers, cached_segments, collate_segments, towers
 from ..clips.draws import Draws
+from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
 from ..run.settings import BaseSettings, DenoiserSettings, RectifySettings, Variant
@@ -169,8 +170,8 @@ def denoiser_player(start: Checkpoint, settings: DenoiserSettings, accelerator: 
     frozen = towers(start, accelerator.device)
     size = frozen.vision.config.image_size
     blank = frozen.read([""]), frozen.look(torch.zeros(1, 3, size, size, device=accelerator.device))
-    unet = cast(UNet, start.load("unet").float())
-    projector = cast(ImageProjector, start.load("projector").float())
+    unet = cast(UNet, start.load("unet", TRAINING_LAYERS).float())
+    projector = cast(ImageProjector, start.load("projector", TRAINING_LAYERS).float())
     return DenoiserPlayer(unet, projector, Denoising(blank, settings))
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
+from ...files.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from ...models.config import ModelConfig
 from ...models.unet.context import CrossContext
 from ...models.unet.sketch_encoder import SketchEncoder
@@ -20,6 +21,7 @@ from ..run.recompute import recompute_blocks
 from ..run.settings import SketchSettings
 from ..run.task import Loss, Player, Task
 from ..start.initialise import sketch_encoder
+from ..start.widen import take_over
 from .autoencoder import clip_stream
 from .denoiser import DenoiserPlayer, complete_checkpoint, denoiser_player, first_segments, sample, segment_strip
 
@@ -56,6 +58,9 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
     start = complete_checkpoint(settings)
     denoiser = denoiser_player(start, settings, accelerator)
     encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
+    if settings.begin is not None:
+        begin = read_checkpoint(settings.begin)
+        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
     check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
@@ -80,3 +85,9 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
         strip=strip,
         checkpoint=lambda: published("sketch", encoder),
     )
+
+
+def _latents(begin: Checkpoint) -> int:
+    if begin.config.sketch is None:
+        raise CheckpointError(f"{begin.path} has {', '.join(begin.parts)}; expected a sketch encoder to begin with")
+    return begin.config.sketch.in_channels

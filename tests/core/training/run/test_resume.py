@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
-from small_training import Workshop, run
+from small_training import Workshop, make, run
 from torch import Tensor
 
 from tooncrafter_core.training.__main__ import TRAININGS
+from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.run.journal import Journal
 
 
@@ -71,3 +73,15 @@ def test_two_steps_and_two_more_are_four(
     assert all(same(a, b) for a, b in zip(*states, strict=True))
     assert (broken / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert (broken / "strips" / "0000004.png").read_bytes() == (whole / "strips" / "0000004.png").read_bytes()
+
+
+def test_a_run_out_of_time_is_saved_and_goes_on(workshop: Workshop, tmp_path: Path) -> None:
+    settings = workshop.settings("autoencoder", tmp_path / "short", save_every=100)
+    accelerator = Accelerator(cpu=True)
+    short = Run(make(settings, accelerator), settings, accelerator)
+    with torch.enable_grad():
+        short.go(seconds=0)
+    assert short.step == 1 and not short.finished
+    resumed = load_file(run(settings))
+    at_once = load_file(run(workshop.settings("autoencoder", tmp_path / "whole", save_every=100)))
+    assert all(torch.equal(resumed[key], at_once[key]) for key in at_once)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.pipeline import sampling_runs
 from tooncrafter_core.sampling.coarse_to_fine import draw_segment, guiding_frames, plan_runs
 
@@ -102,7 +102,7 @@ def watched(module: nn.Module) -> Iterator[list[tuple[Tensor, ...]]]:
         handle.remove()
 
 
-def long(tiny: ToonCrafter, frames: int, sketches: dict[int, Tensor] | None = None, seed: int = 0) -> Tensor:
+def long(tiny: ToonCrafter, frames: int, sketches: dict[int, Tensor | Sketch] | None = None, seed: int = 0) -> Tensor:
     keyframes = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     settings = Settings(steps=1, frames=frames, guidance_scale=1, seed=seed)
     return interpolate(tiny, keyframes, 16, 16, settings=settings, sketches=sketches)
@@ -143,3 +143,17 @@ def test_a_sketch_guides_the_coarse_run_and_the_fine_run_that_holds_it(tiny: Too
         long(tiny, 46, {16: sketch})
     guided = [hint[0, 0].flatten(1).any(dim=1).nonzero().flatten().tolist() for _, hint, *_ in calls]
     assert guided == [[5], [], [1], []]
+
+
+def test_a_strength_goes_with_its_sketch_into_every_run(tiny: ToonCrafter) -> None:
+    assert tiny.sketch_encoder is not None
+    sketch = torch.zeros(3, 16, 16)
+    sketch[:, 4] = 1
+    with watched(tiny.sketch_encoder) as calls:
+        long(tiny, 46, {16: Sketch(sketch, 0.25), 40: sketch})
+    for _, hint, *_, strengths in calls:
+        guided = hint[0, 0].flatten(1).any(dim=1)
+        assert strengths.shape == (1, len(guided))
+        assert torch.allclose(strengths[0, ~guided], torch.tensor(0.6))
+    found = [strengths[0, hint[0, 0].flatten(1).any(dim=1)].tolist() for _, hint, *_, strengths in calls]
+    assert found == [pytest.approx([0.25, 0.6]), [], [0.25], [pytest.approx(0.6)]]

@@ -11,7 +11,7 @@ from PIL import Image
 from tooncrafter_core.evaluation import length
 from tooncrafter_core.evaluation.scenes import SIZE
 
-TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
+TINY = Path(__file__).parents[3] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 
 
 def test_lengths_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

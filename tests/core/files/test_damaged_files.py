@@ -136,7 +136,7 @@ def test_bombs(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{at}_{name}")
         paths[-1].write_bytes(data)
     run = [sys.executable, "-c", IN_BOUNDED_MEMORY, str(GIB), *map(str, paths)]
-    done = subprocess.run(run, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(run, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     said = dict(zip(kinds, map(json.loads, done.stdout.splitlines()), strict=True))
     assert {kind: text for kind, (text, _) in said.items() if not text.startswith("CheckpointError")} == {}

@@ -1,0 +1,180 @@
+"""Pictures from a folder, sketches from frames, and both as lists of any sizes, on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundled import FRAMES, MIDDLE, scene_graph, sketched_graph, true_frames, upload
+from comfy_harness.prompts import Prompt, changed, node
+from comfy_harness.server import ComfyServer, PromptFailed
+from PIL import Image
+from results import frames_of, latents_of
+from torch import Tensor
+
+from tooncrafter_core.files.media import read_image
+from tooncrafter_core.sketches.lines import extract_lines
+
+STEP = 1 / 255
+"""Pictures are saved in 8 bits, rounded down."""
+STEPS = 4
+"""Of sampling: nothing is looked at but what changes."""
+
+
+def folder_of(server: ComfyServer, name: str, pictures: dict[str, Image.Image]) -> Path:
+    """A folder in ComfyUI's input folder."""
+    folder = server.base / "input" / name
+    folder.mkdir()
+    for file, picture in pictures.items():
+        picture.save(folder / file)
+    return folder
+
+
+def loaded(server: ComfyServer, pictures: str, background: str = "#ffffff") -> list[Tensor]:
+    """What Load Pictures gives, each (1, 3, H, W)."""
+    load = node("ToonCrafterLoadPictures", pictures=pictures, background=background)
+    prompt = {"load": load, "save": node("SaveImage", images=["load", 0], filename_prefix="loaded")}
+    return [read_image(path)[None] for path in server.outputs(server.run(prompt))]
+
+
+def test_a_folder_comes_as_it_is_numbered(comfy_server: ComfyServer) -> None:
+    """Each at its own size, transparent ones on the colour; with another file the node runs again."""
+    sizes = {"2.png": (20, 10), "10.png": (10, 30), "1.png": (8, 8)}
+    folder = folder_of(comfy_server, "numbered", {name: Image.new("RGBA", size) for name, size in sizes.items()})
+    (folder / "notes.txt").write_text("not a picture")
+    found = loaded(comfy_server, "numbered", background="#00ff00")
+    assert [tuple(picture.shape[-2:]) for picture in found] == [(8, 8), (10, 20), (30, 10)]
+    assert all(torch.equal(picture[0, :, 0, 0], torch.tensor([0.0, 1.0, 0.0])) for picture in found)
+    Image.new("RGB", (7, 7)).save(folder / "3.png")
+    again = loaded(comfy_server, str(folder), background="#00ff00")
+    assert [picture.shape[-1] for picture in again] == [8, 20, 7, 10]
+    (folder / "10.png").unlink()
+    assert [picture.shape[-1] for picture in loaded(comfy_server, "numbered", background="#00ff00")] == [8, 20, 7]
+
+
+def test_pictures_that_cannot_be_loaded(comfy_server: ComfyServer) -> None:
+    broken = folder_of(comfy_server, "broken", {"1.png": Image.new("RGB", (8, 8))})
+    (broken / "2.png").write_bytes((broken / "1.png").read_bytes()[:40])
+    folder_of(comfy_server, "empty", {})
+    for pictures, message in [
+        ("broken", r"2\.png is not a picture"),
+        ("empty", "empty has no pictures"),
+        ("nowhere", "no picture or folder 'nowhere'"),
+        ("", "no pictures are named"),
+    ]:
+        with pytest.raises(PromptFailed, match=message):
+            loaded(comfy_server, pictures)
+    with pytest.raises(PromptFailed, match="cannot read the colour 'white'"):
+        loaded(comfy_server, "broken", background="white")
+
+
+@pytest.fixture(scope="module")
+def graph(comfy_server: ComfyServer) -> Prompt:
+    """With a sketch for the middle frame, and no decoding."""
+    made = changed(sketched_graph(comfy_server), "sampler", steps=STEPS)
+    return {name: given for name, given in made.items() if name not in ("decode", "save")}
+
+
+@pytest.fixture(scope="module")
+def plain(comfy_server: ComfyServer) -> Tensor:
+    """Without Sketch Guide."""
+    return latents_of(comfy_server, changed(scene_graph(comfy_server), "sampler", steps=STEPS))
+
+
+@pytest.fixture(scope="module")
+def guided(comfy_server: ComfyServer, graph: Prompt) -> Tensor:
+    return latents_of(comfy_server, graph)
+
+
+def hints_of(server: ComfyServer, graph: Prompt) -> Tensor:
+    """What Sketch Guide shows of what the encoder sees."""
+    needed = {name: given for name, given in graph.items() if name != "sampler"}
+    return frames_of(server, {**needed, "save": node("SaveImage", images=["guide", 2], filename_prefix="hints")})
+
+
+def test_the_hints_are_what_the_encoder_sees(comfy_server: ComfyServer, graph: Prompt) -> None:
+    """Black but for the sketch's lines in the middle frame; without sketches black everywhere, at any strength."""
+    hints = hints_of(comfy_server, graph)
+    assert hints.shape == true_frames().shape
+    assert [bool(hint.any()) for hint in hints] == [frame == MIDDLE for frame in range(FRAMES)]
+    assert 0.001 < (hints[MIDDLE] > 0.5).float().mean() < 0.3
+    told = hints_of(comfy_server, changed(graph, "guide", polarity="dark on light", frame_indices="bisect:1"))
+    assert torch.equal(told, hints)
+    assert hints_of(comfy_server, changed(graph, "guide", polarity="light on dark"))[MIDDLE].mean() > 0.5
+    assert not hints_of(comfy_server, changed(graph, "guide", strength=0.0)).any()
+
+
+def test_without_sketches_nothing_changes(comfy_server: ComfyServer, graph: Prompt, plain: Tensor) -> None:
+    inputs = {name: wire for name, wire in graph["guide"]["inputs"].items() if name != "sketches"}
+    unguided = {**graph, "guide": node("ToonCrafterSketchGuide", **inputs)}
+    assert torch.equal(latents_of(comfy_server, unguided), plain)
+
+
+def test_strengths_of_sketches(comfy_server: ComfyServer, graph: Prompt, guided: Tensor) -> None:
+    """A list of the one strength is that strength, bit by bit; another one moves the sketched frame most."""
+    strength = graph["guide"]["inputs"]["strength"]
+    same = latents_of(comfy_server, changed(graph, "guide", strengths=str(strength), start_percent=0.0))
+    assert torch.equal(same, guided)
+    less = latents_of(comfy_server, changed(graph, "guide", strengths="0"))
+    moved = (less - guided).flatten(1).norm(dim=1)
+    assert moved.argmax() == MIDDLE and moved[MIDDLE] > 3 * moved[0]
+
+
+def test_sketches_guide_a_part_of_the_sampling(
+    comfy_server: ComfyServer, graph: Prompt, guided: Tensor, plain: Tensor
+) -> None:
+    half = latents_of(comfy_server, changed(graph, "guide", end_percent=0.5))
+    assert not torch.equal(half, guided) and not torch.equal(half, plain)
+
+
+def extraction(server: ComfyServer, **widgets: Any) -> Prompt:
+    clip = upload(server, true_frames(), "clip_for_sketches")
+    given = {"pick": "bisect:2", "frames_per_segment": 0, "extractor": "built-in", **widgets}
+    return {
+        "clip": node("LoadImage", image=clip),
+        "extract": node("ToonCrafterExtractSketch", frames=["clip", 0], **given),
+    }
+
+
+def test_extracted_sketches_go_to_the_guide(comfy_server: ComfyServer, graph: Prompt) -> None:
+    """Frames and their indices, over two wires, come out at the frames they are of."""
+    made = {**graph, **extraction(comfy_server)}
+    found = hints_of(comfy_server, changed(made, "guide", sketches=["extract", 0], frame_indices=["extract", 1]))
+    lines = extract_lines((true_frames() * 255).round() / 255).expand(-1, 3, -1, -1)
+    for frame in range(FRAMES):
+        expected = lines[frame] if frame in (3, 7, 11) else torch.zeros_like(lines[frame])
+        assert ((found[frame] - expected).abs() > 1.01 * STEP).float().mean() < 0.002
+
+
+def test_sketches_are_a_list_of_any_sizes(comfy_server: ComfyServer, graph: Prompt) -> None:
+    page = Image.new("L", (128, 64), 255)
+    page.paste(0, (60, 0, 64, 64))
+    folder_of(comfy_server, "sizes", {"2.png": page.resize((256, 128)), "10.png": page})
+    load = node("ToonCrafterLoadPictures", pictures="sizes", background="#ffffff")
+    made = changed({**graph, "list": load}, "guide", sketches=["list", 0], frame_indices="3, 50%", strengths="2, 0.5")
+    hints = hints_of(comfy_server, made)
+    assert [frame for frame in range(FRAMES) if hints[frame].any()] == [3, 7]
+    assert (hints[3] - hints[7]).abs().mean() < 0.03
+    assert hints[7, 0, 0, 60:64].min() == 1 and hints[7].mean() == pytest.approx(4 / 128, abs=1e-3)
+
+
+def test_what_the_nodes_refuse(comfy_server: ComfyServer, graph: Prompt) -> None:
+    for wrong, message in [
+        ({"strengths": "0.5, 0.5"}, "1 sketch.* but 2 strengths"),
+        ({"strengths": "3"}, "expected a number from 0 to 2"),
+        ({"start_percent": 0.5, "end_percent": 0.5}, "expected a start before the end"),
+        ({"frame_indices": "bisect:2"}, "1 sketch.* but 3 frame indices"),
+    ]:
+        with pytest.raises(PromptFailed, match=message):
+            latents_of(comfy_server, changed(graph, "guide", **wrong))
+    for wrong, message in [
+        ({"pick": ""}, "pick is empty"),
+        ({"pick": "every:0"}, "step of 0"),
+        ({"frames_per_segment": 10}, "16 frames are not made of segments of 10"),
+    ]:
+        prompt = {**extraction(comfy_server, **wrong)}
+        prompt["save"] = node("SaveImage", images=["extract", 0], filename_prefix="sketches")
+        with pytest.raises(PromptFailed, match=message):
+            comfy_server.run(prompt)

@@ -1,0 +1,58 @@
+"""A sketch as `interpolate` takes it, and sketches at their frames as the denoiser does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..files.images import Polarity
+from ..sampling.coarse_to_fine import guiding_frames
+
+STRONGEST = 10
+"""Largest strength of a sketch."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A line drawing for a frame.
+
+    Attributes:
+        picture: (1, 3 or 4, H, W) in [0, 1], any size.
+        strength: factor on the sketch encoder's outputs at its frame, 0 to 10; None is that of all.
+        polarity: what lines and paper are, see `images.sketch_hints`.
+
+    Raises:
+        ValueError: another strength.
+    """
+
+    picture: Tensor
+    strength: float | None = None
+    polarity: Polarity = "auto"
+
+    def __post_init__(self) -> None:
+        if self.strength is not None and not 0 <= self.strength <= STRONGEST:  # which NaN is not either
+            raise ValueError(f"the strength of a sketch is {self.strength}; expected 0 to {STRONGEST}")
+
+
+@dataclass(frozen=True)
+class PlacedSketches:
+    """Sketches at their frames.
+
+    Attributes:
+        hints: white lines on black (S, 1, t, H, W).
+        strength: factor on the sketch encoder's outputs, or one for each frame (S, t).
+    """
+
+    hints: Tensor
+    strength: float | Tensor
+
+    def of_run(self, segment: int, frames: Sequence[int]) -> PlacedSketches:
+        """What guides a run of some frames of one segment, see `guiding_frames`."""
+        guides = self.hints[segment, 0]
+        chosen = guiding_frames(guides, frames)
+        strength = self.strength
+        if isinstance(strength, Tensor):
+            strength = strength[segment, chosen][None]
+        return PlacedSketches(guides[chosen][None, None], strength)
