@@ -1,6 +1,7 @@
 """What the published model costs at 320x512 and 16 frames, counted on meta tensors: no weights, no GPU.
 
-`python scripts/benchmark.py flops` writes floating-point operations and peak activation memory as a table.
+`python scripts/benchmark.py flops` writes floating-point operations and peak activation memory as a table,
+`python scripts/benchmark.py bytes` what a U-Net pass and a decode launch and move, see `Traffic`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,48 @@ def peak_bytes(work: Work, device: str = "meta") -> int:
     return memory.peak
 
 
+class Traffic(TorchDispatchMode):
+    """Kernels launched inside this context and bytes they read and write, by ATen operation.
+
+    Each operation that computes or copies counts as one kernel, which reads each of its tensors once, weights among
+    them, and writes its results once; in place, it reads and writes what it changes. Views and allocations are free.
+    What a kernel does inside (a second reading for a norm's statistics, workspace) is not seen, nor what caches save.
+
+    Attributes:
+        kernels: number of calls by name.
+        moved: bytes by name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
+    ) -> Any:
+        out = function(*arguments, **(keywords or {}))
+        name = function.overloadpacket.__name__
+        if not (function.is_view or name in _FREE):
+            given = {**(keywords or {})}
+            given.pop("out", None)  # written, and counted as the result
+            tensors = [leaf for leaf in tree_leaves((arguments, given, out)) if isinstance(leaf, Tensor)]
+            self.kernels[name] += 1
+            self.moved[name] += sum(tensor.nbytes for tensor in tensors)
+        return out
+
+
+_FREE = ("empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "detach")
+"""Operations that launch nothing, beside views."""
+
+
+def count_traffic(work: Work) -> Traffic:
+    """What `work` launches and moves in inference."""
+    with torch.no_grad(), Traffic() as traffic:  # composite operations stay whole in inference mode
+        work()
+    return traffic
+
+
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """As much memory as a fused kernel takes: its result. On meta tensors PyTorch's own makes the whole matrix."""
     return torch.empty_like(q)
@@ -159,6 +203,19 @@ def counting_layers() -> Layers:
 def half_layers() -> Layers:
     """As a GPU runs it: float16 and fused attention."""
     return Layers(device="meta", dtype=torch.float16, attention=fused_attention)
+
+
+def efficient_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """`scaled_dot_product_attention` by the kernel a GPU has, which a meta tensor does not choose."""
+    batch, _, channels = q.shape
+    q, k, v = (x.reshape(batch, -1, heads, channels // heads).transpose(1, 2) for x in (q, k, v))
+    out = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, False)[0]
+    return out.transpose(1, 2).reshape(batch, -1, channels)
+
+
+def traffic_layers() -> Layers:
+    """Float16, and attention as one kernel."""
+    return Layers(device="meta", dtype=torch.float16, attention=efficient_attention)
 
 
 class Denoising:
@@ -213,8 +270,8 @@ def _meta(layers: Layers, *shape: int) -> Tensor:
     return torch.empty(shape, dtype=layers.dtype, device="meta")
 
 
-def table() -> Iterator[str]:
-    """Lines of the report."""
+def flops_table() -> Iterator[str]:
+    """Lines of the report on operations and memory."""
     yield f"{WIDTH}x{HEIGHT}, {FRAMES} frames, one segment{'TFLOP':>14}{'peak fp16 activations':>24}"
     denoise, measured = Denoising(counting_layers()), Denoising(half_layers())
     for name in ("U-Net forward", "U-Net forward, kept keys"):
@@ -231,11 +288,38 @@ def _row(name: str, flops: int, peak: int) -> str:
     return f"{name:<31}{flops / 1e12:>14.3f}{peak / 2**20:>20.0f} MiB"
 
 
+def bytes_table() -> Iterator[str]:
+    """Lines of the report on kernels and bytes; the pass is one of the later ones, with kept keys."""
+    yield f"{WIDTH}x{HEIGHT}, {FRAMES} frames, one segment, float16{'kernels':>10}{'GiB':>9}"
+    for name, work in traffic_of_stages():
+        traffic = count_traffic(work)
+        yield _traffic_row(name, traffic.kernels.total(), traffic.moved.total())
+        for operation, moved in traffic.moved.most_common():
+            if moved > 0.005 * traffic.moved.total():
+                yield _traffic_row("  " + operation, traffic.kernels[operation], moved)
+
+
+def traffic_of_stages() -> Iterator[tuple[str, Work]]:
+    """A U-Net pass that finds keys and values kept, and a decode."""
+    denoise = Denoising(traffic_layers())
+    denoise()
+    yield "U-Net pass", denoise
+    decode = Decoding(traffic_layers())
+    decode.references = [maps.to("meta") for maps in decode.references]  # their way to the device is no kernel's
+    yield "decode once", decode
+
+
+def _traffic_row(name: str, kernels: int, moved: int) -> str:
+    return f"{name:<43}{kernels:>10}{moved / 2**30:>9.2f}"
+
+
+_TABLES = {"flops": flops_table, "bytes": bytes_table}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["flops"])
-    parser.parse_args()
-    for line in table():
+    parser.add_argument("what", choices=_TABLES)
+    for line in _TABLES[parser.parse_args().what]():
         sys.stdout.write(line + "\n")
     return 0
 

@@ -4,7 +4,9 @@
 """
 
 from .files.checkpoint import CheckpointError, read_checkpoint
-from .pipeline import Settings, ToonCrafter, interpolate
+from .pipeline import interpolate
+from .settings import Settings
 from .sketches.placed import Sketch
+from .toon_crafter import ToonCrafter
 
 __all__ = ["CheckpointError", "Settings", "Sketch", "ToonCrafter", "interpolate", "read_checkpoint"]

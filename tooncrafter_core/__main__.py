@@ -18,10 +18,12 @@ from .files.images import FITS, check_size
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
-from .pipeline import Settings, ToonCrafter, interpolate, sampling_runs
+from .pipeline import interpolate, sampling_runs
+from .settings import Settings
 from .sketches.indices import parse_frame_indices, parse_strength
 from .sketches.placed import STRONGEST, Sketch
 from .timeline import check_segments, segment_count, total_frames
+from .toon_crafter import ToonCrafter
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OUTPUT = (

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
-from pathlib import Path
-from reprlib import repr as shortened
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from .decoding import decode
-from .files.checkpoint import CheckpointError, read_checkpoint
 from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
 from .frames.keyframes import keep_keyframes
 from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from .memory import free_bytes, naming_lack, unet_bytes
-from .models.clip.text_tower import TextTower
-from .models.clip.vision_tower import VisionTower, preprocess
+from .models.clip.vision_tower import preprocess
 from .models.config import LATENT_SCALE
 from .models.unet.context import CrossContext
-from .models.unet.projector import ImageProjector
-from .models.unet.sketch_encoder import SketchEncoder
-from .models.unet.unet import UNet
-from .models.vae.autoencoder import Autoencoder, Encoded, references_between
+from .models.vae.autoencoder import Encoded, references_between
 from .sampling.coarse_to_fine import Plan, draw_segment, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser
 from .sampling.schedule import Schedule
-from .sketches.placed import STRONGEST, PlacedSketches, Sketch
+from .settings import Settings
+from .sketches.placed import PlacedSketches, Sketch
 from .timeline import (
     check_segments,
     join_segments,
@@ -44,144 +36,7 @@ from .timeline import (
     segment_count,
     segment_ends,
 )
-
-
-@dataclass(frozen=True)
-class ToonCrafter:
-    """Every model an interpolation needs.
-
-    Models wait as they are, which for a loaded file is mapped pages in the file's dtype. Each has its weights on
-    `device` and in `dtype` for its stage only, see `at_work`.
-    """
-
-    unet: UNet
-    autoencoder: Autoencoder
-    projector: ImageProjector
-    text: TextTower
-    vision: VisionTower
-    sketch_encoder: SketchEncoder | None = None
-    device: torch.device | str = "cpu"
-    dtype: torch.dtype = torch.float32
-
-    @staticmethod
-    def load(
-        path: str | Path,
-        sketch_path: str | Path | None = None,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> ToonCrafter:
-        """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
-
-        Raises:
-            FileNotFoundError: no such file.
-            CheckpointError: a file cannot be used, or lacks a part (a pruned file lacks the text and vision
-                towers).
-            ValueError: the sketch encoder belongs to another model.
-        """
-        checkpoint = read_checkpoint(path)
-        if checkpoint.missing_parts or checkpoint.config.sketch is not None:
-            raise CheckpointError(
-                f"{checkpoint.path.name} has {', '.join(checkpoint.parts)}; an interpolation needs unet, autoencoder, "
-                "projector, text and vision. Use the complete model.ckpt."
-            )
-        sketch = None
-        if sketch_path is not None:
-            guide = read_checkpoint(sketch_path)
-            sketch = guide.load("sketch")
-            if guide.config.sketch is not None and checkpoint.config.unet is not None:
-                guide.config.sketch.check_fits(checkpoint.config.unet)
-        parts = {name: checkpoint.load(name) for name in checkpoint.parts}
-        return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
-
-    @contextmanager
-    def at_work(self, *modules: nn.Module | None) -> Iterator[None]:
-        """Weights of these modules on the device and in the dtype of the work meanwhile; the copies go afterwards."""
-        present = [module for module in modules if module is not None]
-        waiting = [(parameter, parameter.data) for module in present for parameter in module.parameters()]
-        try:
-            for module in present:
-                module.to(self.device, self.dtype)
-            yield
-        finally:
-            for parameter, data in waiting:
-                parameter.data = data
-
-    def copied_bytes(self, *modules: nn.Module | None) -> int:
-        """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""
-        device = torch.device(self.device)
-        return sum(
-            parameter.numel() * self.dtype.itemsize
-            for module in modules
-            if module is not None
-            for parameter in module.parameters()
-            if parameter.dtype != self.dtype or parameter.device.type != device.type
-        )
-
-
-_RANGES = {
-    "frames": (2, 1000),
-    "frame_rate": (1, 60),
-    "steps": (1, 1000),
-    "guidance_scale": (0, 100),
-    "guidance_rescale": (0, 1),
-    "eta": (0, 1),
-    "seed": (0, 2**64 - 1),
-    "sketch_strength": (0, STRONGEST),
-}
-_KINDS: dict[type, tuple[type, str]] = {
-    str: (str, "a text"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-    bool: (bool, "True or False"),
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to interpolate; the defaults are the published settings.
-
-    Attributes:
-        prompt: what the pictures show.
-        negative_prompt: what to stay away from.
-        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
-            coarse to fine, see `coarse_to_fine`.
-        frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
-        steps: sampling steps, 1 to 1000.
-        guidance_scale: weight of the conditional prediction; 1 is no guidance.
-        guidance_rescale: 0 to 1, see `guidance.guide`.
-        eta: 0 is deterministic sampling, 1 adds the most noise.
-        seed: of the CPU random generator, so that it means the same picture on every device.
-        sketch_strength: factor on the sketch encoder's outputs.
-        two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
-        keep_keyframes: show the keyframes as they came, see `frames.keyframes.keep_keyframes`.
-
-    Raises:
-        ValueError: a value out of range or of another kind.
-    """
-
-    prompt: str = ""
-    negative_prompt: str = ""
-    frames: int = 16
-    frame_rate: int = 10
-    steps: int = 50
-    guidance_scale: float = 7.5
-    guidance_rescale: float = 0.7
-    eta: float = 1.0
-    seed: int = 0
-    sketch_strength: float = 0.6
-    two_pass: bool = True
-    keep_keyframes: bool = False
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value, wanted = getattr(self, field.name), type(field.default)
-            kind, called = _KINDS[wanted]
-            if not isinstance(value, kind) or (isinstance(value, bool) and wanted is not bool):
-                raise ValueError(f"{field.name} is {shortened(value)}; expected {called}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # which NaN is not either
-                raise ValueError(f"{name} is {value}; expected {low} to {high}")
+from .toon_crafter import ToonCrafter
 
 
 @torch.inference_mode()

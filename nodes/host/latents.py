@@ -6,6 +6,7 @@ from comfy.latent_formats import SD15, LatentFormat
 
 from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.models.config import LATENT_SCALE
+from .previews import side_by_side
 
 
 class ToonCrafterLatents(LatentFormat):
@@ -18,7 +19,14 @@ class ToonCrafterLatents(LatentFormat):
 
 
 def latent_format(checkpoint: Checkpoint) -> LatentFormat:
-    """Stable Diffusion's latents where the file says nothing else, else its own, with previews if it has colours."""
+    """Stable Diffusion's latents where the file says nothing else, else its own, with previews if it has colours; they
+    show all frames."""
+    found = _latent_format(checkpoint)
+    found.latent_rgb_factors_reshape = side_by_side
+    return found
+
+
+def _latent_format(checkpoint: Checkpoint) -> LatentFormat:
     channels = checkpoint.config.unet.out_channels
     preview = checkpoint.working.preview if checkpoint.working else ()
     if not preview and channels == SD15.latent_channels:

@@ -31,7 +31,6 @@ from .interruption import stop_if_interrupted
 from .latents import latent_format
 from .lora import ToonCrafterPatcher, stable_diffusion_sizes
 from .memory import room
-from .previews import ToonCrafterLatents
 from .sampling import ToonCrafterSampling
 
 Control = dict[str, list[Tensor | None]]
@@ -105,7 +104,6 @@ class ToonCrafterModel(BaseModel):
         self.diffusion_model = HostUNet(config.unet, layers).eval()
         self.image_proj_model = ImageProjector(config.projector, layers).eval()
         self.model_sampling = ToonCrafterSampling()
-        self.latent_format = ToonCrafterLatents()
 
     @property
     def trained_frames(self) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from comfy.latent_formats import SD15
+from comfy.latent_formats import LatentFormat
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from latent_preview import Latent2RGBPreviewer, get_previewer
@@ -18,14 +18,6 @@ _MOST = 16
 """Frames shown; of more, as many evenly spread."""
 
 
-class ToonCrafterLatents(SD15):
-    """Stable Diffusion's latents, with frames as the batch: any sampler's preview shows them side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.latent_rgb_factors_reshape = side_by_side
-
-
 def side_by_side(latents: Tensor) -> Tensor:
     """Frames (n, c, h, w) row by row, as the latents of one picture (1, c, rows h, columns w)."""
     shown = min(len(latents), _MOST)
@@ -35,19 +27,27 @@ def side_by_side(latents: Tensor) -> Tensor:
 
 def progress_of(model: ModelPatcher, steps: int) -> Callable[[int, Tensor], None]:
     """Reports step and predicted latents to ComfyUI's page, with a preview also where ComfyUI's are off, which is its
-    default: one matrix product of 4 channels is nothing beside a step.
+    default: one matrix product of the channels is nothing beside a step.
 
     Args:
         model: MODEL.
         steps: of all runs.
     """
     latents = model.model.latent_format
-    previewer = get_previewer(model.load_device, latents) or Latent2RGBPreviewer(
-        latents.latent_rgb_factors, latent_rgb_factors_reshape=latents.latent_rgb_factors_reshape
-    )
+    previewer = get_previewer(model.load_device, latents) or _colours_of(latents)
     bar = ProgressBar(steps)
 
     def report(step: int, x0: Tensor) -> None:
-        bar.update_absolute(step + 1, steps, previewer.decode_latent_to_preview_image("JPEG", x0))
+        preview = previewer.decode_latent_to_preview_image("JPEG", x0) if previewer else None
+        bar.update_absolute(step + 1, steps, preview)
 
     return report
+
+
+def _colours_of(latents: LatentFormat) -> Latent2RGBPreviewer | None:
+    """None where nothing says what colours the channels are."""
+    if latents.latent_rgb_factors is None:
+        return None
+    return Latent2RGBPreviewer(
+        latents.latent_rgb_factors, latent_rgb_factors_reshape=latents.latent_rgb_factors_reshape
+    )

@@ -12,8 +12,10 @@ from torch import Tensor
 from tooncrafter_core.data.drawn_scenes import Scene
 from tooncrafter_core.evaluation.metrics import cross_dissolve, psnr
 from tooncrafter_core.evaluation.scenes import SIZE, is_at, picture, scenes
-from tooncrafter_core.pipeline import Settings, ToonCrafter, interpolate
+from tooncrafter_core.pipeline import interpolate
+from tooncrafter_core.settings import Settings
 from tooncrafter_core.sketches.lines import extract_lines
+from tooncrafter_core.toon_crafter import ToonCrafter
 
 TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny"
 SETTINGS = Settings(steps=12, guidance_scale=1.0, frame_rate=24, two_pass=False, sketch_strength=1.0)

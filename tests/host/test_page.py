@@ -12,7 +12,6 @@ from comfy_harness.browser import drop_file, fit_view, load_workflow, missing_no
 from comfy_harness.example_graphs import examples
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
-from make_subgraph import NAME as BLUEPRINT
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
@@ -42,28 +41,6 @@ LEAST_LIKENESS = """async () => {
     const likeness = parts.slice(1).map((part, before) =>
         part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
     return Math.min(...likeness);
-}"""
-CONNECT_BLUEPRINT = """name => {
-    const node = app.graph.nodes.find(node => node.title === name || node.type.includes(name));
-    const load = file => {
-        const picture = LiteGraph.createNode('LoadImage');
-        app.graph.add(picture);
-        picture.widgets.find(widget => widget.name === 'image').value = file;
-        return picture;
-    };
-    const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
-    const both = add('ImageBatch');
-    load('tooncrafter_first.png').connect(0, both, 0);
-    load('tooncrafter_last.png').connect(0, both, 1);
-    const slot = name => node.inputs.findIndex(input => input.name === name);
-    both.connect(0, node, slot('keyframes'));
-    load('tooncrafter_sketch_07.png').connect(0, node, slot('sketches'));
-    node.connect(node.outputs.findIndex(output => output.name === 'frames'), add('SaveImage'), 0);
-    const set = (name, value) => { node.widgets.find(widget => widget.name === name).value = value; };
-    set('steps', 2);
-    set('frames', 5);
-    set('frame_indices', '2');
-    return node.widgets.map(widget => widget.name);
 }"""
 QUEUE = """async () => {
     window.ended = null;
@@ -200,21 +177,6 @@ def test_the_page_knows_what_animators_call_it(page: Page) -> None:
     """Pages later than this one search these words too."""
     words = page.evaluate("() => LiteGraph.registered_node_types.ToonCrafterSampler.nodeData.search_aliases")
     assert {"interpolate", "inbetween", "tween", "anime", "line art"} <= set(words)
-
-
-def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfyServer) -> None:
-    forget(page)
-    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    page.locator(".comfy-vue-node-search-container input").fill("in-between")
-    page.locator(".comfy-vue-node-search-container").get_by_text(BLUEPRINT).first.click()
-    page.wait_for_function("app.graph.nodes.length === 1")
-    widgets = page.evaluate(CONNECT_BLUEPRINT, BLUEPRINT)
-    assert {"checkpoint", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
-    before = set((comfy_server.base / "output").glob("*.png"))
-    page.evaluate(QUEUE)
-    page.wait_for_function("window.ended", timeout=180_000)
-    assert page.evaluate("window.ended") == "execution_success"
-    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 5
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
-from ..pipeline import Settings
+from ..settings import Settings
 from ..sketches.lines import extract_lines
 from ..training.clips.manifest import DOMAINS, read_manifest
 from ..training.losses.perceptual import load_perceptual

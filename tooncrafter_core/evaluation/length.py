@@ -25,7 +25,9 @@ from torch import Tensor
 
 from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
-from ..pipeline import Settings, ToonCrafter, interpolate, sampling_runs
+from ..pipeline import interpolate, sampling_runs
+from ..settings import Settings
+from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
 from .metrics import Distance
 from .report.store import Renders, Results, Values

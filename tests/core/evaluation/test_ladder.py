@@ -18,7 +18,7 @@ from tooncrafter_core.evaluation.report.measures import Bench
 from tooncrafter_core.evaluation.report.store import Renders, Results
 from tooncrafter_core.evaluation.report.subject import TinyModel
 from tooncrafter_core.evaluation.report.windows import Window
-from tooncrafter_core.pipeline import Settings
+from tooncrafter_core.settings import Settings
 from tooncrafter_core.sketches.lines import extract_lines
 
 

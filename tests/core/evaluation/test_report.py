@@ -29,7 +29,7 @@ from tooncrafter_core.evaluation.report.windows import (
     in_order,
     take_windows,
 )
-from tooncrafter_core.pipeline import Settings
+from tooncrafter_core.settings import Settings
 from tooncrafter_core.training.clips.manifest import Clip, write_manifest
 from tooncrafter_core.training.clips.stream import Sample
 

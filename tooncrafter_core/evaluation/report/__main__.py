@@ -28,7 +28,7 @@ from ...files.images import fit_images
 from ...files.media import read_image
 from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
-from ...pipeline import Settings
+from ...settings import Settings
 from ...sketches.lines import extract_lines
 from ...training.clips.manifest import DOMAINS, read_manifest
 from ...training.losses.perceptual import load_perceptual

@@ -61,7 +61,9 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     import torch
 
-    from ...pipeline import Settings, ToonCrafter, interpolate
+    from ...pipeline import interpolate
+    from ...settings import Settings
+    from ...toon_crafter import ToonCrafter
 
     torch.set_num_threads(options.threads)
     imported = time.monotonic()

@@ -14,8 +14,8 @@ from ...models.clip.vision_tower import preprocess
 from ...models.config import LATENT_SCALE
 from ...models.unet.context import CrossContext
 from ...models.unet.projector import resample_frames
-from ...pipeline import ToonCrafter
 from ...sampling.schedule import Schedule
+from ...toon_crafter import ToonCrafter
 from ...training.tasks.denoiser import end_frames
 from ..metrics import perceptual_distances, psnr
 from .measures import Bench

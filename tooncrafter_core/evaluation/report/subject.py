@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ...models.vae.autoencoder import reference_pairs
-from ...pipeline import Settings, ToonCrafter, interpolate
+from ...pipeline import interpolate
+from ...settings import Settings
+from ...toon_crafter import ToonCrafter
 from .windows import FRAMES, MIDDLE, Window, as_bytes, digest
 
 _log = logging.getLogger(__name__)

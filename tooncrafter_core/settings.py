@@ -1,0 +1,74 @@
+"""How to interpolate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from reprlib import repr as shortened
+
+from .sketches.placed import STRONGEST
+
+_RANGES = {
+    "frames": (2, 1000),
+    "frame_rate": (1, 60),
+    "steps": (1, 1000),
+    "guidance_scale": (0, 100),
+    "guidance_rescale": (0, 1),
+    "eta": (0, 1),
+    "seed": (0, 2**64 - 1),
+    "sketch_strength": (0, STRONGEST),
+}
+_KINDS: dict[type, tuple[type, str]] = {
+    str: (str, "a text"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "True or False"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to interpolate; the defaults are the published settings.
+
+    Attributes:
+        prompt: what the pictures show.
+        negative_prompt: what to stay away from.
+        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
+            coarse to fine, see `coarse_to_fine`.
+        frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
+        steps: sampling steps, 1 to 1000.
+        guidance_scale: weight of the conditional prediction; 1 is no guidance.
+        guidance_rescale: 0 to 1, see `guidance.guide`.
+        eta: 0 is deterministic sampling, 1 adds the most noise.
+        seed: of the CPU random generator, so that it means the same picture on every device.
+        sketch_strength: factor on the sketch encoder's outputs.
+        two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
+        keep_keyframes: show the keyframes as they came, see `frames.keyframes.keep_keyframes`.
+
+    Raises:
+        ValueError: a value out of range or of another kind.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    frames: int = 16
+    frame_rate: int = 10
+    steps: int = 50
+    guidance_scale: float = 7.5
+    guidance_rescale: float = 0.7
+    eta: float = 1.0
+    seed: int = 0
+    sketch_strength: float = 0.6
+    two_pass: bool = True
+    keep_keyframes: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, wanted = getattr(self, field.name), type(field.default)
+            kind, called = _KINDS[wanted]
+            if not isinstance(value, kind) or (isinstance(value, bool) and wanted is not bool):
+                raise ValueError(f"{field.name} is {shortened(value)}; expected {called}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # which NaN is not either
+                raise ValueError(f"{name} is {value}; expected {low} to {high}")

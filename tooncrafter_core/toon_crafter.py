@@ -1,0 +1,91 @@
+"""The models of an interpolation, each with its weights at work for its stage only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .files.checkpoint import CheckpointError, read_checkpoint
+from .models.clip.text_tower import TextTower
+from .models.clip.vision_tower import VisionTower
+from .models.unet.projector import ImageProjector
+from .models.unet.sketch_encoder import SketchEncoder
+from .models.unet.unet import UNet
+from .models.vae.autoencoder import Autoencoder
+
+
+@dataclass(frozen=True)
+class ToonCrafter:
+    """Every model an interpolation needs.
+
+    Models wait as they are, which for a loaded file is mapped pages in the file's dtype. Each has its weights on
+    `device` and in `dtype` for its stage only, see `at_work`.
+    """
+
+    unet: UNet
+    autoencoder: Autoencoder
+    projector: ImageProjector
+    text: TextTower
+    vision: VisionTower
+    sketch_encoder: SketchEncoder | None = None
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @staticmethod
+    def load(
+        path: str | Path,
+        sketch_path: str | Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> ToonCrafter:
+        """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
+
+        Raises:
+            FileNotFoundError: no such file.
+            CheckpointError: a file cannot be used, or lacks a part (a pruned file lacks the text and vision
+                towers).
+            ValueError: the sketch encoder belongs to another model.
+        """
+        checkpoint = read_checkpoint(path)
+        if checkpoint.missing_parts or checkpoint.config.sketch is not None:
+            raise CheckpointError(
+                f"{checkpoint.path.name} has {', '.join(checkpoint.parts)}; an interpolation needs unet, autoencoder, "
+                "projector, text and vision. Use the complete model.ckpt."
+            )
+        sketch = None
+        if sketch_path is not None:
+            guide = read_checkpoint(sketch_path)
+            sketch = guide.load("sketch")
+            if guide.config.sketch is not None and checkpoint.config.unet is not None:
+                guide.config.sketch.check_fits(checkpoint.config.unet)
+        parts = {name: checkpoint.load(name) for name in checkpoint.parts}
+        return ToonCrafter(**parts, sketch_encoder=sketch, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+    @contextmanager
+    def at_work(self, *modules: nn.Module | None) -> Iterator[None]:
+        """Weights of these modules on the device and in the dtype of the work meanwhile; the copies go afterwards."""
+        present = [module for module in modules if module is not None]
+        waiting = [(parameter, parameter.data) for module in present for parameter in module.parameters()]
+        try:
+            for module in present:
+                module.to(self.device, self.dtype)
+            yield
+        finally:
+            for parameter, data in waiting:
+                parameter.data = data
+
+    def copied_bytes(self, *modules: nn.Module | None) -> int:
+        """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""
+        device = torch.device(self.device)
+        return sum(
+            parameter.numel() * self.dtype.itemsize
+            for module in modules
+            if module is not None
+            for parameter in module.parameters()
+            if parameter.dtype != self.dtype or parameter.device.type != device.type
+        )
