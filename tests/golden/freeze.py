@@ -52,10 +52,15 @@ LARGEST, KEPT = 8192, 4093
 
 def named_shapes(sizes: Sizes) -> dict[str, dict[str, list[int]]]:
     """Name and shape of every tensor of the two files at these sizes, without the schedule's tables."""
-    widths = {"model_channels": sizes["unet"]["model_channels"], "channel_mult": tuple(sizes["unet"]["channel_mult"])}
+    unet, vae = sizes["unet"], sizes["vae"]
+    widths = {"model_channels": unet["model_channels"], "channel_mult": tuple(unet["channel_mult"])}
+    image_widths = {"channels": vae["ch"], "channel_mult": tuple(vae["ch_mult"])}
     model, sketch = random_checkpoint.MODEL, random_checkpoint.SKETCH.sketch
-    assert model.unet is not None and sketch is not None
-    configs = (replace(model, unet=replace(model.unet, **widths)), ModelConfig(sketch=replace(sketch, **widths)))
+    assert model.unet is not None and model.autoencoder is not None and sketch is not None
+    configs = (
+        replace(model, unet=replace(model.unet, **widths), autoencoder=replace(model.autoencoder, **image_widths)),
+        ModelConfig(sketch=replace(sketch, **widths)),
+    )
     return {
         file: {
             name: list(tensor.shape) for name, tensor in random_checkpoint.random_tensors(config).items() if "." in name

@@ -26,14 +26,14 @@ def weight(name: str, shape: Sequence[int]) -> Tensor:
     """The float32 tensor of this full published name.
 
     Of variance 1 / fan-in where there are two dimensions or more. One-dimensional weights belong to normalisations and
-    are near 1; biases are small; single numbers (mix factors) are anything between -1 and 1.
+    are near 1; biases are within 1/2 of 0; single numbers (mix factors) are anything between -1 and 1.
     """
     values = uniform(name, shape)
     is_weight = name.endswith("weight")
     if len(shape) > 1:
         values = values * math.sqrt(3 / (math.prod(shape[1:]) if is_weight else shape[-1]))
     elif values.size > 1:
-        values = is_weight + values / 4
+        values = 1 + values / 4 if is_weight else values / 2
     return torch.from_numpy(values).float()
 
 
