@@ -13,6 +13,11 @@ def to_video(images: Tensor, frames: int) -> Tensor:
     return images.unflatten(0, (-1, frames)).transpose(1, 2)
 
 
+def to_images(videos: Tensor) -> Tensor:
+    """Videos (b, c, t, h, w) -> frames as the batch (b t, c, h, w); copied where they are not stored that way."""
+    return videos.transpose(1, 2).flatten(0, 1)
+
+
 def contiguous(operation: Callable[..., Tensor], first: Tensor, *others: Tensor) -> Tensor:
     """What an elementwise operation makes of tensors of any layout, contiguous.
 

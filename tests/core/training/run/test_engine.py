@@ -143,7 +143,8 @@ def test_every_player_ends_with_the_cool_down(tmp_path: Path) -> None:
     go(toy(Nearest(), late), settings(tmp_path, cool_down=3))
     assert late.steps == [2, 3]
     for contestant in state_of(tmp_path)["contestants"].values():
-        assert contestant["optimiser"]["param_groups"][0]["lr"] == pytest.approx(0.1 / 4)
+        (optimiser,) = contestant["optimisers"]
+        assert optimiser["param_groups"][0]["lr"] == pytest.approx(0.1 / 4)
 
 
 def test_a_finished_run_goes_on_when_it_gets_more_steps(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_breaking_off_while_saving_leaves_the_last_files_whole(
     go(toy(Nearest()), settings(tmp_path, steps=2))
     before = (tmp_path / "model.safetensors").read_bytes()
 
-    def fill_the_disk(content: Any, path: Path) -> None:
+    def fill_the_disk(content: Any, path: Path, *others: Any) -> None:
         path.write_bytes(b"half of it")
         raise OSError("no space left on device")
 

@@ -74,7 +74,11 @@ def test_paths_are_seen_from_the_settings_folder(
         ("base", {"seed": -1}, "seed: "),
         ("base", {"strides": []}, "strides: Tuple should have at least 1 item"),
         ("base", {"strides": [1, 0]}, "strides.1: "),
-        ("base", {"domains": ["films"]}, "domains.0: Input should be 'film', 'toon', 'drawn' or 'curved'"),
+        (
+            "base",
+            {"domains": ["films"]},
+            "domains.0: Input should be 'film', 'toon', 'drawn', 'curved', 'figures' or 'lines'",
+        ),
         ("base", {"precision": "fp16"}, "precision: Input should be 'no' or 'bf16'"),
         ("base", {"clips": "absent.jsonl"}, "absent.jsonl; correct the path"),
         ("base", {"start": "absent.ckpt"}, "absent.ckpt; correct the path"),

@@ -72,7 +72,7 @@ def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
 ) -> None:
     run(workshop.settings("decoder", tmp_path, steps=1, batch=2, adversarial_from=1, ema=0))
     states = [torch.load(path / "state.pt")["contestants"]["decoder"] for path in (folder / "halves", tmp_path)]
-    halves, whole = ([weight["exp_avg"] for weight in state["optimiser"]["state"].values()] for state in states)
+    halves, whole = ([weight["exp_avg"] for weight in state["optimisers"][0]["state"].values()] for state in states)
     assert len(whole) > 100 and sum(bool(gradient.any()) for gradient in whole) > 50
     for one, other in zip(halves, whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)

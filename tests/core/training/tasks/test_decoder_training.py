@@ -163,7 +163,7 @@ def test_passes_of_a_step_are_one_large_batch(workshop: Workshop, tmp_path: Path
     for batch in (1, 2):
         folder = tmp_path / str(batch)
         run(workshop.settings("decoder", folder, batch=batch, accumulate=2 // batch, steps=1, adversarial_from=1))
-        weights = torch.load(folder / "state.pt")["contestants"]["decoder"]["optimiser"]["state"]
+        weights = torch.load(folder / "state.pt")["contestants"]["decoder"]["optimisers"][0]["state"]
         found.append((rows(folder)[0], [weight["exp_avg"] for weight in weights.values()]))
     (one, gradients), (other, of_whole) = found
     whole = {name: float(other[name]) for name in other}

@@ -14,6 +14,7 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter
+from tooncrafter_core.models.layout import to_images
 from tooncrafter_core.models.unet.blocks import TemporalConvStack
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.projector import resample_frames
@@ -124,15 +125,15 @@ def predicted(player: DenoiserPlayer, batch: Segments) -> Tensor:
 def test_variant_3_leaves_the_temporal_layers_out(
     variant: Variant, bypassed: bool, player: DenoiserPlayer, batch: Segments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with torch.no_grad():  # with gradients, convolutions of frozen and of trained weights round differently
-        whole = predicted(player, batch)
-        choose_trained(player, variant)
-        found = predicted(player, batch)
-        for kind in (TemporalConvStack, TemporalTransformer):
-            monkeypatch.setattr(kind, "forward", lambda layer, x, *others: x)
-        cut_out = predicted(player, batch)
+    whole = predicted(player, batch)
+    choose_trained(player, variant)
+    found = predicted(player, batch)
+    monkeypatch.setattr(TemporalConvStack, "forward", lambda layer, video: to_images(video))
+    monkeypatch.setattr(TemporalTransformer, "forward", lambda layer, x, *others: x)
+    cut_out = predicted(player, batch)
     assert not torch.allclose(whole, cut_out, rtol=0.01)
-    assert torch.equal(found, cut_out if bypassed else whole)
+    # Matrix products of some processors round by where their operands lie in memory.
+    torch.testing.assert_close(found, cut_out if bypassed else whole, rtol=1e-4, atol=1e-5)
 
 
 def test_inference_computes_what_training_does(player: DenoiserPlayer, batch: Segments) -> None:
