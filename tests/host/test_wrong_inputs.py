@@ -350,8 +350,8 @@ def advises(message: str) -> bool:
         "give one index",
         "write ",
         "Use ",
-        " again",
-        "Encode the prompt",
+        "again",
+        "Encode ",
     )
     return any(word in message for word in words)
 
