@@ -350,7 +350,7 @@ def advises(message: str) -> bool:
         "give one index",
         "write ",
         "Use ",
-        "again",
+        "sample again",
         "Encode ",
     )
     return any(word in message for word in words)
