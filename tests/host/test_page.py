@@ -159,7 +159,7 @@ def test_stock_samplers_preview_all_frames(page: Page) -> None:
     page.evaluate(WATCH)
     page.evaluate(QUEUE)
     page.wait_for_function("window.ended", timeout=180_000)
-    assert page.evaluate("window.seen.previews") == 8
+    assert page.evaluate("window.seen.previews") >= 8
     assert page.evaluate(LEAST_LIKENESS) > 0.7
 
 

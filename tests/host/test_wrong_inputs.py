@@ -342,7 +342,17 @@ def names(message: str, given: str) -> bool:
 
 
 def advises(message: str) -> bool:
-    words = ("expected", "Connect", "Look at", "give each frame", "give one index", "write ", "Use ")
+    words = (
+        "expected",
+        "Connect",
+        "Look at",
+        "give each frame",
+        "give one index",
+        "write ",
+        "Use ",
+        "sample again",
+        "Encode ",
+    )
     return any(word in message for word in words)
 
 

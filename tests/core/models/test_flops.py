@@ -27,7 +27,7 @@ def test_decoding_with_references() -> None:
         benchmark.count_flops(benchmark.Decoding(benchmark.counting_layers(), chunking))
         for chunking in (Chunking.WHOLE, Chunking.FRAMES)
     )
-    assert 33e12 < whole <= 34.2e12
+    assert 37e12 < whole <= 38e12
     assert whole < chunked <= 1.1 * whole
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -62,7 +61,7 @@ class SketchEncoder(nn.Module):
         )
         if tuple(hint.shape) != expected:
             raise ValueError(f"sketch hint has shape {tuple(hint.shape)}; expected {expected} for these latents")
-        embedding = F.silu(self.time_embed(sinusoid(timesteps, self.config.model_channels).to(x.dtype)))
+        embedding = self.time_embed(sinusoid(timesteps, self.config.model_channels).to(x.dtype))
         step = StepInputs(embedding, context, frames=x.shape[2])
         h = rearrange(x, "b c t h w -> (b t) c h w")
         guided = self.input_hint_block(rearrange(hint, "b c t h w -> (b t) c h w"))

@@ -9,7 +9,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..layers import Layers
-from ..layout import to_video
 from .context import CrossContext, KeysValues
 
 
@@ -18,7 +17,7 @@ class StepInputs:
     """What every block of one forward pass may need besides its features.
 
     Attributes:
-        embedding: timestep (and frame rate) embedding (b, e), after its last SiLU.
+        embedding: timestep (and frame rate) embedding (b, e).
         context: text and image tokens.
         frames: t; features are (b t, c, h, w).
     """
@@ -145,7 +144,7 @@ class SpatialTransformer(nn.Module):
 
     def forward(self, x: Tensor, step: StepInputs) -> Tensor:
         height = x.shape[-2]
-        tokens = self.proj_in(rearrange(self.norm(x), "n c h w -> n (h w) c").contiguous())
+        tokens = self.proj_in(rearrange(self.norm(x), "n c h w -> n (h w) c"))
         for block in self.transformer_blocks:
             tokens = block(tokens, step.context)
         return x + rearrange(self.proj_out(tokens), "n (h w) c -> n c h w", h=height)
@@ -173,8 +172,8 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Tensor, step: StepInputs) -> Tensor:
         height, width = x.shape[-2:]
-        normed = self.norm(to_video(x, step.frames))
-        tokens = self._project(self.proj_in, rearrange(normed, "b c t h w -> (b h w) t c").contiguous())
+        normed = self.norm(rearrange(x, "(b t) c h w -> b c t h w", t=step.frames))
+        tokens = self._project(self.proj_in, rearrange(normed, "b c t h w -> (b h w) t c"))
         for block in self.transformer_blocks:
             tokens = block(tokens)
         out = self._project(self.proj_out, tokens)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -126,4 +125,4 @@ class UNet(nn.Module):
     def _embed(self, timesteps: Tensor, frame_rates: Tensor, dtype: torch.dtype) -> Tensor:
         channels = self.config.model_channels
         time = self.time_embed(sinusoid(timesteps, channels).to(dtype))
-        return F.silu(time + self.fps_embedding(sinusoid(frame_rates, channels).to(dtype)))
+        return time + self.fps_embedding(sinusoid(frame_rates, channels).to(dtype))

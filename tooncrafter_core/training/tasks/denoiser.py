@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ...files.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from ...models.config import LATENT_SCALE
-from ...models.layout import to_images
 from ...models.unet.blocks import TemporalConvStack
 from ...models.unet.context import CrossContext
 from ...models.unet.projector import ImageProjector, resample_frames
@@ -184,12 +183,7 @@ def choose_trained(player: DenoiserPlayer, variant: Variant) -> None:
     for layer in temporal_layers(player.unet):
         layer.requires_grad_(variant == "II")
         if variant == "III":
-            layer.register_forward_hook(_leave_out)
-
-
-def _leave_out(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A temporal layer's input in place of its output."""
-    return to_images(inputs[0]) if isinstance(layer, TemporalConvStack) else inputs[0]
+            layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
 
 
 def temporal_layers(unet: UNet) -> Iterator[nn.Module]:
