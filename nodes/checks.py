@@ -22,6 +22,7 @@ from torch import Tensor
 from ..tooncrafter_core.files.images import to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
+from .host.advice import FLAGS
 from .host.conditioning import LAYOUT_KEY, Keyframes, Layout, keyframes_of
 from .host.control import SketchControlNet
 from .host.model import ToonCrafterModel
@@ -82,24 +83,25 @@ def pictures(value: object, name: str) -> Tensor:
     return to_rgb(value.movedim(-1, 1))
 
 
-def latent(value: object, name: str, channels: int) -> Tensor:
-    """The samples (frames, channels, h, w) of a LATENT, whose noise mask is checked too."""
+def latent(value: object, name: str, channels: int | None = None) -> Tensor:
+    """The samples (frames, channels, h, w) of a LATENT, of any channels by default; its noise mask is checked too."""
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(samples, Tensor):
         what = _shown(value) if not isinstance(value, dict) else "a LATENT without samples"
         raise ValueError(f"{name} is {what}; expected a LATENT. Connect the latent of Encode Keyframes or a sampler.")
-    if samples.ndim != 4 or samples.shape[1] != channels or 0 in samples.shape or not samples.is_floating_point():
+    fits = samples.ndim == 4 and channels in (None, samples.shape[1])
+    if not fits or 0 in samples.shape or not samples.is_floating_point():
         raise ValueError(
-            f"{name} holds {_type(samples)} values of shape {tuple(samples.shape)}; expected (frames, {channels}, "
-            "height, width) in floating point, none of them 0. Connect the latent of Encode Keyframes, or of a sampler "
-            "that ran ToonCrafter's model."
+            f"{name} holds {_type(samples)} values of shape {tuple(samples.shape)}; expected (frames, "
+            f"{channels or 'channels'}, height, width) in floating point, none of them 0. Connect the latent of Encode "
+            "Keyframes, or of a sampler that ran ToonCrafter's model."
         )
     broken = int((~torch.isfinite(samples.float()).flatten(1).all(dim=1)).sum())
     if broken:
         raise NotFiniteError(
             f"{name}: the latents of {broken} of {len(samples)} frames hold NaN or infinite values. From a sampler, "
-            "sample again with the U-Net in bfloat16 or float32 (ComfyUI's --bf16-unet or --fp32-unet); from VAE "
-            "Encode, encode again with --bf16-vae or --fp32-vae."
+            f"sample again with the U-Net in bfloat16 or float32 (ComfyUI's {FLAGS['U-Net']}); from VAE Encode, encode "
+            f"again with {FLAGS['VAE']}."
         )
     _check_mask(value.get("noise_mask"), f"the noise mask of {name}")
     return samples

@@ -10,9 +10,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import to_rgb
 from ..tooncrafter_core.frames.sheets import variants_sheet
 from ..tooncrafter_core.sampling.seeds import LARGEST, parse_seeds
+from . import checks
 from .types import CATEGORY
 
 _SEEDS_TOOLTIP = "The list of ToonCrafter Seeds that the Sampler ran with."
@@ -60,7 +60,7 @@ class ToonCrafterSeedSheet(io.ComfyNode):
     @classmethod
     def execute(cls, seeds: list[int], frames: list[Tensor], shown: list[int]) -> io.NodeOutput:
         _check_counts(seeds, frames=frames)
-        clips = [to_rgb(batch.movedim(-1, 1)) for batch in frames]
+        clips = [checks.pictures(batch, "frames") for batch in frames]
         sheet = variants_sheet(clips, [f"seed {seed}" for seed in seeds], shown[0])
         return io.NodeOutput(sheet.movedim(0, -1)[None])
 

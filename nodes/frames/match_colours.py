@@ -9,6 +9,7 @@ from torch import Tensor
 from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.colours import match_colours
 from ...tooncrafter_core.frames.spans import spans_of_frames
+from .. import checks
 from .inputs import FRAMES_CATEGORY, segment_input
 
 
@@ -40,6 +41,7 @@ class ToonCrafterMatchColours(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, frames_per_segment: int, strength: float) -> io.NodeOutput:
+        checks.pictures(frames, "frames")
         spans = spans_of_frames(len(frames), frames_per_segment)
         colours, alpha = to_rgb(frames[..., :3].movedim(-1, 1)), frames[..., 3:]
         matched = match_colours(colours, spans, strength)

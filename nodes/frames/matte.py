@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.matte import cut_out, key
+from .. import checks
 from .inputs import FRAMES_CATEGORY
 
 
@@ -48,6 +48,6 @@ class ToonCrafterMatte(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, transparent: float, opaque: float) -> io.NodeOutput:
-        pictures = to_rgb(frames.movedim(-1, 1))
+        pictures = checks.pictures(frames, "frames")
         alpha = key(pictures, transparent, opaque)
         return io.NodeOutput(cut_out(pictures, alpha).movedim(1, -1), 1 - alpha[:, 0])

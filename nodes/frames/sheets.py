@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, onion_skin, parse_tint
 from ...tooncrafter_core.sketches.indices import parse_frame_indices
+from .. import checks
 from .inputs import FRAMES_CATEGORY
 
 
@@ -38,8 +38,9 @@ class ToonCrafterContactSheet(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, columns: int, keyframes: str, sketches: str) -> io.NodeOutput:
-        marked = [parse_frame_indices(text, None, len(frames)) for text in (keyframes, sketches)]
-        sheet = contact_sheet(to_rgb(frames.movedim(-1, 1)), columns, *marked)
+        pictures = checks.pictures(frames, "frames")
+        marked = [parse_frame_indices(text, None, len(pictures)) for text in (keyframes, sketches)]
+        sheet = contact_sheet(pictures, columns, *marked)
         return io.NodeOutput(sheet.movedim(0, -1)[None])
 
 
@@ -75,8 +76,9 @@ class ToonCrafterOnionSkin(io.ComfyNode):
     def execute(
         cls, frames: Tensor, frame: int, before: int, after: int, before_tint: str, after_tint: str, opacity: float
     ) -> io.NodeOutput:
-        if frame >= len(frames):
-            raise ValueError(f"frame is {frame}; expected 0 to {len(frames) - 1} for {len(frames)} frames")
+        pictures = checks.pictures(frames, "frames")
+        if frame >= len(pictures):
+            raise ValueError(f"frame is {frame}; expected 0 to {len(pictures) - 1} for {len(pictures)} frames")
         skin = OnionSkin(before, after, parse_tint(before_tint), parse_tint(after_tint), opacity)
-        shown = onion_skin(to_rgb(frames.movedim(-1, 1)), frame, skin)
+        shown = onion_skin(pictures, frame, skin)
         return io.NodeOutput(shown.movedim(0, -1)[None])

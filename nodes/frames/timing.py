@@ -23,6 +23,7 @@ from ...tooncrafter_core.frames.retime import (
     trimmed,
 )
 from ...tooncrafter_core.frames.spans import Spans, spans_of_frames, spans_of_latents
+from .. import checks
 from .inputs import FRAMES_CATEGORY, segment_input
 
 Latent = dict[str, Any]
@@ -176,6 +177,7 @@ class ToonCrafterDropDuplicates(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, threshold: float) -> io.NodeOutput:
+        checks.pictures(frames, "frames")
         return io.NodeOutput(take(frames, distinct(frames.movedim(-1, 1), threshold)))
 
 
@@ -209,10 +211,11 @@ def _retimed(
         raise ValueError("neither frames nor latent is connected; connect one of them, or both")
     shown: object = _blocked("frames")
     if frames is not None:
+        checks.pictures(frames, "frames")
         shown = take(frames, positions(spans_of_frames(len(frames), per_segment)), blend)
     moved: object = _blocked("latent")
     if latent is not None:
-        spans = spans_of_latents(len(latent["samples"]), per_segment)
+        spans = spans_of_latents(len(checks.latent(latent, "latent")), per_segment)
         moved = _moved(latent, positions(spans), blend)
     return io.NodeOutput(shown, moved)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ...tooncrafter_core.finite import Model, NotFiniteError
 
-_FLAGS: dict[Model, str] = {"U-Net": "--bf16-unet or --fp32-unet", "VAE": "--bf16-vae or --fp32-vae"}
+FLAGS: dict[Model, str] = {"U-Net": "--bf16-unet or --fp32-unet", "VAE": "--bf16-vae or --fp32-vae"}
 
 
 @contextmanager
@@ -18,4 +18,4 @@ def with_comfyui_flags() -> Iterator[None]:
     except NotFiniteError as error:
         if error.model is None:
             raise
-        raise NotFiniteError(f"{error} ComfyUI's flags for it are {_FLAGS[error.model]}.", error.model) from error
+        raise NotFiniteError(f"{error} ComfyUI's flags for it are {FLAGS[error.model]}.", error.model) from error
