@@ -140,7 +140,7 @@ def cached_segments(
             models = towers(start, accelerator.device)
             if settings.precision == "bf16":
                 # What a CPU's bfloat16 convolutions work on.
-                models.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                models.autoencoder.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             kept = _compute(settings, models, draws, lines, accelerator)
             write_checkpoint(kept._asdict(), path)
         tensors = load_file(path)
