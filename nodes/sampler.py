@@ -9,12 +9,13 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
+from ..tooncrafter_core.sampling.guidance import Interval
 from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
 from .host.ddim import with_guidance_rescale
 from .host.previews import progress_of
-from .host.runs import Job, RunSampler
+from .host.runs import Job, RunSampler, Walk
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -76,6 +77,7 @@ class ToonCrafterSampler(io.ComfyNode):
                     step=0.01,
                     tooltip="Below 1, starts from the given latents with this share of the noise.",
                 ),
+                *_interval_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
         )
@@ -89,28 +91,46 @@ class ToonCrafterSampler(io.ComfyNode):
         latent: dict[str, Any],
         **settings: float,
     ) -> io.NodeOutput:
-        walk = _Walk(**checks.widgets(cls, settings))
+        widgets = _Widgets(**checks.widgets(cls, settings))
+        walk = widgets.walk
         keyframes = _check(model, positive, negative)
         samples = checks.latent(latent, "latent", keyframes.latents.shape[1])
         checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout)
         plan = plan_runs(keyframes.frames, model.model.trained_frames)
-        timesteps = _timesteps(walk.steps, walk.denoise)
-        total = plan.runs(keyframes.segments) * len(timesteps)
+        total = plan.runs(keyframes.segments) * len(walk.timesteps)
         progress = progress_of(model, total)
         sampler = RunSampler(
-            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
-            walk.guidance_scale,
-            timesteps,
-            walk.eta,
-            walk.seed,
+            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, widgets.guidance_rescale),
+            walk,
+            widgets.seed,
             lambda step, x0, _: progress(step, x0),
         )
         job = Job(positive, negative, samples, latent.get("noise_mask"))
         return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})
 
 
+def _interval_inputs() -> list[io.Input]:
+    share = {"min": 0.0, "max": 1.0, "step": 0.01, "optional": True}
+    return [
+        io.Float.Input(
+            "guidance_from",
+            default=0.0,
+            tooltip="Share of the sampling from which guidance counts: 0 is the first step. Steps before it take half "
+            "the time.",
+            **share,
+        ),
+        io.Float.Input(
+            "guidance_to",
+            default=1.0,
+            tooltip="Share of the sampling up to which guidance counts: 1 is the last step. Steps after it take half "
+            "the time.",
+            **share,
+        ),
+    ]
+
+
 @dataclass(frozen=True)
-class _Walk:
+class _Widgets:
     """The node's widgets."""
 
     seed: int
@@ -119,6 +139,18 @@ class _Walk:
     guidance_rescale: float
     eta: float
     denoise: float
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+
+    @property
+    def walk(self) -> Walk:
+        """What they mean for each run.
+
+        Raises:
+            ValueError: guidance would end before it begins.
+        """
+        guided = Interval(self.guidance_from, self.guidance_to)
+        return Walk(_timesteps(self.steps, self.denoise), self.eta, self.guidance_scale, guided)
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")

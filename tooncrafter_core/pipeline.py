@@ -24,6 +24,7 @@ from .models.vae.autoencoder import Encoded, references_between
 from .sampling.coarse_to_fine import Plan, draw_segment, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser
+from .sampling.guidance import Interval
 from .sampling.schedule import Schedule
 from .settings import Settings
 from .sketches.placed import PlacedSketches, Sketch
@@ -259,6 +260,7 @@ class _Sampler:
             sketch_encoder=model.sketch_encoder,
             hints=None if sketches is None else sketches.hints,
             sketch_strength=settings.sketch_strength if sketches is None else sketches.strength,
+            guided=Interval(settings.guidance_from, settings.guidance_to),
         )
         timesteps = schedule.trailing_timesteps(settings.steps)
         return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)

@@ -15,6 +15,7 @@ from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
+from ...tooncrafter_core.sampling.guidance import Interval
 from .conditioning import KEY, Keyframes, keyframes_of
 from .control import SketchControlNet
 from .ddim import ddim_sampler, sigmas_of
@@ -44,29 +45,37 @@ class Job:
         return keyframes_of(self.positive, "positive")[0]
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How each run goes.
+
+    Attributes:
+        timesteps: falling, see `ddim`.
+        eta: see `ddim`.
+        guidance_scale: see `guidance.guide`.
+        guided: where guidance counts.
+    """
+
+    timesteps: list[int]
+    eta: float
+    guidance_scale: float
+    guided: Interval
+
+
 class RunSampler:
     """The core's DDIM on MODEL, run after run: noise and progress go on from one to the next.
 
     Args:
         model: MODEL, with guidance; see `with_guidance_rescale`.
-        guidance_scale: see `guidance.guide`.
-        timesteps: of each run.
-        eta: see `ddim`.
+        walk: of each run.
         seed: of the noise.
         report: called with (step of all runs, x0, x) after each step.
     """
 
     def __init__(
-        self,
-        model: ModelPatcher,
-        guidance_scale: float,
-        timesteps: list[int],
-        eta: float,
-        seed: int,
-        report: Callable[[int, Tensor, Tensor], None],
+        self, model: ModelPatcher, walk: Walk, seed: int, report: Callable[[int, Tensor, Tensor], None]
     ) -> None:
-        self._model, self._guidance_scale, self._timesteps = model, guidance_scale, timesteps
-        self._eta, self._seed, self._report = eta, seed, report
+        self._model, self._walk, self._seed, self._report = model, walk, seed, report
         self._generator = torch.Generator().manual_seed(seed)
         self._steps = 0
 
@@ -83,7 +92,7 @@ class RunSampler:
 
     def _run(self, job: Job) -> Tensor:
         """All steps."""
-        before = self._steps
+        before, walk = self._steps, self._walk
 
         def report(step: int, x0: Tensor, x: Tensor, _: int) -> None:
             self._steps = before + step + 1
@@ -92,9 +101,9 @@ class RunSampler:
         return comfy.sample.sample_custom(
             self._model,
             torch.randn(job.samples.shape, generator=self._generator),
-            self._guidance_scale,
-            ddim_sampler(self._timesteps, self._eta, self._generator),
-            sigmas_of(self._model, self._timesteps),
+            walk.guidance_scale,
+            ddim_sampler(walk.timesteps, walk.eta, self._generator, walk.guided),
+            sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,
             job.samples,

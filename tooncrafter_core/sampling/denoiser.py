@@ -10,7 +10,7 @@ from torch import Tensor
 from ..models.unet.context import CrossContext
 from ..models.unet.sketch_encoder import SketchEncoder
 from ..models.unet.unet import UNet
-from .guidance import guide
+from .guidance import EVERYWHERE, Interval, guide
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class GuidedDenoiser:
         sketch_encoder: needed with hints.
         hints: sketches (S, 1, t, 8 h, 8 w), white on black, on any device.
         sketch_strength: factor on the sketch encoder's outputs, or one for each frame (S, t).
+        guided: where guidance counts; elsewhere only the conditional pass runs.
     """
 
     unet: UNet
@@ -41,12 +42,16 @@ class GuidedDenoiser:
     sketch_encoder: SketchEncoder | None = None
     hints: Tensor | None = None
     sketch_strength: float | Tensor = 1.0
+    guided: Interval = EVERYWHERE
 
     def __call__(self, z: Tensor, t: int) -> Tensor:
         return torch.cat([self._segment(z, t, index) for index in range(len(z))])
 
     def _segment(self, z: Tensor, t: int, index: int) -> Tensor:
-        predictions = torch.cat([self._pass(z, t, index, context) for context in self.contexts[index]]).float()
+        contexts = self.contexts[index]
+        if not self.guided.holds(t):
+            contexts = [contexts[0].first()]
+        predictions = torch.cat([self._pass(z, t, index, context) for context in contexts]).float()
         if len(predictions) == 1:
             return predictions
         return guide(predictions[:1], predictions[1:], self.guidance_scale, self.guidance_rescale)
