@@ -143,7 +143,7 @@ def goes_with(latent: Mapping[str, Any], other: str, shape: tuple[int, ...], lay
     """
     samples = latent["samples"]
     found = latent.get(LAYOUT_KEY, layout)
-    if found.segments * found.frames != len(samples):
+    if sum(found.frames) != len(samples):
         found = layout
     if tuple(samples.shape) != shape:
         what = f"latent holds {_sized(samples.shape)}, but {other} goes with {_sized(shape)}"
@@ -237,6 +237,8 @@ def _widget(entry: io.Input, value: object) -> Any:
             expected = f"one of the node's menu: {', '.join(entry.options[:_OPTIONS_NAMED])}{more}"
         case io.Boolean.Input() if not isinstance(value, bool):
             expected = "true or false (BOOLEAN)"
+        case io.MultiType.Input() if not isinstance(value, Integral | str) or isinstance(value, bool):
+            expected = "a text (STRING) such as 16, 24, 12, or a whole number (INT)"
         case io.String.Input() if not isinstance(value, str):
             expected = "a text (STRING)"
         case _:

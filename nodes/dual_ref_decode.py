@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.utils
-import torch
 from comfy_api.latest import io
 from einops import rearrange
 
@@ -59,16 +58,14 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
         vae = checks.vae(vae)
         references = checks.references(references, vae)
         samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
-        shape = references.segments * references.frames, samples.shape[1], *references.latent_size
+        shape = sum(references.frames), samples.shape[1], *references.latent_size
         checks.goes_with(latent, "references", shape, references.layout)
-        segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
-        progress = comfy.utils.ProgressBar(references.segments)
-        decoded = []
-        for index in range(references.segments):
-            maps = references.of_segment(index)
-            decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
+        progress = comfy.utils.ProgressBar(len(references.frames))
+        frames = []
+        for index, rows in enumerate(samples.split(references.frames)):
+            segment = rearrange(rows, "t c h w -> 1 c t h w")
+            frames.extend(vae.decode_segment(segment, references.of_segment(index), two_pass))
             progress.update(1)
-        frames = torch.cat(decoded)
         if keep_keyframes:
             frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
         joined = join_segments(frames, references.loop)[..., : references.height, : references.width]

@@ -8,7 +8,7 @@ from typing import Any
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
+from ..tooncrafter_core.sampling.coarse_to_fine import count_runs, plan_runs
 from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
@@ -93,12 +93,11 @@ class ToonCrafterSampler(io.ComfyNode):
         keyframes = _check(model, positive, negative)
         samples = checks.latent(latent, "latent", keyframes.latents.shape[1])
         checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout)
-        plan = plan_runs(keyframes.frames, model.model.trained_frames)
+        plans = [plan_runs(frames, model.model.trained_frames) for frames in keyframes.frames]
         timesteps = _timesteps(walk.steps, walk.denoise)
-        total = plan.runs(keyframes.segments) * len(timesteps)
-        progress = progress_of(model, total)
+        progress = progress_of(model, count_runs(plans) * len(timesteps))
         sampler = RunSampler(
-            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
+            with_guidance_rescale(model, walk.guidance_rescale),
             walk.guidance_scale,
             timesteps,
             walk.eta,
@@ -106,7 +105,7 @@ class ToonCrafterSampler(io.ComfyNode):
             lambda step, x0, _: progress(step, x0),
         )
         job = Job(positive, negative, samples, latent.get("noise_mask"))
-        return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})
+        return io.NodeOutput({**latent, "samples": sampler.sample(job, plans), LAYOUT_KEY: keyframes.layout})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
-from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
+from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames, is_long
+from ...tooncrafter_core.timeline import segment_rows
 from .conditioning import KEY, Keyframes, keyframes_of
 from .control import SketchControlNet
 from .ddim import ddim_sampler, sigmas_of
@@ -29,7 +30,7 @@ class Job:
     Attributes:
         positive: CONDITIONING with keyframes.
         negative: likewise.
-        samples: latents (S t, c, h, w) to start from, and what masked places keep.
+        samples: latents (T, c, h, w) to start from, and what masked places keep.
         noise_mask: the LATENT's mask (1 or more, ..., h, w) or None.
     """
 
@@ -70,14 +71,14 @@ class RunSampler:
         self._generator = torch.Generator().manual_seed(seed)
         self._steps = 0
 
-    def sample(self, job: Job, plan: Plan) -> Tensor:
+    def sample(self, job: Job, plans: Sequence[Plan]) -> Tensor:
         """Latents of the shape of the job's, not scaled: of all segments at once, or of one after the other."""
-        if not plan.fine:
+        if not is_long(plans):
             return self._run(job)
-        keyframes = job.keyframes
+        ends = job.keyframes.latents
         drawn = [
-            draw_segment(partial(self._run_of, job, index), keyframes.latents[index : index + 2], plan)
-            for index in range(keyframes.segments)
+            draw_segment(partial(self._run_of, job, segment), ends[segment : segment + 2], plan)
+            for segment, plan in enumerate(plans)
         ]
         return torch.cat(drawn)
 
@@ -105,8 +106,8 @@ class RunSampler:
 
     def _run_of(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled."""
-        t = job.keyframes.frames
-        run = _Run(segment, range(segment * t, (segment + 1) * t), frames, ends, len(job.samples))
+        rows = segment_rows(job.keyframes.frames)[segment]
+        run = _Run(segment, rows, frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
         return self._run(
             Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
@@ -155,7 +156,7 @@ class _Run:
 
     def _keyframes(self, whole: Keyframes) -> Keyframes:
         shown = whole.vision if len(whole.vision) == 1 else whole.vision[self.segment : self.segment + 1]
-        return replace(whole, latents=self.ends, vision=shown, frames=len(self.frames), loop=False)
+        return replace(whole, latents=self.ends, vision=shown, frames=(len(self.frames),), loop=False)
 
     def _control(self, whole: ControlBase | None) -> ControlBase | None:
         """A copy of a chain of ControlNets with the run's pictures."""

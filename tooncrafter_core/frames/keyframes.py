@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,21 +11,21 @@ HAND_OVER = 8
 """Frames over which a keyframe's decoding error is taken out of its neighbours, less and less."""
 
 
-def keep_keyframes(segments: Tensor, ends: Tensor) -> Tensor:
+def keep_keyframes(segments: Sequence[Tensor], ends: Tensor) -> list[Tensor]:
     """Segments that begin and end with the keyframes as they were drawn.
 
     What a decoded keyframe lacks of the drawn one is added to the frames beside it too, by a share that falls linearly
     to 0 after `HAND_OVER` frames, or at the other keyframe if that is nearer.
 
     Args:
-        segments: decoded frames (S, 3, t, H, W) in [0, 1].
+        segments: decoded frames (3, t, H, W) of each, in [0, 1].
         ends: keyframes (S + 1, 3, H, W) in [0, 1], see `timeline.segment_ends`.
 
     Returns:
-        (S, 3, t, H, W) in [0, 1]
+        (3, t, H, W) of each, in [0, 1]
     """
-    ends = ends.to(segments)
-    return torch.stack([_kept(*parts) for parts in zip(segments, ends[:-1], ends[1:], strict=True)])
+    ends = ends.to(segments[0])
+    return [_kept(*parts) for parts in zip(segments, ends[:-1], ends[1:], strict=True)]
 
 
 def _kept(frames: Tensor, first: Tensor, last: Tensor) -> Tensor:
