@@ -67,6 +67,7 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
             frames.extend(vae.decode_segment(segment, references.of_segment(index), two_pass))
             progress.update(1)
         if keep_keyframes:
-            frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
+            ends = segment_ends(references.keyframes, references.loop)
+            frames = [with_keyframes(segment, ends[index : index + 2]) for index, segment in enumerate(frames)]
         joined = join_segments(frames, references.loop)[..., : references.height, : references.width]
         return io.NodeOutput(joined.movedim(1, -1))

@@ -21,9 +21,11 @@ from .models.clip.vision_tower import preprocess
 from .models.config import LATENT_SCALE
 from .models.unet.context import CrossContext
 from .models.vae.autoencoder import Encoded, references_between
+from .redo import Redo
 from .sampling.coarse_to_fine import Plan, count_runs, draw_segment, is_long, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
+from .sampling.noise import Noise
 from .sampling.schedule import Schedule
 from .settings import Settings
 from .sketches.placed import PlacedSketches, Sketch
@@ -34,6 +36,7 @@ from .timeline import (
     place_strengths,
     segment_ends,
     segment_frames,
+    segment_rows,
 )
 from .toon_crafter import ToonCrafter
 
@@ -49,6 +52,7 @@ def interpolate(
     sketches: Mapping[int, Tensor | Sketch] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
     loop: bool = False,
+    redo: Redo | None = None,
 ) -> Tensor:
     """Draw the frames between keyframes.
 
@@ -64,6 +68,7 @@ def interpolate(
             `Sketch`es with a strength of their own.
         callback: called after each sampling step of each run, see `sampling_runs`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
+        redo: draw some segments only, as they are with all others, and take the rest from an earlier result.
 
     Returns:
         frames (n, 3, height, width) in [0, 1], float32, on the CPU, as many as `timeline` says; a loop's first frame
@@ -80,6 +85,9 @@ def interpolate(
     drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
     frames = segment_frames(len(pictures), settings.frames, loop)
     plans = _plans(model, frames)
+    if redo is not None:
+        redo.check(frames, loop, width, height)
+    chosen = range(len(frames)) if redo is None else redo.segments
     _check_room(model, Job(len(pictures), frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {
@@ -96,12 +104,14 @@ def interpolate(
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
     with naming_lack("Sampling"):
-        latents = sampler.sample(segment_ends(latents, loop), plans)
+        sampled = sampler.sample(segment_ends(latents, loop), plans, chosen)
     with naming_lack("Decoding"):
-        segmented = _decode(model, latents.split(frames), encoded, settings.two_pass)
+        segments = _decode(model, sampled, encoded, settings.two_pass)
     if settings.keep_keyframes:
-        segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
-    return join_segments(segmented, loop)[..., :height, :width]
+        ends = segment_ends(torch.cat(fitted), loop)
+        segments = {index: keep_keyframes(each, ends[index : index + 2]) for index, each in segments.items()}
+    cropped = {index: segment[..., :height, :width] for index, segment in segments.items()}
+    return join_segments(list(cropped.values()), loop) if redo is None else redo.joined(cropped, frames, loop)
 
 
 def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:
@@ -213,25 +223,39 @@ class _Sampler:
     settings: Settings
     callback: Callable[[DDIMStep], None] | None
 
-    def sample(self, ends: Tensor, plans: Sequence[Plan]) -> Tensor:
-        """Latents (T, c, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
-        generator = torch.Generator().manual_seed(self.settings.seed)
+    def sample(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of the chosen segments by their numbers, from those of all segments' ends (S + 1, c, h,
+        w)."""
+        noise = Noise(self.settings.seed, ends.shape[1:])
         with self.model.at_work(self.model.unet, self.model.sketch_encoder if self.sketches is not None else None):
-            if not is_long(plans):
-                denoisers = [
-                    self._denoiser(segment, plan.coarse, ends[segment : segment + 2])
-                    for segment, plan in enumerate(plans)
-                ]
-                return self._run(denoisers, generator)
-            drawn = [
-                draw_segment(partial(self._run_of, segment, generator), ends[segment : segment + 2], plan)
-                for segment, plan in enumerate(plans)
-            ]
-        return torch.cat(drawn)
+            if is_long(plans):
+                return self._one_by_one(ends, plans, chosen, noise)
+            return self._together(ends, plans, chosen, noise)
 
-    def _run_of(self, segment: int, generator: torch.Generator, frames: Sequence[int], ends: Tensor) -> Tensor:
+    def _together(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
+        """One run, with the chosen segments' rows of the noise of all."""
+        counts = [len(plan.coarse) for plan in plans]
+        rows = [row for segment in chosen for row in segment_rows(counts)[segment]]
+        denoisers = [self._denoiser(s, plans[s].coarse, ends[s : s + 2]) for s in chosen]
+        latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows])
+        return dict(zip(chosen, latents.split([counts[segment] for segment in chosen]), strict=True))
+
+    def _one_by_one(
+        self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise
+    ) -> dict[int, Tensor]:
+        """Each chosen segment run by run; the others take their share of the noise."""
+        noisy_steps = self.settings.steps if self.settings.eta > 0 else 0
+        drawn: dict[int, Tensor] = {}
+        for segment, plan in enumerate(plans):
+            if segment in chosen:
+                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment : segment + 2], plan)
+            else:
+                noise.leave_out(plan, noisy_steps)
+        return drawn
+
+    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one segment (n, c, h, w), see `DrawRun`."""
-        return self._run([self._denoiser(segment, frames, ends)], generator)
+        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)))
 
     def _denoiser(self, segment: int, frames: Sequence[int], ends: Tensor) -> GuidedDenoiser:
         """Of some frames of one segment, between two frames' latents (2, c, h, w)."""
@@ -252,17 +276,15 @@ class _Sampler:
             sketch_strength=strength[None] if isinstance(strength, Tensor) else strength,
         )
 
-    def _run(self, segments: Sequence[GuidedDenoiser], generator: torch.Generator) -> Tensor:
-        """All steps of some segments together: latents (t, c, h, w), t frames in all."""
-        settings, schedule = self.settings, Schedule.published()
-        _, channels, _, height, width = segments[0].condition.shape
-        rows = sum(segment.condition.shape[2] for segment in segments)
+    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor]) -> Tensor:
+        """All steps of some segments together: latents of the shape of the noise, frames as rows."""
+        schedule, eta, device = Schedule.published(), self.settings.eta, self.model.device
+        timesteps = schedule.trailing_timesteps(self.settings.steps)
 
-        def noise() -> Tensor:
-            return torch.randn(rows, channels, height, width, generator=generator).to(self.model.device)
+        def there() -> Tensor:
+            return noise().to(device)
 
-        denoiser, timesteps = SegmentsDenoiser(segments), schedule.trailing_timesteps(settings.steps)
-        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)
+        return ddim(SegmentsDenoiser(segments), there(), schedule, timesteps, eta, there, self.callback)
 
 
 def _passes(
@@ -284,14 +306,16 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
 
 
-def _decode(model: ToonCrafter, latents: Sequence[Tensor], keyframes: list[Encoded], two_pass: bool) -> list[Tensor]:
-    """Frames (3, t, H, W) in [0, 1] on the CPU, one segment's (t, c, h, w) after the other; after the last keyframe the
-    first."""
-    decoded: list[Tensor] = []
+def _decode(
+    model: ToonCrafter, latents: Mapping[int, Tensor], keyframes: list[Encoded], two_pass: bool
+) -> dict[int, Tensor]:
+    """Frames (3, t, H, W) in [0, 1] on the CPU, one segment after the other, from latents (t, c, h, w), both by the
+    segments' numbers; after the last keyframe comes the first."""
+    decoded: dict[int, Tensor] = {}
     with model.at_work(model.autoencoder):
-        for index, rows in enumerate(latents):
+        for index, rows in latents.items():
             segment = rearrange((rows / LATENT_SCALE).to(model.dtype), "t c h w -> 1 c t h w")
             references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
-            decoded.append(((frames[0].float() + 1) / 2).clamp(0, 1).cpu())
+            decoded[index] = ((frames[0].float() + 1) / 2).clamp(0, 1).cpu()
     return decoded

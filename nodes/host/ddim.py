@@ -17,8 +17,8 @@ from .advice import with_comfyui_flags
 from .conditioning import KEY
 
 
-def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:
-    """A SAMPLER that walks the given timesteps; its noise comes from a CPU generator.
+def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor]) -> KSAMPLER:
+    """A SAMPLER that walks the given timesteps; `noise` gives what each step adds, on the CPU.
 
     Give it the sigmas of the same timesteps, see `sigmas_of`.
     """
@@ -39,8 +39,8 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
             noisy = z / sampling.calculate_input(sigma, torch.ones_like(z))
             return sampling.schedule.velocity(z, model(noisy, sigma, **extra_args), t)
 
-        def noise() -> Tensor:
-            return torch.randn(x.shape, generator=generator).to(x)
+        def added() -> Tensor:
+            return noise().to(x)
 
         def report(step: DDIMStep) -> None:
             bar.update()
@@ -49,7 +49,7 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
-            z = ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+            z = ddim(velocity, z, sampling.schedule, timesteps, eta, added, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
 

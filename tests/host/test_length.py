@@ -65,6 +65,46 @@ def test_counts_that_do_not_fit(
     assert all(word in str(failure.value) for word in words), failure.value
 
 
+@pytest.mark.parametrize("frames", ["3, 5, 3", "3, 17, 3"], ids=["together", "one by one"])
+def test_one_segment_is_drawn_again(comfy_server: ComfyServer, drawn: dict[str, str], frames: str) -> None:
+    """The second one comes out as in a whole run with the same seed, with guidance and a sketch in it; the others stay
+    as they were."""
+    prompt = graph(drawn, "first", "last", "first", "last", frames=frames)
+    prompt = with_sketches(prompt, [drawn["sketch_07"]], "4", strength=1.0)
+    prompt = changed(prompt, "sampler", guidance_scale=3.0, steps=2)
+    redone = {**prompt["sampler"]["inputs"], "seed": 1, "segments": "2", "previous": ["sampler", 0]}
+    again = {**prompt, "again": node("ToonCrafterSampler", **redone)}
+    again = changed(changed(again, "decode", latent=["again", 0]), "save", images=["decode", 0])
+    before, after, found = (
+        latents_of(comfy_server, each, (sampler, 0))
+        for each, sampler in ((prompt, "sampler"), (changed(prompt, "sampler", seed=1), "sampler"), (again, "again"))
+    )
+    rows = slice(3, len(before) - 3)
+    assert torch.equal(found[rows], after[rows]) and not torch.equal(found[rows], before[rows])
+    assert torch.equal(found[:3], before[:3]) and torch.equal(found[-3:], before[-3:])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"segments": "2"}, ["previous is not connected"]),
+        ({"segments": "3", "previous": ["encode", 2]}, ["segments names 3", "1 to 2"]),
+        ({"segments": "two", "previous": ["encode", 2]}, ["'two'", "such as 2 or 1, 3"]),
+        ({"segments": "1", "previous": ["other", 2]}, ["previous holds 8 latents", "positive goes with 6 latents"]),
+    ],
+    ids=["no previous", "not there", "no number", "another film"],
+)
+def test_segments_that_cannot_be_drawn_again(
+    comfy_server: ComfyServer, drawn: dict[str, str], inputs: dict[str, object], words: list[str]
+) -> None:
+    prompt = changed(graph(drawn, "first", "last", "first", frames=3), "sampler", **inputs)
+    other = changed(prompt, "encode", frames=4)["encode"]
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.run({**prompt, "other": other})
+    assert failure.value.node_id == "sampler"
+    assert all(word in str(failure.value) for word in words), failure.value
+
+
 def test_long_segments_with_sketches(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
     """Two segments of 20 frames, a sketch in one or another fine run of the second."""
     plain = graph(drawn, "first", "last", "first", frames=20)

@@ -30,6 +30,11 @@ class Plan:
     fine: tuple[range, ...]
 
     @property
+    def runs(self) -> int:
+        """How many."""
+        return 1 + len(self.fine)
+
+    @property
     def keyframes(self) -> list[int]:
         """Positions in the coarse run of what the fine runs begin and end with."""
         spacing = (len(self.coarse) - 1) // len(self.fine)
@@ -68,7 +73,7 @@ def plan_runs(frames: int, trained: int) -> Plan:
 
 def count_runs(plans: Sequence[Plan]) -> int:
     """Runs of segments with these plans: one for all of them where none has fine runs, else each segment's own."""
-    return sum(1 + len(plan.fine) for plan in plans) if is_long(plans) else 1
+    return sum(plan.runs for plan in plans) if is_long(plans) else 1
 
 
 def is_long(plans: Sequence[Plan]) -> bool:
