@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.utils
 from comfy_api.latest import io
 from einops import rearrange
 
 from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
 from ..tooncrafter_core.timeline import join_segments, segment_ends
 from . import checks
+from .host.progress import FrameProgress
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
 
@@ -60,12 +60,11 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
         samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
         shape = sum(references.frames), samples.shape[1], *references.latent_size
         checks.goes_with(latent, "references", shape, references.layout)
-        progress = comfy.utils.ProgressBar(len(references.frames))
-        frames = []
+        progress, frames = FrameProgress(sum(references.frames)), []
         for index, rows in enumerate(samples.split(references.frames)):
             segment = rearrange(rows, "t c h w -> 1 c t h w")
-            frames.extend(vae.decode_segment(segment, references.of_segment(index), two_pass))
-            progress.update(1)
+            maps, report = references.of_segment(index), progress.of_next(len(rows))
+            frames.extend(vae.decode_segment(segment, maps, two_pass, report))
         if keep_keyframes:
             ends = segment_ends(references.keyframes, references.loop)
             frames = [with_keyframes(segment, ends[index : index + 2]) for index, segment in enumerate(frames)]
