@@ -19,6 +19,7 @@ from .files.media import check_contact_sheet, check_output, read_image, write_co
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
+from .published import whereabouts
 from .settings import Settings
 from .sketches.indices import parse_frame_indices, parse_strength
 from .sketches.placed import STRONGEST, Sketch
@@ -126,7 +127,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     keyframes = [read_image(file) for file in options.keyframes]
     for file in _models(options):
         if not Path(file).is_file():
-            raise FileNotFoundError(f"no checkpoint at {file}; check the path")
+            raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
