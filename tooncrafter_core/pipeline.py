@@ -87,7 +87,7 @@ def interpolate(
     plans = _plans(model, frames)
     if redo is not None:
         redo.check(frames, loop, width, height)
-    chosen = range(len(frames)) if redo is None else redo.segments
+    chosen = range(len(frames)) if redo is None else sorted(set(redo.segments))
     _check_room(model, Job(len(pictures), frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {
