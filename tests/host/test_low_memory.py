@@ -13,7 +13,7 @@ import torch
 from comfy_harness.prompts import Prompt, changed, interpolation, node, with_sketches
 from comfy_harness.server import ComfyServer, PromptFailed
 from random_checkpoint import MODEL, SKETCH, random_tensors
-from results import frames_of
+from results import frames_of, progress_of
 
 from tooncrafter_core.memory import unet_bytes
 
@@ -78,6 +78,14 @@ def test_no_unconditional_pass_runs_outside_the_guided_interval(server: ComfySer
     frames_of(server, changed(told, "sampler", model=["told", 0]))
     rows = [int(count) for count in re.findall(r"U-Net rows: (\d+)", server.log_text())]
     assert sum(rows) == 2 * (1 + 2 + 2 + 1 + 1)
+
+
+@pytest.mark.parametrize("way", MEBIBYTES)
+def test_progress_counts_frames(server: ComfyServer, drawings: list[str], way: str) -> None:
+    """Of two segments, whichever way they are decoded."""
+    graph = interpolation([*drawings, drawings[0]], "good.ckpt", encode={**SIZES, "frames": "6, 4"}, sample=QUICK)
+    prompt = with_memory(graph, MEBIBYTES[way], graph["decode"])
+    assert progress_of(server, prompt, "decode") == [(frame, 10) for frame in range(1, 11)]
 
 
 def test_overflow_in_half_precision_is_decoded_in_float32(server: ComfyServer, drawings: list[str]) -> None:
