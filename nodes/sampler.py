@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ..tooncrafter_core.redo import parse_segments
 from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
+from ..tooncrafter_core.sampling.guidance import Interval
 from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
 from .host.ddim import with_guidance_rescale
 from .host.previews import progress_of
-from .host.runs import Job, RunSampler, count_host_runs
+from .host.runs import Job, RunSampler, Walk, count_host_runs
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -93,6 +94,7 @@ class ToonCrafterSampler(io.ComfyNode):
                     tooltip="With segments: where the others come from, the latent of an earlier Sampler with the same "
                     "keyframes, or of Load Latent.",
                 ),
+                *_interval_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
         )
@@ -107,20 +109,18 @@ class ToonCrafterSampler(io.ComfyNode):
         previous: dict[str, Any] | None = None,
         **settings: float | str,
     ) -> io.NodeOutput:
-        walk = _Walk(**checks.widgets(cls, settings))
+        widgets = _Widgets(**checks.widgets(cls, settings))
+        walk = widgets.walk
         keyframes = _check(model, positive, negative)
         samples = _samples(latent, "latent", keyframes)
-        chosen = parse_segments(walk.segments, keyframes.segments)
+        chosen = parse_segments(widgets.segments, keyframes.segments)
         kept = _kept(previous, chosen, keyframes)
         plans = [plan_runs(frames, model.model.trained_frames) for frames in keyframes.frames]
-        timesteps = _timesteps(walk.steps, walk.denoise)
-        progress = progress_of(model, count_host_runs(plans, chosen) * len(timesteps))
+        progress = progress_of(model, count_host_runs(plans, chosen) * len(walk.timesteps))
         sampler = RunSampler(
-            with_guidance_rescale(model, walk.guidance_rescale),
-            walk.guidance_scale,
-            timesteps,
-            walk.eta,
-            walk.seed,
+            with_guidance_rescale(model, widgets.guidance_rescale),
+            walk,
+            widgets.seed,
             lambda step, x0, _: progress(step, x0),
         )
         job = Job(positive, negative, samples, latent.get("noise_mask"))
@@ -129,8 +129,28 @@ class ToonCrafterSampler(io.ComfyNode):
         return io.NodeOutput({**latent, "samples": joined, LAYOUT_KEY: keyframes.layout})
 
 
+def _interval_inputs() -> list[io.Input]:
+    share = {"min": 0.0, "max": 1.0, "step": 0.01, "optional": True}
+    return [
+        io.Float.Input(
+            "guidance_from",
+            default=0.0,
+            tooltip="Share of the sampling from which guidance counts: 0 is the first step. Steps before it take half "
+            "the time.",
+            **share,
+        ),
+        io.Float.Input(
+            "guidance_to",
+            default=1.0,
+            tooltip="Share of the sampling up to which guidance counts: 1 is the last step. Steps after it take half "
+            "the time.",
+            **share,
+        ),
+    ]
+
+
 @dataclass(frozen=True)
-class _Walk:
+class _Widgets:
     """The node's widgets."""
 
     seed: int
@@ -140,6 +160,18 @@ class _Walk:
     eta: float
     denoise: float
     segments: str = ""
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+
+    @property
+    def walk(self) -> Walk:
+        """What they mean for each run.
+
+        Raises:
+            ValueError: guidance would end before it begins.
+        """
+        guided = Interval(self.guidance_from, self.guidance_to)
+        return Walk(_timesteps(self.steps, self.denoise), self.eta, self.guidance_scale, guided)
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")

@@ -25,6 +25,7 @@ from .redo import Redo
 from .sampling.coarse_to_fine import Plan, count_runs, draw_segment, is_long, plan_runs
 from .sampling.ddim import DDIMStep, ddim
 from .sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
+from .sampling.guidance import Interval
 from .sampling.noise import Noise
 from .sampling.schedule import Schedule
 from .settings import Settings
@@ -274,6 +275,7 @@ class _Sampler:
             sketch_encoder=model.sketch_encoder,
             hints=None if sketches is None else rearrange(sketches.hints, "t 1 h w -> 1 1 t h w"),
             sketch_strength=strength[None] if isinstance(strength, Tensor) else strength,
+            guided=Interval(settings.guidance_from, settings.guidance_to),
         )
 
     def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from reprlib import repr as shortened
 
+from .sampling.guidance import Interval
 from .sketches.placed import STRONGEST
 from .timeline import parse_frames
 
@@ -15,6 +16,8 @@ _RANGES = {
     "steps": (1, 1000),
     "guidance_scale": (0, 100),
     "guidance_rescale": (0, 1),
+    "guidance_from": (0, 1),
+    "guidance_to": (0, 1),
     "eta": (0, 1),
     "seed": (0, 2**64 - 1),
     "sketch_strength": (0, STRONGEST),
@@ -41,6 +44,8 @@ class Settings:
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
         guidance_rescale: 0 to 1, see `guidance.guide`.
+        guidance_from: share of the walk from which guidance counts, see `guidance.Interval`; 0 is the first step.
+        guidance_to: share up to which it counts; 1 is the clean end. Elsewhere a step takes half the time.
         eta: 0 is deterministic sampling, 1 adds the most noise.
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
@@ -58,6 +63,8 @@ class Settings:
     steps: int = 50
     guidance_scale: float = 7.5
     guidance_rescale: float = 0.7
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
     eta: float = 1.0
     seed: int = 0
     sketch_strength: float = 0.6
@@ -75,3 +82,4 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:  # which NaN is not either
                 raise ValueError(f"{name} is {value}; expected {low} to {high}")
+        Interval(self.guidance_from, self.guidance_to)  # which refuses an end before its start

@@ -12,13 +12,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
-from ...tooncrafter_core.sampling.guidance import guide
+from ...tooncrafter_core.sampling.guidance import Interval, guide
 from .advice import with_comfyui_flags
 from .conditioning import KEY
 
 
-def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor]) -> KSAMPLER:
-    """A SAMPLER that walks the given timesteps; `noise` gives what each step adds, on the CPU.
+def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor], guided: Interval) -> KSAMPLER:
+    """A SAMPLER that walks the given timesteps, with its CFG in an interval of them; `noise` gives what each step adds,
+    on the CPU.
 
     Give it the sigmas of the same timesteps, see `sigmas_of`.
     """
@@ -31,10 +32,12 @@ def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor]) 
         callback: Callable[[dict[str, Any]], None] | None,
         disable: bool,
     ) -> Tensor:
-        sampling = model.inner_model.inner_model.model_sampling
+        guider = model.inner_model
+        sampling, scale = guider.inner_model.model_sampling, guider.cfg
         ones = x.new_ones(len(x))
 
         def velocity(z: Tensor, t: int) -> Tensor:
+            guider.set_cfg(scale if guided.holds(t) else 1.0)  # at which ComfyUI leaves the unconditional pass out
             sigma = ones * sampling.sigmas[t].to(x)
             noisy = z / sampling.calculate_input(sigma, torch.ones_like(z))
             return sampling.schedule.velocity(z, model(noisy, sigma, **extra_args), t)

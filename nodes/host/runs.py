@@ -14,6 +14,7 @@ from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ...tooncrafter_core.sampling.coarse_to_fine import Plan, count_runs, draw_segment, guiding_frames, is_long
+from ...tooncrafter_core.sampling.guidance import Interval
 from ...tooncrafter_core.sampling.noise import Noise
 from ...tooncrafter_core.timeline import segment_rows
 from .conditioning import KEY, Keyframes, keyframes_of
@@ -45,29 +46,37 @@ class Job:
         return keyframes_of(self.positive, "positive")[0]
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How each run goes.
+
+    Attributes:
+        timesteps: falling, see `ddim`.
+        eta: see `ddim`.
+        guidance_scale: see `guidance.guide`.
+        guided: where guidance counts.
+    """
+
+    timesteps: list[int]
+    eta: float
+    guidance_scale: float
+    guided: Interval
+
+
 class RunSampler:
     """The core's DDIM on MODEL, run after run: progress goes on from one to the next.
 
     Args:
         model: MODEL, with guidance; see `with_guidance_rescale`.
-        guidance_scale: see `guidance.guide`.
-        timesteps: of each run.
-        eta: see `ddim`.
+        walk: of each run.
         seed: of the noise.
         report: called with (step of all runs, x0, x) after each step.
     """
 
     def __init__(
-        self,
-        model: ModelPatcher,
-        guidance_scale: float,
-        timesteps: list[int],
-        eta: float,
-        seed: int,
-        report: Callable[[int, Tensor, Tensor], None],
+        self, model: ModelPatcher, walk: Walk, seed: int, report: Callable[[int, Tensor, Tensor], None]
     ) -> None:
-        self._model, self._guidance_scale, self._timesteps = model, guidance_scale, timesteps
-        self._eta, self._seed, self._report = eta, seed, report
+        self._model, self._walk, self._seed, self._report = model, walk, seed, report
         self._steps = 0
 
     def sample(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int]) -> dict[int, Tensor]:
@@ -93,7 +102,7 @@ class RunSampler:
 
     def _one_by_one(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
         """Each chosen segment run by run; the others take their share of the noise."""
-        ends, noisy_steps = job.keyframes.latents, len(self._timesteps) if self._eta > 0 else 0
+        ends, noisy_steps = job.keyframes.latents, len(self._walk.timesteps) if self._walk.eta > 0 else 0
         drawn: dict[int, Tensor] = {}
         for segment, plan in enumerate(plans):
             if segment in chosen:
@@ -105,7 +114,7 @@ class RunSampler:
 
     def _run(self, job: Job, noise: Callable[[], Tensor]) -> Tensor:
         """All steps."""
-        before = self._steps
+        before, walk = self._steps, self._walk
 
         def report(step: int, x0: Tensor, x: Tensor, _: int) -> None:
             self._steps = before + step + 1
@@ -114,9 +123,9 @@ class RunSampler:
         return comfy.sample.sample_custom(
             self._model,
             noise(),
-            self._guidance_scale,
-            ddim_sampler(self._timesteps, self._eta, noise),
-            sigmas_of(self._model, self._timesteps),
+            walk.guidance_scale,
+            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided),
+            sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,
             job.samples,

@@ -219,6 +219,8 @@ def test_two_sketches_for_a_frame(refusal: Refusal) -> None:
         ("--sketch-strength", "nan", "sketch_strength is nan; expected 0 to 10"),
         ("--guidance-scale", "inf", "guidance_scale is inf; expected 0 to 100"),
         ("--guidance-rescale", "-inf", "guidance_rescale is -inf; expected 0 to 1"),
+        ("--guidance-from", "1", "guidance_from is 1 and guidance_to 1; expected a start before the end"),
+        ("--guidance-to", "1.5", "guidance_to is 1.5; expected 0 to 1"),
         ("--seed", "-1", "seed is -1"),
         ("--frame-rate", "61", "frame_rate is 61; expected 1 to 60"),
     ],

@@ -109,6 +109,10 @@ def _guidance_patch(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
 
 
+def _guidance_that_ends_before_it_begins(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return changed(graph, "sampler", guidance_from=0.6, guidance_to=0.4)
+
+
 def _other_frames_in_negative(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     """As many latents in all: two segments of 8 frames."""
     three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
@@ -174,6 +178,11 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
     (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
     (_guidance_patch, "sampler", ["RescaleCFG", "KSampler"]),
+    (
+        _guidance_that_ends_before_it_begins,
+        "sampler",
+        ["guidance_from is 0.6 and guidance_to 0.4", "start before the end"],
+    ),
     (
         _other_frames_in_negative,
         "sampler",

@@ -32,6 +32,7 @@ class Case:
     width: int = 128
     height: int = 64
     loop: bool = False
+    guided: tuple[float, float] = (0.0, 1.0)
     checkpoint: str = "model.ckpt"
     sketch_encoder: str = "sketch_encoder.ckpt"
 
@@ -45,7 +46,14 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
         case.width,
         case.height,
         "crop",
-        Settings(prompt=TEXT, steps=STEPS, seed=SEED, frames=case.frames),
+        Settings(
+            prompt=TEXT,
+            steps=STEPS,
+            seed=SEED,
+            frames=case.frames,
+            guidance_from=case.guided[0],
+            guidance_to=case.guided[1],
+        ),
         {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
         callback=lambda step: steps.append(step.latents),
         loop=case.loop,
@@ -63,7 +71,7 @@ def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[T
         [drawn[name] for name in case.keyframes],
         case.checkpoint,
         encode={"width": case.width, "height": case.height, "frames": case.frames, "loop": case.loop},
-        sample={"steps": STEPS, "seed": SEED},
+        sample={"steps": STEPS, "seed": SEED, "guidance_from": case.guided[0], "guidance_to": case.guided[1]},
         text=TEXT,
     )
     if case.sketch:
@@ -81,6 +89,7 @@ CASES = {
     "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
     "coarse-to-fine": Case(sketch=True, frames=24, width=64),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
+    "guided-in-the-middle": Case(frames=4, width=64, guided=(0.3, 0.7)),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
     "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),
 }

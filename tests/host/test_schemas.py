@@ -36,6 +36,8 @@ PUBLISHED = {
         "guidance_rescale": 0.7,
         "eta": 1.0,
         "denoise": 1.0,
+        "guidance_from": 0.0,
+        "guidance_to": 1.0,
     },
     "ToonCrafterDualRefDecode": {"two_pass": True},
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..models.unet.context import CrossContext
 from ..models.unet.sketch_encoder import SketchEncoder
 from ..models.unet.unet import UNet
-from .guidance import guide
+from .guidance import EVERYWHERE, Interval, guide
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class GuidedDenoiser:
         sketch_encoder: needed with hints.
         hints: sketches (1, 1, t, 8 h, 8 w), white on black, on any device.
         sketch_strength: factor on the sketch encoder's outputs, or one for each frame (1, t).
+        guided: where guidance counts; elsewhere only the conditional pass runs.
     """
 
     unet: UNet
@@ -41,9 +42,11 @@ class GuidedDenoiser:
     sketch_encoder: SketchEncoder | None = None
     hints: Tensor | None = None
     sketch_strength: float | Tensor = 1.0
+    guided: Interval = EVERYWHERE
 
     def __call__(self, z: Tensor, t: int) -> Tensor:
-        predictions = torch.cat([self._pass(z, t, context) for context in self.contexts]).float()
+        contexts = self.contexts if self.guided.holds(t) else [self.contexts[0].first()]
+        predictions = torch.cat([self._pass(z, t, context) for context in contexts]).float()
         if len(predictions) == 1:
             return predictions
         return guide(predictions[:1], predictions[1:], self.guidance_scale, self.guidance_rescale)

@@ -14,7 +14,7 @@ from tooncrafter_core import ToonCrafter
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.sketch_encoder import scaled
 from tooncrafter_core.sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
-from tooncrafter_core.sampling.guidance import guide
+from tooncrafter_core.sampling.guidance import EVERYWHERE, Interval, guide
 
 FRAMES, T = 3, 600
 
@@ -99,6 +99,38 @@ def test_one_context_is_no_guidance(denoiser: GuidedDenoiser, z: Tensor) -> None
     plain = replace(denoiser, contexts=denoiser.contexts[:1], hints=None)
     x = torch.cat([z, denoiser.condition], dim=1)
     assert relative_error(plain(z, T), denoiser.unet(x, full(z, T), full(z, 12), PAIR[0])) < 1e-5
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["one after the other", "joined"])
+def test_outside_the_interval_only_the_conditional_pass_runs(denoiser: GuidedDenoiser, z: Tensor, joined: bool) -> None:
+    """To the last bit what a denoiser without guidance gives, in half the rows."""
+    rows: list[int] = []
+    contexts = [CrossContext.join(PAIR)] if joined else denoiser.contexts
+    limited = replace(denoiser, contexts=contexts, guided=Interval(0.5, 0.6))
+    plain = replace(denoiser, contexts=denoiser.contexts[:1])
+    hook = denoiser.unet.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    try:
+        v, expected = limited(z, T), plain(z, T)
+        assert sum(rows) == 2
+        guided, everywhere = limited(z, 450), replace(denoiser, contexts=contexts)(z, 450)
+        assert sum(rows) == 6
+    finally:
+        hook.remove()
+    assert torch.equal(v, expected)
+    assert torch.equal(guided, everywhere) and relative_error(guided, plain(z, 450)) > 1e-3
+
+
+def test_shares_of_the_walk_are_comfyuis_percents() -> None:
+    """A percent is timestep 999 (1 - percent); both ends of an interval are in it."""
+    assert all(EVERYWHERE.holds(t) for t in range(1000))
+    limited = Interval(0.25, 0.75)
+    assert [t for t in range(1000) if limited.holds(t)] == list(range(250, 750))
+
+
+@pytest.mark.parametrize("ends", [(0.5, 0.5), (0.8, 0.2), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])
+def test_intervals_that_hold_nothing(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"guidance_from is .* guidance_to .*; expected a start before the end"):
+        Interval(*ends)
 
 
 def test_a_strength_for_each_frame(denoiser: GuidedDenoiser, z: Tensor) -> None:

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from ..config import REFERENCE_HEADS, AutoencoderConfig
 from ..layers import Layers
+from ..layout import contiguous, to_video, writable
 from .blocks import ImageResBlock, Middle
 from .chunking import Chunking, Part, Report, norm_over, silent, strips
 
 
 class TimeStack(nn.Module):
-    """GroupNorm - SiLU - convolution over three frames, twice, plus the input; on (b, c, t, h, w)."""
+    """GroupNorm - SiLU - convolution over three frames, twice; on (b, c, t, h, w)."""
 
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
@@ -36,7 +37,7 @@ class TimeStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.before_block()
-        return x + self.out_layers(self.in_layers(x))
+        return self.out_layers(self.in_layers(x))
 
     def over(self, rows: Callable[[], Iterator[Tensor]]) -> Callable[[Tensor], Tensor]:
         """What `forward` does, for strips of rows (b, c, t, some rows, w) of the one video that `rows` reads."""
@@ -47,11 +48,11 @@ class TimeStack(nn.Module):
             return self.in_layers[1:](norm(strip))
 
         out_norm = norm_over(self.out_layers[0], map(hidden, rows()), self.weights)
-        return lambda strip: strip + self.out_layers[1:](out_norm(hidden(strip)))
+        return lambda strip: self.out_layers[1:](out_norm(hidden(strip)))
 
 
 class VideoResBlock(ImageResBlock):
-    """An image residual block, blended with a temporal one by a learned factor."""
+    """An image residual block, then a temporal one whose change counts by a learned factor."""
 
     def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
         super().__init__(layers, inputs, outputs)
@@ -59,8 +60,9 @@ class VideoResBlock(ImageResBlock):
         self.mix_factor = layers.parameter(1)
 
     def forward(self, x: Tensor, frames: int = 1) -> Tensor:
-        video = rearrange(self.image(x), "(b t) c h w -> b c t h w", t=frames)
-        return rearrange(self._blend(video, self.time_stack(video)), "b c t h w -> (b t) c h w")
+        video = contiguous(torch.add, *(to_video(branch, frames) for branch in self.branches(x)))
+        change = self.time_stack(video)
+        return contiguous(torch.addcmul, video.transpose(1, 2), change.transpose(1, 2), self._share(x)).flatten(0, 1)
 
     def image(self, x: Tensor) -> Tensor:
         """The part that sees each frame alone."""
@@ -70,10 +72,10 @@ class VideoResBlock(ImageResBlock):
         """The part that mixes frames, on a video that `rows` reads in strips (b, c, t, some rows, w)."""
         stack = self.time_stack.over(rows)
         for strip in rows():
-            yield self._blend(strip, stack(strip))
+            yield torch.addcmul(strip, stack(strip), self._share(strip))
 
-    def _blend(self, spatial: Tensor, temporal: Tensor) -> Tensor:
-        return torch.lerp(spatial, temporal, torch.sigmoid(self.mix_factor.to(spatial)))
+    def _share(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.mix_factor.to(x))
 
 
 class ReferenceAttention(nn.Module):
@@ -111,9 +113,9 @@ class ReferenceResidual(nn.Module):
         ends = [(0, 0)] * part.has_first + [(-1, 1)] * part.has_last
         if not ends:
             return x
-        video = x.unflatten(0, (len(references), -1)).clone()
+        video = writable(x).unflatten(0, (len(references), -1))
         for frame, reference in ends:
-            video[:, frame] += self.conv(references[:, reference].to(x))
+            video[:, frame].add_(self.conv(references[:, reference].to(x)))
         return video.flatten(0, 1)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...files.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from ...models.config import LATENT_SCALE
+from ...models.layout import to_images
 from ...models.unet.blocks import TemporalConvStack
 from ...models.unet.context import CrossContext
 from ...models.unet.projector import ImageProjector, resample_frames
@@ -183,11 +184,11 @@ def choose_trained(player: DenoiserPlayer, variant: Variant) -> None:
     for layer in temporal_layers(player.unet):
         layer.requires_grad_(variant == "II")
         if variant == "III":
-            layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
+            layer.register_forward_hook(lambda layer, inputs, output: to_images(inputs[0]))
 
 
 def temporal_layers(unet: UNet) -> Iterator[nn.Module]:
-    """The layers over frames: residual, so that leaving one out means passing its input on."""
+    """The layers over frames: residual, so that leaving one out means passing its input, a video, on as images."""
     for module in unet.modules():
         if isinstance(module, (TemporalConvStack, TemporalTransformer)):
             yield module
