@@ -289,6 +289,14 @@ def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
     page.evaluate(setting, False)
 
 
+def test_it_speaks_the_language_of_the_page(page: Page, guide: ElementHandle) -> None:
+    language = "language => app.extensionManager.setting.set('Comfy.Locale', language)"
+    page.evaluate(language, "fr")
+    page.evaluate("() => app.canvas.draw(true, true)")
+    assert "16 images" in guide.inner_text()
+    page.evaluate(language, "en")
+
+
 def test_the_words_are_there_in_french() -> None:
     english, french = (
         json.loads((ROOT / "locales" / language / "main.json").read_text())["toonCrafterTimeline"]

@@ -1,4 +1,4 @@
-// A strip of the film on Encode Keyframes and Sketch Guide. It edits the nodes' own text fields and keeps nothing itself.
+// A strip of the film on Encode Keyframes and Sketch Guide. It edits the nodes' own text fields and keeps nothing.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
@@ -51,7 +51,8 @@ function filmOf(encode) {
     const known = countOf(pictures);
     const frames = setting(encode, "frames");
     const film = makeFilm(parseCounts(frames.value, known, loop), loop);
-    const keyframes = film.ends.map((frame, place) => ({ frame, url: address(pictures[loop ? place % known : place]) }));
+    const pictureOf = (place) => pictures[loop ? place % known : place];
+    const keyframes = film.ends.map((frame, place) => ({ frame, url: address(pictureOf(place)) }));
     const values = { total: film.total, keyframes: film.counts.length + (loop ? 0 : 1) };
     return { film, keyframes, message: say(!frames.own ? "wired" : known === null ? "as_if" : "frames", values) };
 }
@@ -124,7 +125,8 @@ function redraw() {
 function addStrip(node) {
     const strip = new Strip();
     strip.element.addEventListener("wheel", (event) => {
-        if (strip.element.closest(".dom-widget")) app.canvas.processMouseWheel(event); // Vue nodes pass it on themselves
+        // Vue nodes pass it on themselves.
+        if (strip.element.closest(".dom-widget")) app.canvas.processMouseWheel(event);
     });
     const height = HEIGHT + 2 * MARGIN;
     const options = { serialize: false, margin: MARGIN, getMinHeight: () => height, getMaxHeight: () => height };
