@@ -32,9 +32,6 @@ SHOW = """type => {
 }"""
 VALUE = """([type, name]) => app.graph.nodes.find(node => node.type === type)
     .widgets.find(widget => widget.name === name).value"""
-NO_CALLBACK = """([type, name]) => {
-    delete app.graph.nodes.find(node => node.type === type).widgets.find(widget => widget.name === name).callback;
-}"""
 SET = """([type, name, value]) => {
     const node = app.graph.nodes.find(node => node.type === type);
     node.widgets.find(widget => widget.name === name).value = value;
@@ -227,9 +224,8 @@ def test_ctrl_z_takes_a_move_back(page: Page, guide: ElementHandle) -> None:
 
 @pytest.fixture
 def segments(page: Page) -> ElementHandle:
-    """The strip of an Encode Keyframes with three keyframes, whose `frames` is a text."""
+    """The strip of an Encode Keyframes with three keyframes and segments of their own lengths."""
     load_workflow(page, json.loads((WORKFLOWS / "many_keyframes.json").read_text()))
-    page.evaluate(NO_CALLBACK, [ENCODE, "frames"])  # that of a number field makes a number of a text
     write(page, ENCODE, "frames", "16, 24")
     return strip(page, ENCODE)
 
@@ -242,13 +238,6 @@ def test_the_end_of_a_segment_changes_its_frames(page: Page, segments: ElementHa
     assert value(page, ENCODE, "frames") == "21, 23"
     drag(page, named(segments, "End of segment 1"), frames_apart(segments, -90, 42))
     assert value(page, ENCODE, "frames") == "2, 23"
-
-
-def test_a_number_is_not_divided(page: Page, segments: ElementHandle) -> None:
-    """Where `frames` is one number by its kind, segments cannot differ."""
-    write(page, ENCODE, "frames", 9)
-    assert [text.inner_text() for text in segments.query_selector_all(".keyframe .frame")] == ["0", "8", "16"]
-    assert named(segments, "End of segment 1").is_disabled()
 
 
 def test_counts_of_other_segments_are_named(page: Page, segments: ElementHandle) -> None:

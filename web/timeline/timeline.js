@@ -26,9 +26,8 @@ function encodeModel(node) {
     const film = filmOf(node);
     const sketches = guidesAfter(node).flatMap((guide) => sketchesOf(guide, film, () => []));
     const frames = setting(node, "frames");
-    const text = frames.own && typeof frames.value === "string";
     const counts = (counts) => write(node, frames.widget, formatCounts(counts));
-    return { ...film, sketches, edit: text ? { counts, done } : {} };
+    return { ...film, sketches, edit: frames.own ? { counts, done } : {} };
 }
 
 /** What the strip of a Sketch Guide shows. */
