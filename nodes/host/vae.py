@@ -77,7 +77,7 @@ class ToonCrafterVAE(VAE):
         self.first_stage_model = HostAutoencoder(checkpoint.config.autoencoder, layers).eval()
         self.first_stage_model.load_state_dict(checkpoint.part("autoencoder"))
         self.patcher = ModelPatcher(self.first_stage_model, load_device=self.device, offload_device=offload_device)
-        self.model_size()
+        self.size = management.module_size(self.first_stage_model)
         config = self.first_stage_model.config
         self.latent_channels = config.latent_channels
         self.memory_used_encode = lambda shape, dtype: encode_bytes(config, *shape[2:4], dtype)

@@ -4,7 +4,6 @@ saved file."""
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -59,15 +58,6 @@ CONNECTS = """([from, to]) => {
     };
     return output.connect(slot(from[1])(output.outputs), input, slot(to[1])(input.inputs)) != null;
 }"""
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots are kept to look at: TOONCRAFTER_SCREENSHOTS, or a temporary folder."""
-    kept = os.environ.get("TOONCRAFTER_SCREENSHOTS")
-    folder = Path(kept).expanduser() if kept else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def types(page: Page) -> list[str]:
