@@ -132,8 +132,12 @@ def examples() -> list[Example]:
         _sketch_guide(),
         _many_keyframes(),
         _loop(),
+        _folder_of_keyframes(),
+        _retimed_shot(),
+        _seed_grid(),
         _line_art(),
         _colourise_sketches(),
+        _transparent_line_art(),
         _stock_ksampler(),
         _controlnet_chain(),
         _upscale_chain(),
@@ -154,6 +158,14 @@ def _animated(prompt: Prompt) -> Prompt:
         method="default",
     )
     return {**prompt, "save": saved}
+
+
+def _video(images: list[Any]) -> Prompt:
+    """Nodes that save an mp4."""
+    return {
+        "video": node("CreateVideo", images=images, fps=_SHOWN_RATE),
+        "save": node("SaveVideo", video=["video", 0], filename_prefix="video/ToonCrafter", format="mp4", codec="h264"),
+    }
 
 
 def _published(keyframes: Sequence[str] = ("tooncrafter_first.png", "tooncrafter_last.png"), **changes: Any) -> Prompt:
@@ -256,6 +268,77 @@ def _loop() -> Example:
     )
 
 
+def _folder_of_keyframes() -> Example:
+    prompt = _published()
+    drawings = "tooncrafter_first.png\ntooncrafter_top.png\ntooncrafter_last.png"
+    prompt["keyframes"] = node("ToonCrafterLoadPictures", pictures=drawings, background="#ffffff")
+    loaded = {name: made for name, made in prompt.items() if not name.startswith("keyframes_")}
+    return Example(
+        "folder_of_keyframes",
+        "A folder of keyframes",
+        "Load Pictures takes names of pictures, one a line, or a folder: its pictures then come as they are numbered, "
+        "2 before 10, each at its own size. n of them make n - 1 segments.",
+        [_NEEDS_MODEL],
+        _animated(loaded),
+        {"positive": "Prompt", "negative": "Negative prompt", "keyframes": "Keyframes in order"},
+    )
+
+
+def _retimed_shot() -> Example:
+    settings = {"frames_per_segment": 16, "curve": "sine in-out", "length": 24, "blend": False}
+    prompt = {
+        **_published(),
+        "retimed": node("ToonCrafterRetime", frames=["decode", 0], **settings),
+        "held": node("ToonCrafterHoldFrames", frames=["retimed", 0], frames_per_segment=24, hold=2),
+    }
+    return Example(
+        "retimed_shot",
+        "Timing: ease in and out, on twos",
+        "Retime moves from keyframe to keyframe along a curve, here slowly at both ends and in 24 frames; Hold Frames "
+        "shows each drawing for two frames. Both pick frames that are there, so lines stay sharp.",
+        [_NEEDS_MODEL],
+        {**prompt, **_video(["held", 0])},
+        _keyframe_titles(2),
+    )
+
+
+def _seed_grid() -> Example:
+    plain = changed(_published(), "sampler", seed=["seeds", 0])
+    prompt = {
+        **plain,
+        "seeds": node("ToonCrafterSeeds", seeds="0-3"),
+        "sheet": node("ToonCrafterSeedSheet", seeds=["seeds", 0], frames=["decode", 0], shown=5),
+        "picked": node("ToonCrafterPickSeed", seeds=["seeds", 0], latents=["sampler", 0], seed=0),
+        "picked_decode": node("ToonCrafterDualRefDecode", **{**plain["decode"]["inputs"], "latent": ["picked", 0]}),
+        "save_sheet": node("SaveImage", images=["sheet", 0], filename_prefix="seeds"),
+    }
+    return Example(
+        "seed_grid",
+        "Several seeds side by side",
+        "Draws the same in-betweens with four seeds and shows them in one picture, a row for each. Type the seed you "
+        "like best into Pick Seed and run again: nothing is drawn twice, and that one goes on.",
+        [_NEEDS_MODEL],
+        _animated(changed(prompt, "save", images=["picked_decode", 0])),
+        _keyframe_titles(2),
+    )
+
+
+def _transparent_line_art() -> Example:
+    prompt = {
+        **_published(["tooncrafter_sketch_00.png", "tooncrafter_sketch_15.png"]),
+        "matte": node("ToonCrafterMatte", frames=["decode", 0], transparent=6.0, opaque=24.0),
+    }
+    return Example(
+        "transparent_line_art",
+        "A film with a transparent background",
+        "Matte makes transparent what has the colour of the picture's border, here paper: good for a figure on a plain "
+        "ground. The animation keeps the alpha channel; Save Image writes PNGs with it.",
+        [_NEEDS_MODEL],
+        _animated(changed(prompt, "save", images=["matte", 0])),
+        _keyframe_titles(2),
+    )
+
+
 def _line_art() -> Example:
     return Example(
         "line_art",
@@ -340,8 +423,7 @@ def _upscale_chain() -> Example:
         **_published(),
         "upscaler": node("UpscaleModelLoader", model_name=UPSCALER),
         "large": node("ImageUpscaleWithModel", upscale_model=["upscaler", 0], image=["decode", 0]),
-        "video": node("CreateVideo", images=["large", 0], fps=_SHOWN_RATE),
-        "save": node("SaveVideo", video=["video", 0], filename_prefix="video/ToonCrafter", format="mp4", codec="h264"),
+        **_video(["large", 0]),
     }
     return Example(
         "upscale_chain",
