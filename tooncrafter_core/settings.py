@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from reprlib import repr as shortened
 
 from .sketches.placed import STRONGEST
+from .timeline import parse_frames
 
 _RANGES = {
-    "frames": (2, 1000),
     "frame_rate": (1, 60),
     "steps": (1, 1000),
     "guidance_scale": (0, 100),
@@ -33,8 +34,9 @@ class Settings:
     Attributes:
         prompt: what the pictures show.
         negative_prompt: what to stay away from.
-        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
-            coarse to fine, see `coarse_to_fine`.
+        frames: frames of each segment, both keyframes included: one number, or one for each segment such as
+            `16, 24, 12`, as a text or a sequence. The models were trained for 16, and more are drawn coarse to fine,
+            see `coarse_to_fine`.
         frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
@@ -51,7 +53,7 @@ class Settings:
 
     prompt: str = ""
     negative_prompt: str = ""
-    frames: int = 16
+    frames: int | str | Sequence[int] = 16
     frame_rate: int = 10
     steps: int = 50
     guidance_scale: float = 7.5
@@ -63,7 +65,8 @@ class Settings:
     keep_keyframes: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        parse_frames(self.frames)
+        for field in (field for field in fields(self) if field.name != "frames"):
             value, wanted = getattr(self, field.name), type(field.default)
             kind, called = _KINDS[wanted]
             if not isinstance(value, kind) or (isinstance(value, bool) and wanted is not bool):

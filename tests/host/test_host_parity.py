@@ -9,7 +9,6 @@ import pytest
 import torch
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, node, with_sketches
 from comfy_harness.server import ROOT, ComfyServer
-from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,7 +28,7 @@ class Case:
 
     keyframes: tuple[str, ...] = ("first", "last")
     sketch: bool = False
-    frames: int = 16
+    frames: int | str = 16
     width: int = 128
     height: int = 64
     loop: bool = False
@@ -51,12 +50,12 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
         callback=lambda step: steps.append(step.latents),
         loop=case.loop,
     )
-    return rearrange(_joined(steps[STEPS - 1 :: STEPS]), "s c t h w -> (s t) c h w") / LATENT_SCALE, decoded
+    return _joined(steps[STEPS - 1 :: STEPS]) / LATENT_SCALE, decoded
 
 
 def _joined(runs: list[Tensor]) -> Tensor:
     """What a segment's runs came to: the only one, or those after the coarse one."""
-    return torch.cat([*(run[:, :, :-1] for run in runs[1:-1]), runs[-1]], dim=2)
+    return torch.cat([*(run[:-1] for run in runs[1:-1]), runs[-1]])
 
 
 def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[Tensor, Tensor]:
@@ -79,6 +78,7 @@ CASES = {
     "plain": Case(),
     "sketch": Case(sketch=True),
     "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
+    "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
     "coarse-to-fine": Case(sketch=True, frames=24, width=64),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),

@@ -12,7 +12,7 @@ import torch
 from comfy_harness.prompts import Prompt, interpolation, node, with_sketches
 from comfy_harness.server import ComfyServer, PromptFailed
 from random_checkpoint import MODEL, SKETCH, random_tensors
-from results import frames_of
+from results import frames_of, progress_of
 
 from tooncrafter_core.memory import unet_bytes
 
@@ -67,6 +67,14 @@ def test_frames_do_not_depend_on_memory(server: ComfyServer, drawings: list[str]
         assert (frames - whole).abs().max() <= 1.5 / 255
     for way in list(MEBIBYTES)[:-1]:
         assert f"No memory to decode 6 frames of 64 x 64 in torch.float32 {way} take about" in server.log_text()
+
+
+@pytest.mark.parametrize("way", MEBIBYTES)
+def test_progress_counts_frames(server: ComfyServer, drawings: list[str], way: str) -> None:
+    """Of two segments, whichever way they are decoded."""
+    graph = interpolation([*drawings, drawings[0]], "good.ckpt", encode={**SIZES, "frames": "6, 4"}, sample=QUICK)
+    prompt = with_memory(graph, MEBIBYTES[way], graph["decode"])
+    assert progress_of(server, prompt, "decode") == [(frame, 10) for frame in range(1, 11)]
 
 
 def test_overflow_in_half_precision_is_decoded_in_float32(server: ComfyServer, drawings: list[str]) -> None:

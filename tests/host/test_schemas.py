@@ -28,7 +28,7 @@ NODES = {
     "ToonCrafterOnionSkin": ["IMAGE"],
 }
 PUBLISHED = {
-    "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": 16, "fps": 10},
+    "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": "16", "fps": 10},
     "ToonCrafterSketchGuide": {"strength": 0.6, "start_percent": 0.0, "end_percent": 1.0},
     "ToonCrafterSampler": {
         "steps": 50,

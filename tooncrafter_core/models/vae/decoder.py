@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import REFERENCE_HEADS, AutoencoderConfig
 from ..layers import Layers
 from .blocks import ImageResBlock, Middle
-from .chunking import Chunking, Part, norm_over, strips
+from .chunking import Chunking, Part, Report, norm_over, silent, strips
 
 
 class TimeStack(nn.Module):
@@ -186,16 +186,20 @@ class Decoder(nn.Module):
             )
 
     def forward(
-        self, latents: Tensor, references: list[Tensor] | None = None, chunking: Chunking = Chunking.WHOLE
+        self,
+        latents: Tensor,
+        references: list[Tensor] | None = None,
+        chunking: Chunking = Chunking.WHOLE,
+        report: Report = silent,
     ) -> Tensor:
         """Decode (b, c, t, h, w) to (b, 3, t, 8 h, 8 w); see `Autoencoder.decode_segments`."""
         video = rearrange(latents, "b c t h w -> b t c h w")
         steps = list(self._steps(references))
         if chunking is Chunking.WHOLE:
-            video = _run_whole(steps, video)
+            video = _run_whole(steps, video, report)
         else:
             waits = torch.device("cpu") if chunking is Chunking.OFFLOADED else video.device
-            video = _run_in_chunks(steps, video, waits)
+            video = _run_in_chunks(steps, video, waits, report)
         video = rearrange(video, "b t c h w -> b c t h w")
         return self.time_mix_conv(video) if self.config.dual_reference else video
 
@@ -229,30 +233,38 @@ def _block(block: nn.Module) -> Step:
     return block if isinstance(block, VideoResBlock) else _each_alone(block)
 
 
-def _run_whole(steps: Sequence[Step], video: Tensor) -> Tensor:
+def _run_whole(steps: Sequence[Step], video: Tensor, report: Report) -> Tensor:
     """Run all steps on a video (b, t, c, h, w), which each of them has whole."""
     batch, frames = video.shape[:2]
     x = video.flatten(0, 1)
-    for step in steps:
+    for done, step in enumerate(steps, start=1):
         x = step(x, frames) if isinstance(step, VideoResBlock) else step(x, Part(0, frames, frames))
+        report(done / len(steps))
     return x.unflatten(0, (batch, frames))
 
 
-def _run_in_chunks(steps: Sequence[Step], video: Tensor, waits: torch.device) -> Tensor:
+def _run_in_chunks(steps: Sequence[Step], video: Tensor, waits: torch.device, report: Report) -> Tensor:
     """Run all steps on a video (b, t, c, h, w), which is on the device `waits` but for the chunk worked on."""
     device = video.device
     pending: list[FrameStep] = []
-    for step in steps:
-        if isinstance(step, VideoResBlock):
-            video = _run_frame_by_frame([*pending, _each_alone(step.image)], video, device, waits)
-            _mix_strip_by_strip(step, video, device)
+    for done, step in enumerate(steps, start=1):
+        pending.append(_each_alone(step.image) if isinstance(step, VideoResBlock) else step)
+        if isinstance(step, VideoResBlock) or done == len(steps):
+            before, share = (done - len(pending)) / len(steps), len(pending) / len(steps)
+            video = _run_frame_by_frame(pending, video, device, waits, _part_of(report, before, share))
             pending = []
-        else:
-            pending.append(step)
-    return _run_frame_by_frame(pending, video, device, waits).to(device)
+        if isinstance(step, VideoResBlock):
+            _mix_strip_by_strip(step, video, device)
+    return video.to(device)
 
 
-def _run_frame_by_frame(steps: Sequence[FrameStep], video: Tensor, device: torch.device, waits: torch.device) -> Tensor:
+def _part_of(report: Report, before: float, share: float) -> Report:
+    return lambda done: report(before + share * done)
+
+
+def _run_frame_by_frame(
+    steps: Sequence[FrameStep], video: Tensor, device: torch.device, waits: torch.device, report: Report
+) -> Tensor:
     """Run image layers; in place where the shape stays, else the new video is on `waits`."""
     batch, frames = video.shape[:2]
     out = video
@@ -264,6 +276,7 @@ def _run_frame_by_frame(steps: Sequence[FrameStep], video: Tensor, device: torch
             out = torch.empty((batch, frames, *frame.shape[1:]), dtype=frame.dtype, device=waits)
         out[:, index] = frame
         del frame  # before the next one is made
+        report((index + 1) / frames)
     return out
 
 

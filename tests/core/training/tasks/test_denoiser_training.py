@@ -143,7 +143,7 @@ def test_inference_computes_what_training_does(player: DenoiserPlayer, batch: Se
         denoiser = GuidedDenoiser(
             unet=player.unet,
             condition=keyframe_condition(batch.latents[row][:, [0, -1]].transpose(0, 1), FRAMES),
-            contexts=[[CrossContext(batch.text[row : row + 1], image)]],
+            contexts=[CrossContext(batch.text[row : row + 1], image)],
             frame_rate=round(float(batch.fps[row])),
             guidance_scale=1.0,
             guidance_rescale=0.0,
