@@ -126,7 +126,7 @@ def _bars(measured: Measured) -> list[str]:
             met = "met" if ratio <= DISTANCE and loss <= DECIBEL else "not met"
             rows.append([name, f"{ratio:.3f}", f"{loss:.2f}", met])
     heads = [f"{FEW} steps, of {MANY} undistilled", f"distance (<= {DISTANCE})", f"dB less (<= {DECIBEL})", "bars"]
-    return [table(heads, rows)]
+    return [table(heads, rows)] if rows else []
 
 
 if __name__ == "__main__":
