@@ -15,6 +15,9 @@ LINE_NETWORKS = "tooncrafter"
 """ComfyUI's name of the folder for weights of line extractors."""
 folder_paths.add_model_folder_path(LINE_NETWORKS, str(Path(folder_paths.models_dir) / LINE_NETWORKS))
 
+# Load LoRA is ComfyUI's own node, whose menu takes whole folders.
+folder_paths.add_model_folder_path("loras", str(_TINY / "loras"))
+
 BUNDLED = {
     "checkpoints": ("tooncrafter-tiny (bundled)", _TINY / "tooncrafter-tiny.safetensors"),
     "controlnet": ("tooncrafter-tiny sketch encoder (bundled)", _TINY / "tooncrafter-tiny-sketch.safetensors"),

@@ -70,6 +70,14 @@ def test_frames_do_not_depend_on_memory(server: ComfyServer, drawings: list[str]
         assert f"No memory to decode 6 frames of 64 x 64 in torch.float32 {way} take about" in server.log_text()
 
 
+@pytest.mark.parametrize("way", MEBIBYTES)
+def test_progress_counts_frames(server: ComfyServer, drawings: list[str], way: str) -> None:
+    """Of two segments, whichever way they are decoded."""
+    graph = interpolation([*drawings, drawings[0]], "good.ckpt", encode={**SIZES, "frames": "6, 4"}, sample=QUICK)
+    prompt = with_memory(graph, MEBIBYTES[way], graph["decode"])
+    assert progress_of(server, prompt, "decode") == [(frame, 10) for frame in range(1, 11)]
+
+
 def test_no_unconditional_pass_runs_outside_the_guided_interval(server: ComfyServer, drawings: list[str]) -> None:
     """Of 5 steps, at shares 0 to 0.8 of the walk, the second and third are guided; each pass has 2 frames."""
     sample = {"steps": 5, "guidance_from": 0.1, "guidance_to": 0.5}
@@ -78,14 +86,6 @@ def test_no_unconditional_pass_runs_outside_the_guided_interval(server: ComfySer
     frames_of(server, changed(told, "sampler", model=["told", 0]))
     rows = [int(count) for count in re.findall(r"U-Net rows: (\d+)", server.log_text())]
     assert sum(rows) == 2 * (1 + 2 + 2 + 1 + 1)
-
-
-@pytest.mark.parametrize("way", MEBIBYTES)
-def test_progress_counts_frames(server: ComfyServer, drawings: list[str], way: str) -> None:
-    """Of two segments, whichever way they are decoded."""
-    graph = interpolation([*drawings, drawings[0]], "good.ckpt", encode={**SIZES, "frames": "6, 4"}, sample=QUICK)
-    prompt = with_memory(graph, MEBIBYTES[way], graph["decode"])
-    assert progress_of(server, prompt, "decode") == [(frame, 10) for frame in range(1, 11)]
 
 
 def test_overflow_in_half_precision_is_decoded_in_float32(server: ComfyServer, drawings: list[str]) -> None:
