@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = ROOT / "output" / "demo" / "with_sketch"
 GIVEN = "first.png", "sketch_07.png", "last.png"
-SMALL, LARGE = (192, 96), (588, 294)
+SMALL, LARGE = (128, 64), (396, 198)
 """Pixels of what was given, and of the film."""
 GAP = 6
 MILLISECONDS, HOLD = 83, 500

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 import av
 from comfy_harness.browser import open_page, to_api_prompt
 from comfy_harness.example_graphs import Example, examples
+from comfy_harness.prompts import Prompt, changed
 from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins, write_stand_ins
@@ -43,7 +44,8 @@ def main() -> None:
     ):
         for example in chosen:
             workflow = as_workflow(page, example)
-            history = server.run(with_stand_ins(to_api_prompt(page), STEPS), timeout=3600)
+            prompt = _saving_as(example.name, with_stand_ins(to_api_prompt(page), STEPS))
+            history = server.run(prompt, timeout=3600)
             frames = _frames(server.outputs(history)[-1])
             _thumbnail(frames).save(WORKFLOWS / f"{example.name}.jpg", quality=90)
             (WORKFLOWS / f"{example.name}.json").write_text(json.dumps(workflow, indent=1) + "\n")
@@ -57,6 +59,12 @@ def _chosen(names: list[str]) -> list[Example]:
     if unknown:
         raise SystemExit(f"no workflow is called {unknown[0]}; there are: {', '.join(known)}")
     return [known[name] for name in names or known]
+
+
+def _saving_as(name: str, prompt: Prompt) -> Prompt:
+    """The same graph with file names of its own: ComfyUI saves nothing again that it has saved before."""
+    saves = [key for key, made in prompt.items() if "filename_prefix" in made["inputs"]]
+    return prompt | {key: changed(prompt, key, filename_prefix=name)[key] for key in saves}
 
 
 def _frames(path: Path) -> list[Image.Image]:
