@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
 PINNED = ROOT / "scripts" / "requirements-dev.txt"
 TRAINING = ROOT / "scripts" / "requirements-training.txt"
+EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
 WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
-SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, WITHOUT_DEPENDENCIES, Path(__file__))
+SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, WITHOUT_DEPENDENCIES, Path(__file__))
 
 log = logging.getLogger("environment")
 

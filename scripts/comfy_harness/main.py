@@ -18,6 +18,8 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_declared: list[torch.library.Library] = []
+"""Keeps what was declared: a library takes its operators with it when it goes."""
 
 
 def operators_load() -> bool:
@@ -33,11 +35,17 @@ def operators_load() -> bool:
     return True
 
 
-def main() -> None:
-    if not operators_load():
+def declare_operators() -> None:
+    """Declare torchvision's compiled operators where they do not load, for as long as the process lives."""
+    if not operators_load() and not _declared:
         library = torch.library.Library("torchvision", "DEF")
         for operator in OPERATORS:
             library.define(operator)
+        _declared.append(library)
+
+
+def main() -> None:
+    declare_operators()
     sys.path[0] = str(COMFYUI)
     sys.argv[0] = str(COMFYUI / "main.py")
     runpy.run_path(sys.argv[0], run_name="__main__")
