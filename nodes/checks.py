@@ -136,22 +136,24 @@ def keyframes(positive: Conditioning, negative: Conditioning) -> Keyframes:
     return first
 
 
-def goes_with(latent: Mapping[str, Any], other: str, shape: tuple[int, ...], layout: Layout) -> None:
-    """Raise ValueError unless a checked LATENT has the shape and layout that the input `other` is for.
+def goes_with(
+    latent: Mapping[str, Any], other: str, shape: tuple[int, ...], layout: Layout, name: str = "latent"
+) -> None:
+    """Raise ValueError unless a checked LATENT, called `name`, has the shape and layout that the input `other` is for.
 
     A layout that is not of so many latents is from before something was cut out of them, and does not count.
     """
     samples = latent["samples"]
     found = latent.get(LAYOUT_KEY, layout)
-    if found.segments * found.frames != len(samples):
+    if sum(found.frames) != len(samples):
         found = layout
     if tuple(samples.shape) != shape:
-        what = f"latent holds {_sized(samples.shape)}, but {other} goes with {_sized(shape)}"
+        what = f"{name} holds {_sized(samples.shape)}, but {other} goes with {_sized(shape)}"
     elif found != layout:
-        what = f"latent is for {found}, but {other} goes with {layout}"
+        what = f"{name} is for {found}, but {other} goes with {layout}"
     else:
         return
-    raise ValueError(f"{what}. Connect latent and {other} of the same Encode Keyframes.")
+    raise ValueError(f"{what}. Connect {name} and {other} of the same Encode Keyframes.")
 
 
 def _sized(shape: Sequence[int]) -> str:
@@ -237,6 +239,8 @@ def _widget(entry: io.Input, value: object) -> Any:
             expected = f"one of the node's menu: {', '.join(entry.options[:_OPTIONS_NAMED])}{more}"
         case io.Boolean.Input() if not isinstance(value, bool):
             expected = "true or false (BOOLEAN)"
+        case io.MultiType.Input() if not isinstance(value, Integral | str) or isinstance(value, bool):
+            expected = "a text (STRING) such as 16, 24, 12, or a whole number (INT)"
         case io.String.Input() if not isinstance(value, str):
             expected = "a text (STRING)"
         case _:

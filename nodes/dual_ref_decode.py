@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.utils
-import torch
 from comfy_api.latest import io
 from einops import rearrange
 
 from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
 from ..tooncrafter_core.timeline import join_segments, segment_ends
 from . import checks
+from .host.progress import FrameProgress
 from .host.vae import ToonCrafterVAE
 from .types import CATEGORY, References, ReferencesWire
 
@@ -59,17 +58,15 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
         vae = checks.vae(vae)
         references = checks.references(references, vae)
         samples = checks.latent(latent, "latent", vae.first_stage_model.config.latent_channels)
-        shape = references.segments * references.frames, samples.shape[1], *references.latent_size
+        shape = sum(references.frames), samples.shape[1], *references.latent_size
         checks.goes_with(latent, "references", shape, references.layout)
-        segments = rearrange(samples, "(s t) c h w -> s c t h w", s=references.segments)
-        progress = comfy.utils.ProgressBar(references.segments)
-        decoded = []
-        for index in range(references.segments):
-            maps = references.of_segment(index)
-            decoded.append(vae.decode_segment(segments[index : index + 1], maps, two_pass))
-            progress.update(1)
-        frames = torch.cat(decoded)
+        progress, frames = FrameProgress(sum(references.frames)), []
+        for index, rows in enumerate(samples.split(references.frames)):
+            segment = rearrange(rows, "t c h w -> 1 c t h w")
+            maps, report = references.of_segment(index), progress.of_next(len(rows))
+            frames.extend(vae.decode_segment(segment, maps, two_pass, report))
         if keep_keyframes:
-            frames = with_keyframes(frames, segment_ends(references.keyframes, references.loop))
+            ends = segment_ends(references.keyframes, references.loop)
+            frames = [with_keyframes(segment, ends[index : index + 2]) for index, segment in enumerate(frames)]
         joined = join_segments(frames, references.loop)[..., : references.height, : references.width]
         return io.NodeOutput(joined.movedim(1, -1))

@@ -15,11 +15,15 @@ from torch import Tensor
 from ..tooncrafter_core.files.images import FITS, Fit, fit_images, pad_to_latents
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.limits import Job
-from ..tooncrafter_core.timeline import check_segments, segment_count, segment_ends
+from ..tooncrafter_core.timeline import segment_ends, segment_frames, written
 from . import checks
+from .frame_counts import frames_input
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes, Layout
 from .host.towers import vision_tokens
 from .types import CATEGORY, References, ReferencesWire
+
+_LONGEST = 226
+"""Frames of a segment that a model trained for 16 reaches, see `coarse_to_fine`."""
 
 
 class ToonCrafterEncodeKeyframes(io.ComfyNode):
@@ -30,7 +34,8 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
             display_name="ToonCrafter Encode Keyframes",
             category=CATEGORY,
             description="Encodes two or more keyframes. n keyframes make n - 1 segments; neighbouring segments share "
-            "a keyframe, which is one frame of the result: (n - 1) x (frames - 1) + 1 frames in all.",
+            "a keyframe, which is one frame of the result: (n - 1) x (frames - 1) + 1 frames in all where every "
+            "segment has as many.",
             is_input_list=True,  # a list of images is one list of keyframes, of any sizes, and not one run for each
             inputs=[
                 io.Image.Input(
@@ -48,13 +53,12 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of ToonCrafter Loader."),
                 _size_input("width", 512),
                 _size_input("height", 320),
-                io.Int.Input(
+                frames_input(
                     "frames",
-                    default=16,
-                    min=2,
-                    max=226,
-                    tooltip="Frames of each segment, both keyframes included. The published model was trained for 16. "
-                    "With more, ToonCrafter Sampler (no stock one) draws 16 over the whole segment, then the others.",
+                    "16",
+                    "Frames of each segment, both keyframes included: 16 for all, or one number for each, such as "
+                    "16, 24, 12; up to 226. The published model was trained for 16. With more, ToonCrafter Sampler (no "
+                    "stock one) draws 16 over the whole segment, then the others.",
                 ),
                 io.Int.Input(
                     "fps",
@@ -95,11 +99,13 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         given = {name: checks.single(name, values, "keyframes") for name, values in wires.items()}
         clip_vision, vae = checks.clip_vision(given.pop("clip_vision")), checks.vae(given.pop("vae"))
         prompts = [checks.conditioning(given.pop(name), name) for name in ("positive", "negative")]
-        settings = _Settings(**checks.widgets(cls, given))
+        widgets = checks.widgets(cls, given)
         pictures = [picture[None] for batch in keyframes for picture in checks.pictures(batch, "keyframes")]
-        check_segments(len(pictures), settings.frames, settings.loop)
+        counts = segment_frames(len(pictures), widgets.pop("frames"), widgets.get("loop", False))
+        _check_lengths(counts)
+        settings = _Settings(counts, **widgets)
         vae.check_room(settings.job(len(pictures)))
-        views = _views(clip_vision, pictures[: segment_count(len(pictures), settings.loop)])
+        views = _views(clip_vision, pictures[: len(counts)])
         fitted = torch.cat([fit_images(p, settings.width, settings.height, settings.fit) for p in pictures])
         padded = pad_to_latents(fitted)
         latents, features = vae.encode_keyframes(padded)
@@ -113,18 +119,17 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
 
 @dataclass(frozen=True)
 class _Settings:
-    """The node's widgets."""
+    """The node's widgets, and how many frames each segment has by them."""
 
+    frames: tuple[int, ...]
     width: int
     height: int
-    frames: int
     fps: int
     fit: Fit
     loop: bool = False
 
     def job(self, keyframes: int) -> Job:
-        segments = segment_count(keyframes, self.loop)
-        return Job(keyframes, segments, self.frames, self.width, self.height)
+        return Job(keyframes, self.frames, self.width, self.height)
 
     def keyframes(self, latents: Tensor, vision: Tensor) -> Keyframes:
         ends = segment_ends(latents, self.loop)
@@ -135,8 +140,8 @@ class _Settings:
 
     def empty_latent(self, latents: Tensor) -> dict[str, Any]:
         """The LATENT that goes with the keyframes' latents (n, c, h, w)."""
-        layout = Layout(segment_count(len(latents), self.loop), self.frames, self.loop)
-        shape = layout.segments * layout.frames, *latents.shape[1:]
+        shape = sum(self.frames), *latents.shape[1:]
+        layout = Layout(self.frames, self.loop)
         return {"samples": torch.zeros(shape, device=management.intermediate_device()), LAYOUT_KEY: layout}
 
 
@@ -161,6 +166,13 @@ def _size_input(name: str, default: int) -> io.Int.Input:
         "multiples of 64 are what it is made for. Others are worked on at the next multiple of 8, and Dual-Ref Decode "
         "crops.",
     )
+
+
+def _check_lengths(frames: tuple[int, ...]) -> None:
+    if max(frames) > _LONGEST:
+        raise ValueError(
+            f"frames is {written(frames)}; expected {_LONGEST} or fewer for a segment. Add a keyframe in between."
+        )
 
 
 def _check_latents(latents: Tensor) -> None:

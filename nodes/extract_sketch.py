@@ -17,6 +17,7 @@ from ..tooncrafter_core.sketches.indices import parse_frame_indices
 from ..tooncrafter_core.sketches.lines import LineExtractor, extract_lines
 from . import checks
 from .files import LINE_NETWORKS
+from .frame_counts import WHOLE, frames_input, read_counts
 from .host.interruption import stop_if_interrupted
 from .types import CATEGORY
 
@@ -40,13 +41,11 @@ class ToonCrafterExtractSketch(io.ComfyNode):
                     tooltip="Frames to draw: every:4, bisect:2 (the middle of each segment and of its halves), or "
                     "indices such as 5, 9-11. every:1 is all.",
                 ),
-                io.Int.Input(
+                frames_input(
                     "frames_per_segment",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="For bisect: frames from one keyframe to the next, both included. 0 takes the whole batch "
-                    "as one segment.",
+                    WHOLE,
+                    "For bisect: frames from one keyframe to the next, both included, one number or one for each "
+                    "segment. 0 takes the whole batch as one segment.",
                 ),
                 io.Combo.Input(
                     "extractor",
@@ -66,12 +65,13 @@ class ToonCrafterExtractSketch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames: Tensor, pick: str, frames_per_segment: int, extractor: str) -> io.NodeOutput:
+    def execute(cls, frames: Tensor, pick: str, frames_per_segment: int | str, extractor: str) -> io.NodeOutput:
         given = {"pick": pick, "frames_per_segment": frames_per_segment, "extractor": extractor}
         checks.widgets(cls, given)
         pictures = checks.pictures(frames, "frames")
-        segment = spans_of_frames(len(pictures), frames_per_segment).frames if frames_per_segment else None
-        indices = parse_frame_indices(pick, None, len(pictures), segment)
+        counts = read_counts(frames_per_segment)
+        per_segment = spans_of_frames(len(pictures), counts).frames if counts else None
+        indices = parse_frame_indices(pick, None, len(pictures), per_segment)
         if not indices:
             raise ValueError("pick is empty; expected frames to draw, such as bisect:2, every:4 or 5, 9-11")
         sketches = _drawn(pictures[indices], _load(extractor))

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
 from . import checks
-from .files import offered, path_of
+from .files import check_there, offered, path_of
 from .host.model import load_model
 from .host.towers import load_clip, load_clip_vision
 from .host.vae import ToonCrafterVAE
@@ -63,6 +63,10 @@ class ToonCrafterLoader(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str | None = None) -> bool | str:
+        return check_there("checkpoints", checkpoint)
 
     @classmethod
     def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.model_management as management
+import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..tooncrafter_core.redo import parse_segments
 from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
+from ..tooncrafter_core.sampling.guidance import Interval
 from ..tooncrafter_core.sampling.schedule import Schedule
 from . import checks
 from .host.conditioning import KEY, LAYOUT_KEY, Keyframes
 from .host.ddim import with_guidance_rescale
 from .host.previews import progress_of
-from .host.runs import Job, RunSampler
+from .host.runs import Job, RunSampler, Walk, count_host_runs
 from .host.sampling import ToonCrafterSampling
 from .types import CATEGORY
 
@@ -76,6 +81,20 @@ class ToonCrafterSampler(io.ComfyNode):
                     step=0.01,
                     tooltip="Below 1, starts from the given latents with this share of the noise.",
                 ),
+                io.String.Input(
+                    "segments",
+                    default="",
+                    optional=True,
+                    tooltip="Segments to draw, such as 2 or 1, 3; the first one is 1. The others are taken from "
+                    "previous as they are. Empty draws all.",
+                ),
+                io.Latent.Input(
+                    "previous",
+                    optional=True,
+                    tooltip="With segments: where the others come from, the latent of an earlier Sampler with the same "
+                    "keyframes, or of Load Latent.",
+                ),
+                *_interval_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
         )
@@ -87,30 +106,51 @@ class ToonCrafterSampler(io.ComfyNode):
         positive: list[list[Any]],
         negative: list[list[Any]],
         latent: dict[str, Any],
-        **settings: float,
+        previous: dict[str, Any] | None = None,
+        **settings: float | str,
     ) -> io.NodeOutput:
-        walk = _Walk(**checks.widgets(cls, settings))
+        widgets = _Widgets(**checks.widgets(cls, settings))
+        walk = widgets.walk
         keyframes = _check(model, positive, negative)
-        samples = checks.latent(latent, "latent", keyframes.latents.shape[1])
-        checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout)
-        plan = plan_runs(keyframes.frames, model.model.trained_frames)
-        timesteps = _timesteps(walk.steps, walk.denoise)
-        total = plan.runs(keyframes.segments) * len(timesteps)
-        progress = progress_of(model, total)
+        samples = _samples(latent, "latent", keyframes)
+        chosen = parse_segments(widgets.segments, keyframes.segments)
+        kept = _kept(previous, chosen, keyframes)
+        plans = [plan_runs(frames, model.model.trained_frames) for frames in keyframes.frames]
+        progress = progress_of(model, count_host_runs(plans, chosen) * len(walk.timesteps))
         sampler = RunSampler(
-            with_guidance_rescale(model, 1 if plan.fine else keyframes.segments, walk.guidance_rescale),
-            walk.guidance_scale,
-            timesteps,
-            walk.eta,
-            walk.seed,
+            with_guidance_rescale(model, widgets.guidance_rescale),
+            walk,
+            widgets.seed,
             lambda step, x0, _: progress(step, x0),
         )
         job = Job(positive, negative, samples, latent.get("noise_mask"))
-        return io.NodeOutput({**latent, "samples": sampler.sample(job, plan), LAYOUT_KEY: keyframes.layout})
+        drawn = kept | sampler.sample(job, plans, chosen)
+        joined = torch.cat([drawn[segment] for segment in range(keyframes.segments)])
+        return io.NodeOutput({**latent, "samples": joined, LAYOUT_KEY: keyframes.layout})
+
+
+def _interval_inputs() -> list[io.Input]:
+    share = {"min": 0.0, "max": 1.0, "step": 0.01, "optional": True}
+    return [
+        io.Float.Input(
+            "guidance_from",
+            default=0.0,
+            tooltip="Share of the sampling from which guidance counts: 0 is the first step. Steps before it take half "
+            "the time.",
+            **share,
+        ),
+        io.Float.Input(
+            "guidance_to",
+            default=1.0,
+            tooltip="Share of the sampling up to which guidance counts: 1 is the last step. Steps after it take half "
+            "the time.",
+            **share,
+        ),
+    ]
 
 
 @dataclass(frozen=True)
-class _Walk:
+class _Widgets:
     """The node's widgets."""
 
     seed: int
@@ -119,6 +159,19 @@ class _Walk:
     guidance_rescale: float
     eta: float
     denoise: float
+    segments: str = ""
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+
+    @property
+    def walk(self) -> Walk:
+        """What they mean for each run.
+
+        Raises:
+            ValueError: guidance would end before it begins.
+        """
+        guided = Interval(self.guidance_from, self.guidance_to)
+        return Walk(_timesteps(self.steps, self.denoise), self.eta, self.guidance_scale, guided)
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")
@@ -131,6 +184,26 @@ def _timesteps(steps: int, denoise: float) -> list[int]:
     schedule = Schedule.published()
     count = max(1, min(steps, round(len(schedule) * denoise)))
     return schedule.trailing_timesteps(min(round(count / denoise), len(schedule)))[-count:]
+
+
+def _samples(latent: dict[str, Any], name: str, keyframes: Keyframes) -> Tensor:
+    """The latents of a LATENT that goes with the keyframes."""
+    samples = checks.latent(latent, name, keyframes.latents.shape[1])
+    checks.goes_with(latent, "positive", keyframes.latent_shape, keyframes.layout, name)
+    return samples
+
+
+def _kept(previous: dict[str, Any] | None, chosen: list[int], keyframes: Keyframes) -> dict[int, Tensor]:
+    """Latents of all segments, for those that are not drawn, by number; none where all are."""
+    if len(chosen) == keyframes.segments:
+        return {}
+    if previous is None:
+        raise ValueError(
+            f"segments names {len(chosen)} of {keyframes.segments} segments, but previous is not connected. Connect "
+            "the latent that the others are taken from, or leave segments empty to draw all."
+        )
+    samples = _samples(previous, "previous", keyframes).to(management.intermediate_device())
+    return dict(enumerate(samples.split(keyframes.frames)))
 
 
 def _check(model: ModelPatcher, positive: checks.Conditioning, negative: checks.Conditioning) -> Keyframes:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
 from . import checks
-from .files import offered, path_of
+from .files import check_there, offered, path_of
 from .host.control import load_control_net
 from .types import CATEGORY
 
@@ -33,6 +33,10 @@ class ToonCrafterSketchEncoderLoader(io.ComfyNode):
                 )
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, sketch_encoder: str | None = None) -> bool | str:
+        return check_there("controlnet", sketch_encoder)
 
     @classmethod
     def execute(cls, sketch_encoder: str) -> io.NodeOutput:

@@ -92,12 +92,12 @@ class ToonCrafterSketchGuide(io.ComfyNode):
             for batch in drawings
         ]
         hints = dict(zip(indices, pad_to_latents(torch.cat(fitted)), strict=True))
-        placed = place_sketches(hints, keyframes.segments, keyframes.frames, keyframes.loop)
-        guide = settings.guide(control_net, placed.transpose(1, 2).flatten(0, 1))
+        placed = place_sketches(hints, *keyframes.layout)
+        guide = settings.guide(control_net, placed)
         if settings.strengths.strip():
             own = dict(zip(indices, strengths, strict=True))
             guide.strength = 1.0
-            guide.frame_strengths = place_strengths(own, settings.strength, *keyframes.layout).flatten()
+            guide.frame_strengths = place_strengths(own, settings.strength, *keyframes.layout)
         guides: dict[Any, SketchControlNet] = {}
         return io.NodeOutput(
             _guided(positive, guide, guides), _guided(negative, guide, guides), _shown(placed, keyframes)
@@ -161,20 +161,21 @@ class _Settings:
             )
 
     def guide(self, control_net: SketchControlNet, hints: Tensor) -> SketchControlNet:
-        """A copy of the sketch encoder with hints (S t, 1, H, W)."""
+        """A copy of the sketch encoder with hints (T, 1, H, W)."""
         percents = (self.start_percent, self.end_percent)
         return control_net.copy().set_cond_hint(hints, self.strength, percents)
 
 
 def _none(keyframes: Keyframes) -> Tensor:
-    """Hints (S, 1, t, H, W) where no frame has a sketch."""
+    """Hints (T, 1, H, W) where no frame has a sketch."""
     height, width = (side * PIXELS_PER_LATENT for side in keyframes.latent_shape[-2:])
-    return torch.zeros(1, 1, 1, height, width).expand(keyframes.segments, -1, keyframes.frames, -1, -1)
+    return torch.zeros(1, 1, height, width).expand(sum(keyframes.frames), -1, -1, -1)
 
 
 def _shown(hints: Tensor, keyframes: Keyframes) -> Tensor:
-    """Hints (S, 1, t, H, W) as an IMAGE of the result's frames."""
-    return join_segments(hints, keyframes.loop).movedim(1, -1).expand(-1, -1, -1, 3)
+    """Hints (T, 1, H, W) as an IMAGE of the result's frames."""
+    segments = [rows.transpose(0, 1) for rows in hints.split(keyframes.frames)]
+    return join_segments(segments, keyframes.loop).movedim(1, -1).expand(-1, -1, -1, 3)
 
 
 def _guided(

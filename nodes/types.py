@@ -8,7 +8,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
-from ..tooncrafter_core.timeline import segment_count
 from .host.conditioning import Layout
 
 
@@ -19,7 +18,7 @@ class References:
     Attributes:
         keyframes: as they were fitted, (n, 3, H, W) in [0, 1].
         features: five maps (n, ...), see `tooncrafter_core.models.vae.autoencoder.Encoded`.
-        frames: frames of each segment.
+        frames: of each segment.
         loop: the last segment ends at the first keyframe.
         width: pixels of the result, to which decoded frames are cropped.
         height: likewise.
@@ -27,18 +26,14 @@ class References:
 
     keyframes: Tensor
     features: list[Tensor]
-    frames: int
+    frames: tuple[int, ...]
     loop: bool
     width: int
     height: int
 
     @property
-    def segments(self) -> int:
-        return segment_count(len(self.features[0]), self.loop)
-
-    @property
     def layout(self) -> Layout:
-        return Layout(self.segments, self.frames, self.loop)
+        return Layout(self.frames, self.loop)
 
     def of_segment(self, index: int) -> list[Tensor]:
         """The maps of one segment's two keyframes, each (1, 2, ...)."""

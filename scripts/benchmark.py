@@ -2,6 +2,7 @@
 
 `python scripts/benchmark.py flops` writes floating-point operations and peak activation memory as a table,
 `python scripts/benchmark.py bytes` what a U-Net pass and a decode launch and move, see `Traffic`.
+`python scripts/benchmark.py run` measures seconds and memory on this machine, see `stage_times.py`.
 """
 
 from __future__ import annotations
@@ -317,8 +318,12 @@ _TABLES = {"flops": flops_table, "bytes": bytes_table}
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["run"]:
+        import stage_times  # which counts with this file
+
+        return stage_times.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=_TABLES)
+    parser.add_argument("what", choices=[*_TABLES, "run"])
     for line in _TABLES[parser.parse_args().what]():
         sys.stdout.write(line + "\n")
     return 0

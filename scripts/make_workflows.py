@@ -22,7 +22,7 @@ from comfy_harness.example_graphs import Example, examples
 from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins, write_stand_ins
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
 WORKFLOWS = ROOT / "workflows"
 THUMBNAIL = 2, 3, 256
@@ -60,17 +60,28 @@ def _chosen(names: list[str]) -> list[Example]:
 
 
 def _frames(path: Path) -> list[Image.Image]:
-    """The frames of an animation or a video."""
+    """The frames of an animation or a video, or a picture."""
     if path.suffix == ".webp":
         with Image.open(path) as animation:
-            return [frame.convert("RGB") for frame in ImageSequence.Iterator(animation)]
+            return [_on_white(frame) for frame in ImageSequence.Iterator(animation)]
+    if path.suffix == ".png":
+        with Image.open(path) as picture:
+            return [_on_white(picture)]
     with av.open(path) as video:
         return [frame.to_image() for frame in video.decode(video=0)]
 
 
+def _on_white(picture: Image.Image) -> Image.Image:
+    """Without transparency."""
+    shown = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+
+
 def _thumbnail(frames: list[Image.Image]) -> Image.Image:
-    """Evenly spread frames, the first and the last among them, row by row."""
+    """Evenly spread frames, the first and the last among them, row by row; or a single picture."""
     columns, rows, width = THUMBNAIL
+    if len(frames) == 1:
+        return ImageOps.pad(frames[0], (columns * width, rows * width // 2), Image.Resampling.LANCZOS)
     count = columns * rows
     height = width * frames[0].height // frames[0].width
     sheet = Image.new("RGB", (columns * width, rows * height))

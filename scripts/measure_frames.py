@@ -41,7 +41,7 @@ def main() -> None:
     for seed in range(count):
         truth = _clip(random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)))
         decoded = interpolate(model, truth[[0, -1]], WIDTH, HEIGHT, settings=SETTINGS)
-        kept = keep_keyframes(decoded.transpose(0, 1)[None], truth[[0, -1]])[0].transpose(0, 1)
+        kept = keep_keyframes(decoded.transpose(0, 1), truth[[0, -1]]).transpose(0, 1)
         pasted = torch.cat([truth[:1], decoded[1:-1], truth[-1:]])
         versions = (decoded, pasted, kept, match_colours(decoded, SPANS), match_colours(kept, SPANS))
         rows.append([_numbers(frames, truth) for frames in versions])

@@ -114,7 +114,8 @@ class Workshop:
                 "reference_head_channels": 4,
             }
         kept = {"start": str(self.start), "segments": 4, "cache": str(output / "cache"), "frames": FRAMES}
-        return kept | ({"hint_widths": [4] * 7} if name == "sketch" else {})
+        own = {"sketch": {"hint_widths": [4] * 7}, "distil": {"student_steps": 2, "teacher_steps": 4, "rank": 4}}
+        return kept | own.get(name, {})
 
 
 def make_workshop(folder: Path) -> Workshop:

@@ -5,8 +5,9 @@
 
 from .files.checkpoint import CheckpointError, read_checkpoint
 from .pipeline import interpolate
+from .redo import Redo
 from .settings import Settings
 from .sketches.placed import Sketch
 from .toon_crafter import ToonCrafter
 
-__all__ = ["CheckpointError", "Settings", "Sketch", "ToonCrafter", "interpolate", "read_checkpoint"]
+__all__ = ["CheckpointError", "Redo", "Settings", "Sketch", "ToonCrafter", "interpolate", "read_checkpoint"]

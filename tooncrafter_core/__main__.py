@@ -19,10 +19,11 @@ from .files.media import check_contact_sheet, check_output, read_image, write_co
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
+from .published import whereabouts
 from .settings import Settings
 from .sketches.indices import parse_frame_indices, parse_strength
 from .sketches.placed import STRONGEST, Sketch
-from .timeline import check_segments, segment_count, total_frames
+from .timeline import segment_frames, total_frames
 from .toon_crafter import ToonCrafter
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -104,7 +105,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         if isinstance(field.default, bool):
             command.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help="see README")
         else:
-            command.add_argument(flag, type=type(field.default), default=field.default, help="see README")
+            kind = str if field.name == "frames" else type(field.default)  # several numbers are a text
+            command.add_argument(flag, type=kind, default=field.default, help="see README")
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -113,11 +115,10 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
-    check_segments(len(options.keyframes), settings.frames, options.loop)
+    per_segment = segment_frames(len(options.keyframes), settings.frames, options.loop)
     check_size(options.width, options.height)
-    segments = segment_count(len(options.keyframes), options.loop)
-    total = total_frames(segments, settings.frames, options.loop)
-    files = _sketch_files(options.sketch, total, settings.frames)
+    total = total_frames(per_segment, options.loop)
+    files = _sketch_files(options.sketch, total, per_segment)
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     _check_results(options, [*options.keyframes, *(file for file, _ in files.values())], total)
@@ -126,9 +127,9 @@ def _interpolate(options: argparse.Namespace) -> None:
     keyframes = [read_image(file) for file in options.keyframes]
     for file in _models(options):
         if not Path(file).is_file():
-            raise FileNotFoundError(f"no checkpoint at {file}; check the path")
+            raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
-    steps = settings.steps * sampling_runs(model, segments, settings.frames)
+    steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(
             model,
@@ -175,7 +176,7 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"device {name} cannot be used: {reason}") from error
 
 
-def _sketch_files(items: list[str], total: int, frames: int) -> dict[int, tuple[str, float | None]]:
+def _sketch_files(items: list[str], total: int, per_segment: Sequence[int]) -> dict[int, tuple[str, float | None]]:
     """Frame -> file and strength, from FRAME=FILE and FRAME@STRENGTH=FILE arguments."""
     pairs = [item.partition("=") for item in items]
     malformed = [item for item, (_, separator, file) in zip(items, pairs, strict=True) if not (separator and file)]
@@ -184,7 +185,7 @@ def _sketch_files(items: list[str], total: int, frames: int) -> dict[int, tuple[
     files: dict[int, tuple[str, float | None]] = {}
     for text, _, file in pairs:
         frame, own, strength = text.partition("@")
-        (index,) = parse_frame_indices(frame, 1, total, frames)
+        (index,) = parse_frame_indices(frame, 1, total, per_segment)
         if index in files:
             raise ValueError(f"frame {index} has two sketches, {files[index][0]} and {file}; give it one --sketch")
         files[index] = file, parse_strength(strength, STRONGEST) if own else None

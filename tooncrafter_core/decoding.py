@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .finite import NotFiniteError, is_finite
 from .memory import REMEDY, LackOfMemoryError, decode_bytes, is_out_of_memory, readable
-from .models.config import PIXELS_PER_LATENT
+from .models.config import PIXELS_PER_LATENT, AutoencoderConfig
 from .models.vae.autoencoder import Autoencoder
-from .models.vae.chunking import Chunking
+from .models.vae.chunking import Chunking, Report, silent
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,12 @@ Free = Callable[[], float]
 
 
 def decode(
-    autoencoder: Autoencoder, latents: Tensor, references: list[Tensor] | None, two_pass: bool, free: Free
+    autoencoder: Autoencoder,
+    latents: Tensor,
+    references: list[Tensor] | None,
+    two_pass: bool,
+    free: Free,
+    report: Report = silent,
 ) -> Tensor:
     """Decode one segment.
 
@@ -38,6 +44,7 @@ def decode(
         references: as for `Autoencoder.decode_segments`.
         two_pass: see `Autoencoder.decode_segments_twice`.
         free: asked before each try.
+        report: told how far it is; a further try begins anew.
 
     Returns:
         frames (1, 3, t, 8 h, 8 w) in about [-1, 1], all finite, in the latents' dtype or in float32
@@ -50,7 +57,10 @@ def decode(
     wide = torch.promote_types(latents.dtype, torch.float32)
     for dtype in dict.fromkeys((latents.dtype, wide)):
         with autoencoder.computing_in(dtype):
-            frames = _decode_to_fit(autoencoder, latents.to(dtype), references, two_pass, free)
+            run = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
+            frames = _decode_to_fit(
+                partial(run, report=report), autoencoder.config, latents.to(dtype), references, free
+            )
         if is_finite(frames):
             return frames
         _check_references(references)
@@ -63,14 +73,17 @@ def decode(
 
 
 def _decode_to_fit(
-    autoencoder: Autoencoder, latents: Tensor, references: list[Tensor] | None, two_pass: bool, free: Free
+    run: Callable[[Tensor, list[Tensor] | None, Chunking], Tensor],
+    config: AutoencoderConfig,
+    latents: Tensor,
+    references: list[Tensor] | None,
+    free: Free,
 ) -> Tensor:
     """Decode in the largest chunks that fit, first by the estimate and then by trying."""
-    run = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
     frames, height, width = latents.shape[2:]
     size = f"{frames} frames of {width * PIXELS_PER_LATENT} x {height * PIXELS_PER_LATENT} in {latents.dtype}"
     for chunking in Chunking:
-        need, there = decode_bytes(autoencoder.config, frames, height, width, latents.dtype, chunking), free()
+        need, there = decode_bytes(config, frames, height, width, latents.dtype, chunking), free()
         if chunking is Chunking.WHOLE and latents.device.type == "cpu" and need > _WHOLE_ON_CPU:
             continue
         if need <= there or chunking is Chunking.OFFLOADED:

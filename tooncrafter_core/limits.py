@@ -11,6 +11,7 @@ import torch
 from .memory import REMEDY, control_bytes, decode_bytes, encode_bytes, feature_bytes, readable, unet_bytes, video_bytes
 from .models.config import PIXELS_PER_LATENT, AutoencoderConfig, SketchConfig, UNetConfig
 from .models.vae.chunking import Chunking
+from .timeline import written
 
 _SURPLUS = 1.15
 """How much more than is counted an estimate may say; so much less than it may be enough."""
@@ -25,15 +26,13 @@ class Job:
 
     Attributes:
         keyframes: n.
-        segments: S.
-        frames: t, of each segment.
+        frames: of each segment.
         width: of the result, pixels.
         height: likewise.
     """
 
     keyframes: int
-    segments: int
-    frames: int
+    frames: tuple[int, ...]
     width: int
     height: int
 
@@ -113,10 +112,10 @@ class DenoiserDemands:
     weights: int = 0
 
     def of(self, job: Job) -> Iterator[Demand]:
-        frames = min(job.frames, self.window)
+        frames = min(max(job.frames), self.window)
         device = self.weights + unet_bytes(self.unet, frames, *job.latent_size, self.dtype)
         if self.sketch is not None:
-            guided = job.segments * job.frames if self.all_controls else frames
+            guided = sum(job.frames) if self.all_controls else frames
             device += control_bytes(self.sketch, guided, *job.latent_size, self.dtype)
         yield Demand("sampling", (Need(device, 0),))
 
@@ -140,8 +139,8 @@ class AutoencoderDemands:
         features = feature_bytes(self.config, height, width, self.dtype)
         encode = encode_bytes(self.config, height, width, self.dtype)
         yield Demand("encoding the keyframes", (Need(self.weights + encode, job.keyframes * features),))
-        sizes = self.config, job.frames, *job.latent_size, self.dtype
-        result = 2 * job.segments * job.frames * 3 * height * width * torch.float32.itemsize  # in segments, and joined
+        sizes = self.config, max(job.frames), *job.latent_size, self.dtype
+        result = 2 * sum(job.frames) * 3 * height * width * torch.float32.itemsize  # in segments, and joined
         waiting = (job.keyframes + 2) * features + result
         frames, offloaded = (self.weights + decode_bytes(*sizes, c) for c in (Chunking.FRAMES, Chunking.OFFLOADED))
         yield Demand("decoding", (Need(frames, waiting), Need(offloaded, waiting + video_bytes(*sizes))))
@@ -158,8 +157,8 @@ def check_room(job: Job, room: Room, *demands: Demands) -> None:
     fitting = next((smaller for smaller in _smaller(job) if _first_lack(smaller, room, demands) is None), None)
     advice = f"{fitting.width} x {fitting.height} would fit" if fitting else "No size of that shape would fit"
     raise ValueError(
-        f"{job.width} x {job.height} with {job.keyframes} keyframe(s) and {job.segments} segment(s) of {job.frames} "
-        f"frames needs more memory than there is: {lack}. {advice}. {REMEDY}"
+        f"{job.width} x {job.height} with {job.keyframes} keyframe(s) and {len(job.frames)} segment(s) of "
+        f"{written(job.frames)} frames needs more memory than there is: {lack}. {advice}. {REMEDY}"
     )
 
 

@@ -21,20 +21,23 @@ from .models.clip.vision_tower import preprocess
 from .models.config import LATENT_SCALE
 from .models.unet.context import CrossContext
 from .models.vae.autoencoder import Encoded, references_between
-from .sampling.coarse_to_fine import Plan, draw_segment, plan_runs
+from .redo import Redo
+from .sampling.coarse_to_fine import Plan, count_runs, draw_segment, is_long, plan_runs
 from .sampling.ddim import DDIMStep, ddim
-from .sampling.denoiser import GuidedDenoiser
+from .sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
+from .sampling.guidance import Interval
+from .sampling.noise import Noise
 from .sampling.schedule import Schedule
 from .settings import Settings
 from .sketches.placed import PlacedSketches, Sketch
 from .timeline import (
-    check_segments,
     join_segments,
     keyframe_condition,
     place_sketches,
     place_strengths,
-    segment_count,
     segment_ends,
+    segment_frames,
+    segment_rows,
 )
 from .toon_crafter import ToonCrafter
 
@@ -50,6 +53,7 @@ def interpolate(
     sketches: Mapping[int, Tensor | Sketch] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
     loop: bool = False,
+    redo: Redo | None = None,
 ) -> Tensor:
     """Draw the frames between keyframes.
 
@@ -65,10 +69,11 @@ def interpolate(
             `Sketch`es with a strength of their own.
         callback: called after each sampling step of each run, see `sampling_runs`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
+        redo: draw some segments only, as they are with all others, and take the rest from an earlier result.
 
     Returns:
-        frames (S (t - 1) + 1, 3, height, width) in [0, 1], float32, on the CPU; in a loop one fewer, so that its
-        first frame follows its last
+        frames (n, 3, height, width) in [0, 1], float32, on the CPU, as many as `timeline` says; a loop's first frame
+        follows its last
 
     Raises:
         ValueError: the input does not fit together, or the work not into memory; nothing has run then.
@@ -79,41 +84,49 @@ def interpolate(
     check_size(width, height)
     pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
     drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
-    check_segments(len(pictures), settings.frames, loop)
-    plan = plan_runs(settings.frames, model.projector.config.frames)
-    segments = segment_count(len(pictures), loop)
-    _check_room(model, Job(len(pictures), segments, settings.frames, width, height), sketched=bool(drawings))
+    frames = segment_frames(len(pictures), settings.frames, loop)
+    plans = _plans(model, frames)
+    if redo is not None:
+        redo.check(frames, loop, width, height)
+    chosen = range(len(frames)) if redo is None else sorted(set(redo.segments))
+    _check_room(model, Job(len(pictures), frames, width, height), sketched=bool(drawings))
     fitted = [_fitted(picture, width, height, fit) for picture in pictures]
     hints = {
         index: _fitted(sketch_hints(drawing, drawn[index].polarity), width, height, fit)[0]
         for index, drawing in drawings.items()
     }
     strengths = {index: sketch.strength for index, sketch in drawn.items() if sketch.strength is not None}
-    placed = _placed(model, hints, strengths, settings, segments, loop)
+    placed = _placed(model, hints, strengths, settings, frames, loop)
 
     with naming_lack("Reading prompt and keyframes"):
-        contexts, unconditional = _contexts(model, pictures[:segments], settings)
+        contexts, unconditional = _contexts(model, pictures[: len(frames)], settings)
     with naming_lack("Encoding the keyframes"):
         encoded = _encode(model, fitted)
     latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
     sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
     with naming_lack("Sampling"):
-        latents = sampler.sample(segment_ends(latents, loop), plan)
+        sampled = sampler.sample(segment_ends(latents, loop), plans, chosen)
     with naming_lack("Decoding"):
-        segmented = _decode(model, latents, encoded, settings.two_pass)
+        segments = _decode(model, sampled, encoded, settings.two_pass)
     if settings.keep_keyframes:
-        segmented = keep_keyframes(segmented, segment_ends(torch.cat(fitted), loop))
-    return join_segments(segmented, loop)[..., :height, :width]
+        ends = segment_ends(torch.cat(fitted), loop)
+        segments = {index: keep_keyframes(each, ends[index : index + 2]) for index, each in segments.items()}
+    cropped = {index: segment[..., :height, :width] for index, segment in segments.items()}
+    return join_segments(list(cropped.values()), loop) if redo is None else redo.joined(cropped, frames, loop)
 
 
-def sampling_runs(model: ToonCrafter, segments: int, frames: int) -> int:
-    """How often `interpolate` goes through all sampling steps: once where the model was trained for this many frames,
-    else once for each run of each segment.
+def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:
+    """How often `interpolate` goes through all sampling steps for segments of these lengths: once where the model was
+    trained for as many frames, else once for each run of each segment.
 
     Raises:
         ValueError: more frames than it can draw.
     """
-    return plan_runs(frames, model.projector.config.frames).runs(segments)
+    return count_runs(_plans(model, frames))
+
+
+def _plans(model: ToonCrafter, frames: Sequence[int]) -> list[Plan]:
+    return [plan_runs(count, model.projector.config.frames) for count in frames]
 
 
 def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
@@ -147,18 +160,19 @@ def _placed(
     hints: Mapping[int, Tensor],
     strengths: Mapping[int, float],
     settings: Settings,
-    segments: int,
+    frames: Sequence[int],
     loop: bool,
-) -> PlacedSketches | None:
-    """Sketches at their frames; `strengths` are of those that have one of their own."""
+) -> list[PlacedSketches] | None:
+    """Sketches at their frames, for each segment; `strengths` are of those that have one of their own."""
     if not hints:
         return None
     if model.sketch_encoder is None:
         raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
-    placed = place_sketches(hints, segments, settings.frames, loop).to(model.dtype)
+    placed = place_sketches(hints, frames, loop).to(model.dtype).split(list(frames))
     if not strengths:
-        return PlacedSketches(placed, settings.sketch_strength)
-    return PlacedSketches(placed, place_strengths(strengths, settings.sketch_strength, segments, settings.frames, loop))
+        return [PlacedSketches(segment, settings.sketch_strength) for segment in placed]
+    own = place_strengths(strengths, settings.sketch_strength, frames, loop).split(list(frames))
+    return [PlacedSketches(*parts) for parts in zip(placed, own, strict=True)]
 
 
 def _contexts(
@@ -192,13 +206,13 @@ def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
 
 @dataclass(frozen=True)
 class _Sampler:
-    """Samples latents, scaled.
+    """Samples latents, scaled, with the frames as rows, as on ComfyUI's wires.
 
     Attributes:
         model: the models.
         contexts: of each segment, for the trained number of frames.
         unconditional: likewise.
-        sketches: of all frames, if there are any.
+        sketches: of each segment, if there are any.
         settings: steps, guidance, eta and seed.
         callback: called after each step.
     """
@@ -206,62 +220,73 @@ class _Sampler:
     model: ToonCrafter
     contexts: list[CrossContext]
     unconditional: CrossContext
-    sketches: PlacedSketches | None
+    sketches: list[PlacedSketches] | None
     settings: Settings
     callback: Callable[[DDIMStep], None] | None
 
-    def sample(self, ends: Tensor, plan: Plan) -> Tensor:
-        """Latents (S, c, t, h, w) of all segments, from those of their ends (S + 1, c, h, w)."""
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        model, segments = self.model, range(len(self.contexts))
-        with model.at_work(model.unet, model.sketch_encoder if self.sketches is not None else None):
-            if not plan.fine:
-                return self._run(
-                    keyframe_condition(ends, self.settings.frames), self.contexts, self.sketches, generator
-                )
-            drawn = [
-                draw_segment(partial(self._run_of, index, generator), ends[index : index + 2], plan)
-                for index in segments
-            ]
-        return torch.stack(drawn).transpose(1, 2)
+    def sample(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of the chosen segments by their numbers, from those of all segments' ends (S + 1, c, h,
+        w)."""
+        noise = Noise(self.settings.seed, ends.shape[1:])
+        with self.model.at_work(self.model.unet, self.model.sketch_encoder if self.sketches is not None else None):
+            if is_long(plans):
+                return self._one_by_one(ends, plans, chosen, noise)
+            return self._together(ends, plans, chosen, noise)
 
-    def _run_of(self, segment: int, generator: torch.Generator, frames: Sequence[int], ends: Tensor) -> Tensor:
+    def _together(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
+        """One run, with the chosen segments' rows of the noise of all."""
+        counts = [len(plan.coarse) for plan in plans]
+        rows = [row for segment in chosen for row in segment_rows(counts)[segment]]
+        denoisers = [self._denoiser(s, plans[s].coarse, ends[s : s + 2]) for s in chosen]
+        latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows])
+        return dict(zip(chosen, latents.split([counts[segment] for segment in chosen]), strict=True))
+
+    def _one_by_one(
+        self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise
+    ) -> dict[int, Tensor]:
+        """Each chosen segment run by run; the others take their share of the noise."""
+        noisy_steps = self.settings.steps if self.settings.eta > 0 else 0
+        drawn: dict[int, Tensor] = {}
+        for segment, plan in enumerate(plans):
+            if segment in chosen:
+                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment : segment + 2], plan)
+            else:
+                noise.leave_out(plan, noisy_steps)
+        return drawn
+
+    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor) -> Tensor:
         """Some frames of one segment (n, c, h, w), see `DrawRun`."""
-        sketches = None if self.sketches is None else self.sketches.of_run(segment, frames)
-        condition = keyframe_condition(ends, len(frames))
-        return self._run(condition, [self.contexts[segment]], sketches, generator)[0].transpose(0, 1)
+        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)))
 
-    def _run(
-        self,
-        condition: Tensor,
-        contexts: list[CrossContext],
-        sketches: PlacedSketches | None,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """All steps: latents (s, c, n, h, w) for condition channels of this shape."""
-        model, settings, schedule = self.model, self.settings, Schedule.published()
-        segments, channels, frames, height, width = condition.shape
-
-        def noise() -> Tensor:
-            """Drawn with the frames as the batch, as on ComfyUI's wires."""
-            drawn = torch.randn(segments * frames, channels, height, width, generator=generator)
-            return rearrange(drawn, "(s t) c h w -> s c t h w", t=frames).to(model.device)
-
-        unconditional = self.unconditional.resampled(frames)
-        pairs = [(context.resampled(frames), unconditional) for context in contexts]
-        denoiser = GuidedDenoiser(
+    def _denoiser(self, segment: int, frames: Sequence[int], ends: Tensor) -> GuidedDenoiser:
+        """Of some frames of one segment, between two frames' latents (2, c, h, w)."""
+        model, settings, count = self.model, self.settings, len(frames)
+        condition = keyframe_condition(ends, count)
+        pair = self.contexts[segment].resampled(count), self.unconditional.resampled(count)
+        sketches = None if self.sketches is None else self.sketches[segment].of_run(frames)
+        strength = settings.sketch_strength if sketches is None else sketches.strength
+        return GuidedDenoiser(
             unet=model.unet,
             condition=condition.to(model.device, model.dtype),
-            contexts=[_passes(model, pair, condition, settings) for pair in pairs],
+            contexts=_passes(model, pair, condition, settings),
             frame_rate=settings.frame_rate,
             guidance_scale=settings.guidance_scale,
             guidance_rescale=settings.guidance_rescale,
             sketch_encoder=model.sketch_encoder,
-            hints=None if sketches is None else sketches.hints,
-            sketch_strength=settings.sketch_strength if sketches is None else sketches.strength,
+            hints=None if sketches is None else rearrange(sketches.hints, "t 1 h w -> 1 1 t h w"),
+            sketch_strength=strength[None] if isinstance(strength, Tensor) else strength,
+            guided=Interval(settings.guidance_from, settings.guidance_to),
         )
-        timesteps = schedule.trailing_timesteps(settings.steps)
-        return ddim(denoiser, noise(), schedule, timesteps, settings.eta, noise, self.callback)
+
+    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor]) -> Tensor:
+        """All steps of some segments together: latents of the shape of the noise, frames as rows."""
+        schedule, eta, device = Schedule.published(), self.settings.eta, self.model.device
+        timesteps = schedule.trailing_timesteps(self.settings.steps)
+
+        def there() -> Tensor:
+            return noise().to(device)
+
+        return ddim(SegmentsDenoiser(segments), there(), schedule, timesteps, eta, there, self.callback)
 
 
 def _passes(
@@ -283,12 +308,16 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
     return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
 
 
-def _decode(model: ToonCrafter, latents: Tensor, keyframes: list[Encoded], two_pass: bool) -> Tensor:
-    """Frames (S, 3, t, H, W) in [0, 1] on the CPU, one segment after the other; after the last keyframe the first."""
-    decoded: list[Tensor] = []
+def _decode(
+    model: ToonCrafter, latents: Mapping[int, Tensor], keyframes: list[Encoded], two_pass: bool
+) -> dict[int, Tensor]:
+    """Frames (3, t, H, W) in [0, 1] on the CPU, one segment after the other, from latents (t, c, h, w), both by the
+    segments' numbers; after the last keyframe comes the first."""
+    decoded: dict[int, Tensor] = {}
     with model.at_work(model.autoencoder):
-        for index, segment in enumerate((latents / LATENT_SCALE).to(model.dtype).split(1)):
+        for index, rows in latents.items():
+            segment = rearrange((rows / LATENT_SCALE).to(model.dtype), "t c h w -> 1 c t h w")
             references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
-            decoded.append(((frames.float() + 1) / 2).clamp(0, 1).cpu())
-    return torch.cat(decoded)
+            decoded[index] = ((frames[0].float() + 1) / 2).clamp(0, 1).cpu()
+    return decoded

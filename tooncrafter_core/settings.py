@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from reprlib import repr as shortened
 
+from .sampling.guidance import Interval
 from .sketches.placed import STRONGEST
+from .timeline import parse_frames
 
 _RANGES = {
-    "frames": (2, 1000),
     "frame_rate": (1, 60),
     "steps": (1, 1000),
     "guidance_scale": (0, 100),
     "guidance_rescale": (0, 1),
+    "guidance_from": (0, 1),
+    "guidance_to": (0, 1),
     "eta": (0, 1),
     "seed": (0, 2**64 - 1),
     "sketch_strength": (0, STRONGEST),
@@ -33,12 +37,15 @@ class Settings:
     Attributes:
         prompt: what the pictures show.
         negative_prompt: what to stay away from.
-        frames: frames of each segment, both keyframes included; the models were trained for 16, and more are drawn
-            coarse to fine, see `coarse_to_fine`.
+        frames: frames of each segment, both keyframes included: one number, or one for each segment such as
+            `16, 24, 12`, as a text or a sequence. The models were trained for 16, and more are drawn coarse to fine,
+            see `coarse_to_fine`.
         frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
         guidance_rescale: 0 to 1, see `guidance.guide`.
+        guidance_from: share of the walk from which guidance counts, see `guidance.Interval`; 0 is the first step.
+        guidance_to: share up to which it counts; 1 is the clean end. Elsewhere a step takes half the time.
         eta: 0 is deterministic sampling, 1 adds the most noise.
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
@@ -51,11 +58,13 @@ class Settings:
 
     prompt: str = ""
     negative_prompt: str = ""
-    frames: int = 16
+    frames: int | str | Sequence[int] = 16
     frame_rate: int = 10
     steps: int = 50
     guidance_scale: float = 7.5
     guidance_rescale: float = 0.7
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
     eta: float = 1.0
     seed: int = 0
     sketch_strength: float = 0.6
@@ -63,7 +72,8 @@ class Settings:
     keep_keyframes: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        parse_frames(self.frames)
+        for field in (field for field in fields(self) if field.name != "frames"):
             value, wanted = getattr(self, field.name), type(field.default)
             kind, called = _KINDS[wanted]
             if not isinstance(value, kind) or (isinstance(value, bool) and wanted is not bool):
@@ -72,3 +82,4 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:  # which NaN is not either
                 raise ValueError(f"{name} is {value}; expected {low} to {high}")
+        Interval(self.guidance_from, self.guidance_to)  # which refuses an end before its start

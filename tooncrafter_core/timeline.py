@@ -1,37 +1,102 @@
 """Where keyframes, sketches and frames sit in time.
 
-n keyframes make S = n - 1 segments of t frames. Neighbouring segments share a keyframe, which is one frame of the
-result: the result has S (t - 1) + 1 frames, and frame i is frame i mod (t - 1) of segment i // (t - 1).
+n keyframes make S = n - 1 segments, of t_1, ..., t_S frames; `frames` below are these counts. Neighbouring segments
+share a keyframe, which is one frame of the result: the result has (t_1 - 1) + ... + (t_S - 1) + 1 frames.
 
 A loop has one more segment, from the last keyframe back to the first: S = n, and the result ends one frame before it
-would begin again, after S (t - 1) frames.
+would begin again.
+
+Latents and sketches of all segments are rows of one batch, segment after segment, T = t_1 + ... + t_S of them: there a
+shared keyframe comes twice, at the end of one segment and at the beginning of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from numbers import Integral
+from reprlib import repr as shortened
 
 import torch
 from torch import Tensor
 
-
-def segment_count(keyframes: int, loop: bool = False) -> int:
-    """S."""
-    return keyframes if loop else keyframes - 1
+LONGEST = 1000
+"""Frames of a segment at most; what a model reaches is less, see `coarse_to_fine`."""
 
 
-def total_frames(segments: int, frames: int, loop: bool = False) -> int:
-    """Frames of the result."""
-    return segments * (frames - 1) + (0 if loop else 1)
+_WRITTEN = 8
+"""Counts in a message."""
 
 
-def check_segments(keyframes: int, frames: int, loop: bool = False) -> None:
-    """Raise ValueError unless there is a segment (two keyframes, or one in a loop) and it has at least two frames."""
-    if segment_count(keyframes, loop) < 1:
+def parse_frames(frames: int | str | Sequence[int]) -> tuple[int, ...]:
+    """Read frames of segments: `16` for all, or one number for each, such as `16, 24, 12` or (16, 24, 12).
+
+    Raises:
+        ValueError: neither, or a number that is not 2 to 1000.
+    """
+    items: object = frames.split(",") if isinstance(frames, str) else frames
+    try:
+        counts = tuple(map(_whole, items if isinstance(items, Sequence) else [items]))
+    except (TypeError, ValueError):
+        counts = ()
+    if not counts:
+        raise ValueError(
+            f"frames is {shortened(frames)}; expected a whole number, or one for each segment such as 16, 24, 12"
+        )
+    if not all(2 <= count <= LONGEST for count in counts):
+        raise ValueError(
+            f"frames is {written(counts)}; expected 2 to {LONGEST} for each segment, both keyframes included"
+        )
+    return counts
+
+
+def _whole(item: object) -> int:
+    """A whole number from itself or from its digits; TypeError or ValueError where it is none."""
+    if isinstance(item, bool) or not isinstance(item, Integral | str):
+        raise TypeError
+    return int(item)
+
+
+def written(frames: Sequence[int]) -> str:
+    """Frames of segments as a user writes them, for messages: one number where all are equal, of many the first."""
+    shown = frames[:1] if len(set(frames)) == 1 else frames[:_WRITTEN]
+    return ", ".join([*map(str, shown), *(["..."] if len(set(frames)) > 1 and len(frames) > _WRITTEN else [])])
+
+
+def segment_frames(keyframes: int, frames: int | str | Sequence[int], loop: bool = False) -> tuple[int, ...]:
+    """Frames of each segment.
+
+    Args:
+        keyframes: n, two or more, or one in a loop.
+        frames: see `parse_frames`.
+        loop: whether the last keyframe leads back to the first.
+
+    Raises:
+        ValueError: no segment, counts for another number of segments, or what `parse_frames` refuses.
+    """
+    segments = keyframes if loop else keyframes - 1
+    if segments < 1:
         least = "1 or more for a loop" if loop else "2 or more (1 for a loop)"
         raise ValueError(f"got {keyframes} keyframe(s); expected {least}, in the order they are shown")
-    if frames < 2:
-        raise ValueError(f"frames is {frames}; expected 2 or more for each segment, both keyframes included")
+    counts = parse_frames(frames)
+    if len(counts) == 1:
+        return counts * segments
+    if len(counts) != segments:
+        raise ValueError(
+            f"frames has {len(counts)} numbers, but {keyframes} keyframe(s) make {segments} segment(s)"
+            f"{' in a loop' if loop else ''}; expected one number for all of them, or {segments}"
+        )
+    return counts
+
+
+def total_frames(frames: Sequence[int], loop: bool = False) -> int:
+    """Frames of the result."""
+    return sum(frames) - len(frames) + (0 if loop else 1)
+
+
+def segment_rows(frames: Sequence[int]) -> list[range]:
+    """Rows of each segment in a batch of all segments' frames."""
+    return [range(start, end) for start, end in pairwise([0, *accumulate(frames)])]
 
 
 def segment_ends(keyframes: Tensor, loop: bool) -> Tensor:
@@ -40,7 +105,7 @@ def segment_ends(keyframes: Tensor, loop: bool) -> Tensor:
 
 
 def keyframe_condition(latents: Tensor, frames: int) -> Tensor:
-    """Condition channels: keyframes at both ends of their segment, zeros between.
+    """Condition channels of segments of one length: keyframes at both ends, zeros between.
 
     Args:
         latents: scaled latents of the segments' ends (S + 1, c, h, w), see `segment_ends`.
@@ -56,76 +121,75 @@ def keyframe_condition(latents: Tensor, frames: int) -> Tensor:
     return condition
 
 
-def place_sketches(hints: Mapping[int, Tensor], segments: int, frames: int, loop: bool = False) -> Tensor:
+def place_sketches(hints: Mapping[int, Tensor], frames: Sequence[int], loop: bool = False) -> Tensor:
     """Put sketches at their frames and empty (black) images at all others (SPEC section 6).
 
     Args:
         hints: by frame of the result: white lines on black (1, H, W), at least one. A sketch at a shared
             keyframe goes to both of its segments.
-        segments: S.
-        frames: t.
+        frames: of each segment.
         loop: the last segment ends at frame 0.
 
     Returns:
-        (S, 1, t, H, W)
+        (T, 1, H, W)
 
     Raises:
         ValueError: a frame outside the result.
     """
     first = next(iter(hints.values()))
-    placed = first.new_zeros(segments, 1, frames, *first.shape[-2:])
+    placed = first.new_zeros(sum(frames), 1, *first.shape[-2:])
     for index, hint in hints.items():
-        for segment, within in _places(index, segments, frames, loop):
-            placed[segment, :, within] = hint
+        for row in _rows(index, frames, loop):
+            placed[row] = hint
     return placed
 
 
-def place_strengths(
-    strengths: Mapping[int, float], free: float, segments: int, frames: int, loop: bool = False
-) -> Tensor:
+def place_strengths(strengths: Mapping[int, float], free: float, frames: Sequence[int], loop: bool = False) -> Tensor:
     """How strongly the sketch encoder guides each frame, likewise.
 
     Args:
         strengths: by frame of the result.
         free: of all other frames.
-        segments: S.
-        frames: t.
+        frames: of each segment.
         loop: the last segment ends at frame 0.
 
     Returns:
-        (S, t), float32
+        (T,), float32
 
     Raises:
         ValueError: a frame outside the result.
     """
-    placed = torch.full((segments, frames), free)
+    placed = torch.full((sum(frames),), free)
     for index, strength in strengths.items():
-        for place in _places(index, segments, frames, loop):
-            placed[place] = strength
+        for row in _rows(index, frames, loop):
+            placed[row] = strength
     return placed
 
 
-def _places(index: int, segments: int, frames: int, loop: bool) -> Iterator[tuple[int, int]]:
-    """Segment and frame in it of a frame of the result: one place, or two for a shared keyframe."""
-    last = total_frames(segments, frames, loop) - 1
+def _rows(index: int, frames: Sequence[int], loop: bool) -> Iterator[int]:
+    """Rows of a frame of the result: one, or two for a shared keyframe."""
+    last = total_frames(frames, loop) - 1
     if not 0 <= index <= last:
-        raise ValueError(f"sketch at frame {index}; expected 0 to {last} for {segments} segment(s) of {frames}")
-    segment, within = divmod(index, frames - 1)
-    if segment < segments:
-        yield segment, within
-    if within == 0 and (segment > 0 or loop):
-        yield segment - 1 if segment else segments - 1, frames - 1
+        raise ValueError(
+            f"sketch at frame {index}; expected 0 to {last} for {len(frames)} segment(s) of {written(frames)}"
+        )
+    for segment, rows in enumerate(segment_rows(frames)):
+        within = index - (rows.start - segment)  # each segment before has a row more than frames of its own
+        if 0 <= within < len(rows):
+            yield rows[within]
+    if loop and index == 0:
+        yield sum(frames) - 1
 
 
-def join_segments(frames: Tensor, loop: bool = False) -> Tensor:
+def join_segments(segments: Sequence[Tensor], loop: bool = False) -> Tensor:
     """Segments' frames to the result's, each shared keyframe once (taken from the segment it begins).
 
     Args:
-        frames: (S, c, t, H, W).
+        segments: (c, t, H, W) each.
         loop: leave out the last frame, which the result begins with.
 
     Returns:
-        (S (t - 1) + 1, c, H, W); in a loop one frame fewer
+        frames of the result (n, c, H, W)
     """
-    last = [] if loop else [frames[-1, :, -1:]]
-    return torch.cat([*(segment[:, :-1] for segment in frames), *last], dim=1).transpose(0, 1)
+    last = [] if loop else [segments[-1][:, -1:]]
+    return torch.cat([*(segment[:, :-1] for segment in segments), *last], dim=1).transpose(0, 1)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..frame_counts import frames_input
 from ..types import CATEGORY
 
 FRAMES_CATEGORY = f"{CATEGORY}/frames"
 
 
-def segment_input() -> io.Int.Input:
-    return io.Int.Input(
+def segment_input() -> io.MultiType.Input:
+    return frames_input(
         "frames_per_segment",
-        default=16,
-        min=0,
-        max=1000,
-        tooltip="Frames from one keyframe to the next, both included: frames of Encode Keyframes. 0 takes the whole "
-        "batch as one segment, with keyframes at its ends.",
+        "16",
+        "Frames from one keyframe to the next, both included: frames of Encode Keyframes, one number or one for each "
+        "segment. 0 takes the whole batch as one segment, with keyframes at its ends.",
     )

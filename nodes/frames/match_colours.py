@@ -10,6 +10,7 @@ from ...tooncrafter_core.files.images import to_rgb
 from ...tooncrafter_core.frames.colours import match_colours
 from ...tooncrafter_core.frames.spans import spans_of_frames
 from .. import checks
+from ..frame_counts import read_counts
 from .inputs import FRAMES_CATEGORY, segment_input
 
 
@@ -40,9 +41,9 @@ class ToonCrafterMatchColours(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames: Tensor, frames_per_segment: int, strength: float) -> io.NodeOutput:
+    def execute(cls, frames: Tensor, frames_per_segment: int | str, strength: float) -> io.NodeOutput:
         checks.pictures(frames, "frames")
-        spans = spans_of_frames(len(frames), frames_per_segment)
+        spans = spans_of_frames(len(frames), read_counts(frames_per_segment))
         colours, alpha = to_rgb(frames[..., :3].movedim(-1, 1)), frames[..., 3:]
         matched = match_colours(colours, spans, strength)
         return io.NodeOutput(torch.cat([matched.movedim(1, -1), alpha], dim=-1))

@@ -24,6 +24,7 @@ from ...tooncrafter_core.frames.retime import (
 )
 from ...tooncrafter_core.frames.spans import Spans, spans_of_frames, spans_of_latents
 from .. import checks
+from ..frame_counts import read_counts
 from .inputs import FRAMES_CATEGORY, segment_input
 
 Latent = dict[str, Any]
@@ -68,7 +69,7 @@ class ToonCrafterRetime(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        frames_per_segment: int,
+        frames_per_segment: int | str,
         curve: str,
         length: int,
         blend: bool,
@@ -98,7 +99,7 @@ class ToonCrafterHoldFrames(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, frames_per_segment: int, hold: int, frames: Tensor | None = None, latent: Latent | None = None
+        cls, frames_per_segment: int | str, hold: int, frames: Tensor | None = None, latent: Latent | None = None
     ) -> io.NodeOutput:
         return _retimed(frames, latent, frames_per_segment, lambda spans: held(spans, hold))
 
@@ -123,7 +124,7 @@ class ToonCrafterTrimKeyframes(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, frames_per_segment: int, drop: int, frames: Tensor | None = None, latent: Latent | None = None
+        cls, frames_per_segment: int | str, drop: int, frames: Tensor | None = None, latent: Latent | None = None
     ) -> io.NodeOutput:
         return _retimed(frames, latent, frames_per_segment, lambda spans: trimmed(spans, drop))
 
@@ -202,20 +203,21 @@ def _outputs() -> list[io.Output]:
 def _retimed(
     frames: Tensor | None,
     latent: Latent | None,
-    per_segment: int,
+    per_segment: int | str,
     positions: Callable[[Spans], Tensor],
     blend: bool = False,
 ) -> io.NodeOutput:
     """What is connected, at the positions of its segments; the other output stops what is behind it."""
     if frames is None and latent is None:
         raise ValueError("neither frames nor latent is connected; connect one of them, or both")
+    counts = read_counts(per_segment)
     shown: object = _blocked("frames")
     if frames is not None:
         checks.pictures(frames, "frames")
-        shown = take(frames, positions(spans_of_frames(len(frames), per_segment)), blend)
+        shown = take(frames, positions(spans_of_frames(len(frames), counts)), blend)
     moved: object = _blocked("latent")
     if latent is not None:
-        spans = spans_of_latents(len(checks.latent(latent, "latent")), per_segment)
+        spans = spans_of_latents(len(checks.latent(latent, "latent")), counts)
         moved = _moved(latent, positions(spans), blend)
     return io.NodeOutput(shown, moved)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...tooncrafter_core.files.images import Fit
 from ...tooncrafter_core.limits import Job
 from ...tooncrafter_core.models.unet.context import CrossContext
-from ...tooncrafter_core.timeline import keyframe_condition, total_frames
+from ...tooncrafter_core.timeline import keyframe_condition, total_frames, written
 
 KEY = "tooncrafter_keyframes"
 """The entry of a CONDITIONING item that holds a `Keyframes`."""
@@ -26,12 +26,11 @@ not."""
 class Layout(NamedTuple):
     """How the frames of a batch are divided: 16 latents may be 1 segment of 16 frames or 2 of 8."""
 
-    segments: int
-    frames: int
+    frames: tuple[int, ...]
     loop: bool
 
     def __str__(self) -> str:
-        return f"{self.segments} segment(s) of {self.frames} frames{' in a loop' if self.loop else ''}"
+        return f"{len(self.frames)} segment(s) of {written(self.frames)} frames{' in a loop' if self.loop else ''}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Keyframes:
     Attributes:
         latents: of the segments' ends (S + 1, c, h, w), not scaled; see `timeline.segment_ends`.
         vision: vision tokens of each segment's first keyframe (S, k, d), or of a grey image (1, k, d).
-        frames: frames of each segment.
+        frames: of each segment.
         frame_rate: frames per second the model is told.
         loop: the last segment ends at the first keyframe.
         width: pixels of the result; the latents' size is the next multiple of 8.
@@ -51,7 +50,7 @@ class Keyframes:
 
     latents: Tensor
     vision: Tensor
-    frames: int
+    frames: tuple[int, ...]
     frame_rate: int
     loop: bool
     width: int
@@ -60,32 +59,36 @@ class Keyframes:
 
     @property
     def segments(self) -> int:
-        return len(self.latents) - 1
+        return len(self.frames)
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.segments, self.frames, self.loop)
+        return Layout(self.frames, self.loop)
 
     @property
     def job(self) -> Job:
         keyframes = self.segments if self.loop else self.segments + 1
-        return Job(keyframes, self.segments, self.frames, self.width, self.height)
+        return Job(keyframes, self.frames, self.width, self.height)
 
     @property
     def total_frames(self) -> int:
-        return total_frames(self.segments, self.frames, self.loop)
+        return total_frames(self.frames, self.loop)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of the LATENT batch that goes with these keyframes."""
-        return self.segments * self.frames, *self.latents.shape[1:]
+        return sum(self.frames), *self.latents.shape[1:]
 
     def __str__(self) -> str:
         return f"{self.layout}, {self.width} x {self.height} pixels"
 
     def condition(self) -> Tensor:
         """Condition channels with the frames as the batch, not scaled."""
-        return rearrange(keyframe_condition(self.latents, self.frames), "s c t h w -> (s t) c h w")
+        conditions = [
+            keyframe_condition(self.latents[segment : segment + 2], frames)
+            for segment, frames in enumerate(self.frames)
+        ]
+        return torch.cat([rearrange(condition, "1 c t h w -> t c h w") for condition in conditions])
 
 
 def keyframes_of(conditioning: list[list[Any]], name: str) -> list[Keyframes]:
@@ -102,7 +105,7 @@ def keyframes_of(conditioning: list[list[Any]], name: str) -> list[Keyframes]:
 class CONDSegments(CONDRegular):
     """One `CrossContext` for each segment, kept as it is over the steps so that its keys and values are made once."""
 
-    def __init__(self, cond: tuple[CrossContext, ...], frames: int) -> None:
+    def __init__(self, cond: tuple[CrossContext, ...], frames: tuple[int, ...]) -> None:
         super().__init__(cond)
         self.frames = frames
         self._joined: dict[tuple[int, ...], tuple[CrossContext, ...]] = {}
@@ -123,8 +126,8 @@ class CONDSegments(CONDRegular):
         return self._joined[key]
 
     def size(self) -> list[int]:
-        """Segments and frames of each, for `ToonCrafterModel.memory_required`."""
-        return [len(self.cond), self.frames]
+        """Frames of each segment, for `ToonCrafterModel.memory_required`."""
+        return list(self.frames)
 
     def _shapes(self) -> list[tuple[torch.Size, torch.Size | None, torch.device]]:
         return [(c.text.shape, None if c.image is None else c.image.shape, c.text.device) for c in self.cond]

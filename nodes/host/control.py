@@ -22,6 +22,7 @@ from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.sketch_encoder import SketchEncoder, scaled
 from ...tooncrafter_core.models.unet.unet import Controls
+from ...tooncrafter_core.timeline import segment_rows
 from .attention import attention_for
 from .interruption import stop_if_interrupted
 
@@ -34,16 +35,19 @@ class HostSketchEncoder(SketchEncoder):
         self.dtype = layers.dtype
 
     def forward(
-        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, frames: int = 1, **_: Any
+        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, frames: tuple[int, ...] = (), **_: Any
     ) -> dict[str, list[Tensor]]:
         """x (n, c, h, w), hint (n or 1, any, 8 h, 8 w) white on black, timesteps (n,), context (n, L, d).
 
-        Rows come in segments of `frames` that share timestep and text. They are encoded one after the other, so that
-        only what comes out grows with their number.
+        Rows come in segments of so many `frames` that share timestep and text, and in as many passes. They are encoded
+        one after the other, so that only what comes out grows with their number. Other models than ours have no
+        segments: each row is a frame by itself, all at once.
         """
         grey = hint.mean(dim=1, keepdim=True).expand(len(x), self.config.hint_channels, -1, -1)
         with naming_lack("The sketch encoder"):
-            parts = [self._encode(x[r], grey[r], timesteps[r], context[r], frames > 1) for r in _parts(len(x), frames)]
+            parts = [
+                self._encode(x[r], grey[r], timesteps[r], context[r], bool(frames)) for r in _parts(len(x), frames)
+            ]
             skips = [torch.cat(maps) for maps in zip(*(part.skips for part in parts), strict=True)]
             return {"output": skips, "middle": [torch.cat([part.middle for part in parts])]}
 
@@ -54,18 +58,18 @@ class HostSketchEncoder(SketchEncoder):
         return super().forward(video, hints, timesteps[::t], CrossContext(text[::t]))
 
 
-def _parts(rows: int, frames: int) -> list[slice]:
-    """One segment at a time; single frames, as other models than ours have them, all at once."""
-    if frames == 1:
+def _parts(rows: int, frames: tuple[int, ...]) -> list[slice]:
+    """One segment of one pass at a time; without segments all rows at once."""
+    if not frames:
         return [slice(0, rows)]
-    return [slice(first, first + frames) for first in range(0, rows, frames)]
+    return [slice(part.start, part.stop) for part in segment_rows(frames * (rows // sum(frames)))]
 
 
 class SketchControlNet(ControlNet):
     """A sketch encoder whose outputs can have a strength for each frame, beside the one for all of them.
 
     Attributes:
-        frame_strengths: factors (S t,), or None.
+        frame_strengths: factors (T,), or None.
     """
 
     frame_strengths: Tensor | None = None

@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.samplers import KSAMPLER
-from einops import rearrange
 from torch import Tensor
 from tqdm import tqdm
 
 from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
-from ...tooncrafter_core.sampling.guidance import guide
+from ...tooncrafter_core.sampling.guidance import Interval, guide
 from .advice import with_comfyui_flags
+from .conditioning import KEY
 
 
-def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -> KSAMPLER:
-    """A SAMPLER that walks the given timesteps; its noise comes from a CPU generator.
+def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor], guided: Interval) -> KSAMPLER:
+    """A SAMPLER that walks the given timesteps, with its CFG in an interval of them; `noise` gives what each step adds,
+    on the CPU.
 
     Give it the sigmas of the same timesteps, see `sigmas_of`.
     """
@@ -31,16 +32,18 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
         callback: Callable[[dict[str, Any]], None] | None,
         disable: bool,
     ) -> Tensor:
-        sampling = model.inner_model.inner_model.model_sampling
+        guider = model.inner_model
+        sampling, scale = guider.inner_model.model_sampling, guider.cfg
         ones = x.new_ones(len(x))
 
         def velocity(z: Tensor, t: int) -> Tensor:
+            guider.set_cfg(scale if guided.holds(t) else 1.0)  # at which ComfyUI leaves the unconditional pass out
             sigma = ones * sampling.sigmas[t].to(x)
             noisy = z / sampling.calculate_input(sigma, torch.ones_like(z))
             return sampling.schedule.velocity(z, model(noisy, sigma, **extra_args), t)
 
-        def noise() -> Tensor:
-            return torch.randn(x.shape, generator=generator).to(x)
+        def added() -> Tensor:
+            return noise().to(x)
 
         def report(step: DDIMStep) -> None:
             bar.update()
@@ -49,7 +52,7 @@ def ddim_sampler(timesteps: list[int], eta: float, generator: torch.Generator) -
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
-            z = ddim(velocity, z, sampling.schedule, timesteps, eta, noise, report)
+            z = ddim(velocity, z, sampling.schedule, timesteps, eta, added, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
 
@@ -62,19 +65,22 @@ def sigmas_of(model: ModelPatcher, timesteps: list[int]) -> Tensor:
     return torch.cat([sigmas[timesteps], sigmas.new_zeros(1)])
 
 
-def with_guidance_rescale(model: ModelPatcher, segments: int, rescale: float) -> ModelPatcher:
+def with_guidance_rescale(model: ModelPatcher, rescale: float) -> ModelPatcher:
     """A clone of MODEL whose guidance is `guidance.guide`: on v, standard deviations over whole segments."""
 
     def rescaled(args: dict[str, Any]) -> Tensor:
         if args["uncond"] is None:
             return args["denoised"]
         sampling, sigma, x = args["model"].model_sampling, args["sigma"], args["input"]
-        conditional, unconditional = (
-            rearrange(sampling.velocity(sigma, args[name], x), "(s t) c h w -> s t c h w", s=segments)
-            for name in ("cond_denoised", "uncond_denoised")
+        frames = list(args["cond"][0][KEY].frames)
+        predicted = (
+            sampling.velocity(sigma, args[name], x).split(frames) for name in ("cond_denoised", "uncond_denoised")
         )
-        guided = guide(conditional, unconditional, args["cond_scale"], rescale)
-        return sampling.calculate_denoised(sigma, guided.flatten(0, 1), x)
+        guided = [
+            guide(conditional[None], unconditional[None], args["cond_scale"], rescale)[0]
+            for conditional, unconditional in zip(*predicted, strict=True)
+        ]
+        return sampling.calculate_denoised(sigma, torch.cat(guided), x)
 
     clone = model.clone()
     clone.set_model_sampler_post_cfg_function(rescaled)

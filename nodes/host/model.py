@@ -24,6 +24,7 @@ from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.unet.context import CrossContext
 from ...tooncrafter_core.models.unet.projector import ImageProjector, resample_frames
 from ...tooncrafter_core.models.unet.unet import Controls, UNet
+from ...tooncrafter_core.timeline import segment_rows
 from .attention import attention_for
 from .conditioning import KEY, CONDSegments, Keyframes
 from .control import check_hints, sketch_encoders
@@ -46,7 +47,7 @@ class HostUNet(UNet):
     def forward(
         self, x: Tensor, timesteps: Tensor, transformer_options: Mapping[str, Any] | None = None, **inputs: Any
     ) -> Tensor:
-        """Predict v for (p S t, c, h, w): p passes (conditional, unconditional) of S segments of t frames.
+        """Predict v for (p T, c, h, w): p passes (conditional, unconditional) of T frames, those of all segments.
 
         Nodes such as EasyCache wrap this call; they look for their own settings in `transformer_options`, last.
         """
@@ -61,32 +62,33 @@ class HostUNet(UNet):
         timesteps: Tensor,
         options: Mapping[str, Any],
         segments: tuple[CrossContext, ...],
-        frames: int,
+        frames: tuple[int, ...],
         frame_rate: int,
         control: Control | None = None,
         **_: Any,
     ) -> Tensor:
-        count = len(segments)
-        video = rearrange(x, "(p s t) c h w -> s p c t h w", s=count, t=frames)
-        times = rearrange(timesteps, "(p n) -> p n", p=video.shape[1])[:, 0]
+        total = sum(frames)
+        video = rearrange(x, "(p t) c h w -> p c t h w", t=total)
+        times = timesteps[::total]
         rates = torch.full_like(times, frame_rate)
-        batch = video.shape[1], count, frames
         predicted = [
-            super(HostUNet, self).forward(video[s], times, rates, context, _controls(control, x, batch, s))
-            for s, context in enumerate(segments)
+            super(HostUNet, self).forward(
+                video[:, :, rows.start : rows.stop], times, rates, context, _controls(control, x, total, rows)
+            )
+            for context, rows in zip(segments, segment_rows(frames), strict=True)
         ]
-        return rearrange(torch.stack(predicted), "s p c t h w -> (p s t) c h w")
+        return rearrange(torch.cat(predicted, dim=2), "p c t h w -> (p t) c h w")
 
 
-def _controls(control: Control | None, x: Tensor, batch: tuple[int, int, int], segment: int) -> Controls | None:
-    """One segment's share of what ComfyUI's ControlNets return for a batch of (passes, segments, frames)."""
+def _controls(control: Control | None, x: Tensor, total: int, rows: range) -> Controls | None:
+    """One segment's rows of what ComfyUI's ControlNets return for passes of `total` frames each."""
     if control is None:
         return None
 
     def pick(value: Tensor | None) -> Tensor:
         if value is None:
             return x.new_zeros(())
-        return value.unflatten(0, batch)[:, segment].flatten(0, 1).to(x.dtype)
+        return value.unflatten(0, (-1, total))[:, rows.start : rows.stop].flatten(0, 1).to(x.dtype)
 
     middle = control.get("middle") or [None]
     return Controls([pick(value) for value in control["output"]], pick(middle[0]))
@@ -118,9 +120,10 @@ class ToonCrafterModel(BaseModel):
             raise ValueError(
                 "A ToonCrafter model needs keyframes. Connect positive and negative to ToonCrafter Encode Keyframes."
             )
-        if keyframes.frames > self.trained_frames:
+        longest = max(keyframes.frames)
+        if longest > self.trained_frames:
             raise ValueError(
-                f"The segments have {keyframes.frames} frames; this model was trained for {self.trained_frames}, and "
+                f"A segment has {longest} frames; this model was trained for {self.trained_frames}, and "
                 "only ToonCrafter Sampler draws more. Take that sampler, or set frames of ToonCrafter Encode Keyframes "
                 f"to {self.trained_frames} or fewer and add keyframes."
             )
@@ -163,21 +166,21 @@ class ToonCrafterModel(BaseModel):
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         """What `memory_required` needs to know before the first step, as `CONDSegments.size` tells it later."""
         keyframes: Keyframes | None = kwargs.get(KEY)
-        return {} if keyframes is None else {"segments": [keyframes.segments, keyframes.frames]}
+        return {} if keyframes is None else {"segments": list(keyframes.frames)}
 
     def memory_required(
         self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[list[int]]] | None = None
     ) -> int:
-        """Bytes needed beside the weights for a batch (p S t, c, h, w), of which one segment is at work at a time."""
+        """Bytes needed beside the weights for a batch (p T, c, h, w), of which one segment is at work at a time."""
         count, _, height, width = input_shape
-        segments, frames = ((cond_shapes or {}).get("segments") or [[1, count]])[0]
+        frames = ((cond_shapes or {}).get("segments") or [[count]])[0]
         return unet_bytes(
             self.diffusion_model.config,
-            frames,
+            max(frames),
             height,
             width,
             self.manual_cast_dtype or self.get_dtype(),
-            rows=count // (segments * frames),
+            rows=count // sum(frames),
         )
 
     def state_dict_for_saving(self, *others: dict[str, Tensor] | None) -> dict[str, Tensor]:
@@ -200,9 +203,10 @@ class ToonCrafterModel(BaseModel):
     def _contexts(self, text: Tensor, keyframes: Keyframes, device: torch.device) -> tuple[CrossContext, ...]:
         dtype = self.manual_cast_dtype or self.get_dtype()
         tokens = self.image_proj_model(keyframes.vision.to(device, dtype))
-        images = resample_frames(tokens, keyframes.frames).expand(keyframes.segments, -1, -1, -1)
+        views = tokens.expand(keyframes.segments, -1, -1, -1).split(1)
+        images = [resample_frames(view, frames) for view, frames in zip(views, keyframes.frames, strict=True)]
         keep = keyframes.segments == 1
-        return tuple(CrossContext(text.to(device, dtype), image, keep) for image in images.split(1))
+        return tuple(CrossContext(text.to(device, dtype), image, keep) for image in images)
 
 
 def load_model(checkpoint: Checkpoint, weight_dtype: torch.dtype | None = None) -> ToonCrafterPatcher:

@@ -10,6 +10,7 @@ from comfy.latent_formats import LatentFormat
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from latent_preview import Latent2RGBPreviewer, get_previewer
+from PIL.Image import Image
 from torch import Tensor
 
 from ...tooncrafter_core.frames.sheets import grid
@@ -48,6 +49,11 @@ def _colours_of(latents: LatentFormat) -> Latent2RGBPreviewer | None:
     """None where nothing says what colours the channels are."""
     if latents.latent_rgb_factors is None:
         return None
-    return Latent2RGBPreviewer(
-        latents.latent_rgb_factors, latent_rgb_factors_reshape=latents.latent_rgb_factors_reshape
-    )
+    return _AllFrames(latents.latent_rgb_factors)
+
+
+class _AllFrames(Latent2RGBPreviewer):
+    """For every ComfyUI: older ones do not ask a latent format how its latents are to be laid out."""
+
+    def decode_latent_to_preview(self, x0: Tensor) -> Image:
+        return super().decode_latent_to_preview(side_by_side(x0))

@@ -8,13 +8,15 @@ from functools import partial
 from typing import Any
 
 import comfy.sample
-import torch
 from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
-from ...tooncrafter_core.sampling.coarse_to_fine import Plan, draw_segment, guiding_frames
+from ...tooncrafter_core.sampling.coarse_to_fine import Plan, count_runs, draw_segment, guiding_frames, is_long
+from ...tooncrafter_core.sampling.guidance import Interval
+from ...tooncrafter_core.sampling.noise import Noise
+from ...tooncrafter_core.timeline import segment_rows
 from .conditioning import KEY, Keyframes, keyframes_of
 from .control import SketchControlNet
 from .ddim import ddim_sampler, sigmas_of
@@ -29,7 +31,7 @@ class Job:
     Attributes:
         positive: CONDITIONING with keyframes.
         negative: likewise.
-        samples: latents (S t, c, h, w) to start from, and what masked places keep.
+        samples: latents (T, c, h, w) to start from, and what masked places keep.
         noise_mask: the LATENT's mask (1 or more, ..., h, w) or None.
     """
 
@@ -44,46 +46,75 @@ class Job:
         return keyframes_of(self.positive, "positive")[0]
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How each run goes.
+
+    Attributes:
+        timesteps: falling, see `ddim`.
+        eta: see `ddim`.
+        guidance_scale: see `guidance.guide`.
+        guided: where guidance counts.
+    """
+
+    timesteps: list[int]
+    eta: float
+    guidance_scale: float
+    guided: Interval
+
+
 class RunSampler:
-    """The core's DDIM on MODEL, run after run: noise and progress go on from one to the next.
+    """The core's DDIM on MODEL, run after run: progress goes on from one to the next.
 
     Args:
         model: MODEL, with guidance; see `with_guidance_rescale`.
-        guidance_scale: see `guidance.guide`.
-        timesteps: of each run.
-        eta: see `ddim`.
+        walk: of each run.
         seed: of the noise.
         report: called with (step of all runs, x0, x) after each step.
     """
 
     def __init__(
-        self,
-        model: ModelPatcher,
-        guidance_scale: float,
-        timesteps: list[int],
-        eta: float,
-        seed: int,
-        report: Callable[[int, Tensor, Tensor], None],
+        self, model: ModelPatcher, walk: Walk, seed: int, report: Callable[[int, Tensor, Tensor], None]
     ) -> None:
-        self._model, self._guidance_scale, self._timesteps = model, guidance_scale, timesteps
-        self._eta, self._seed, self._report = eta, seed, report
-        self._generator = torch.Generator().manual_seed(seed)
+        self._model, self._walk, self._seed, self._report = model, walk, seed, report
         self._steps = 0
 
-    def sample(self, job: Job, plan: Plan) -> Tensor:
-        """Latents of the shape of the job's, not scaled: of all segments at once, or of one after the other."""
-        if not plan.fine:
-            return self._run(job)
-        keyframes = job.keyframes
-        drawn = [
-            draw_segment(partial(self._run_of, job, index), keyframes.latents[index : index + 2], plan)
-            for index in range(keyframes.segments)
-        ]
-        return torch.cat(drawn)
+    def sample(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of the chosen segments by their numbers, not scaled: of all at once, or of one after the
+        other. What a segment comes to does not depend on which others are chosen."""
+        noise, counts = self._noise(job), job.keyframes.frames
+        if is_long(plans):
+            return self._one_by_one(job, plans, chosen, noise)
+        if len(chosen) == len(plans):
+            return dict(enumerate(self._run(job, lambda: noise.draw(sum(counts))).split(counts)))
+        return {segment: self._alone(job, segment) for segment in chosen}
 
-    def _run(self, job: Job) -> Tensor:
+    def _noise(self, job: Job) -> Noise:
+        return Noise(self._seed, job.samples.shape[1:])
+
+    def _alone(self, job: Job, segment: int) -> Tensor:
+        """One of the segments that are otherwise sampled together, with its rows of their noise."""
+        noise, counts, ends = self._noise(job), job.keyframes.frames, job.keyframes.latents
+        rows = list(segment_rows(counts)[segment])
+        return self._run_of(
+            job, segment, lambda _: noise.draw(sum(counts))[rows], range(len(rows)), ends[segment : segment + 2]
+        )
+
+    def _one_by_one(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
+        """Each chosen segment run by run; the others take their share of the noise."""
+        ends, noisy_steps = job.keyframes.latents, len(self._walk.timesteps) if self._walk.eta > 0 else 0
+        drawn: dict[int, Tensor] = {}
+        for segment, plan in enumerate(plans):
+            if segment in chosen:
+                draw = partial(self._run_of, job, segment, noise.draw)
+                drawn[segment] = draw_segment(draw, ends[segment : segment + 2], plan)
+            else:
+                noise.leave_out(plan, noisy_steps)
+        return drawn
+
+    def _run(self, job: Job, noise: Callable[[], Tensor]) -> Tensor:
         """All steps."""
-        before = self._steps
+        before, walk = self._steps, self._walk
 
         def report(step: int, x0: Tensor, x: Tensor, _: int) -> None:
             self._steps = before + step + 1
@@ -91,10 +122,10 @@ class RunSampler:
 
         return comfy.sample.sample_custom(
             self._model,
-            torch.randn(job.samples.shape, generator=self._generator),
-            self._guidance_scale,
-            ddim_sampler(self._timesteps, self._eta, self._generator),
-            sigmas_of(self._model, self._timesteps),
+            noise(),
+            walk.guidance_scale,
+            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided),
+            sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,
             job.samples,
@@ -103,14 +134,21 @@ class RunSampler:
             seed=self._seed,
         )
 
-    def _run_of(self, job: Job, segment: int, frames: Sequence[int], ends: Tensor) -> Tensor:
-        """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled."""
-        t = job.keyframes.frames
-        run = _Run(segment, range(segment * t, (segment + 1) * t), frames, ends, len(job.samples))
+    def _run_of(
+        self, job: Job, segment: int, draw: Callable[[int], Tensor], frames: Sequence[int], ends: Tensor
+    ) -> Tensor:
+        """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled. `draw` gives noise
+        for so many frames."""
+        rows = segment_rows(job.keyframes.frames)[segment]
+        run = _Run(segment, rows, frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
-        return self._run(
-            Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
-        )
+        share = Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
+        return self._run(share, lambda: draw(len(frames)))
+
+
+def count_host_runs(plans: Sequence[Plan], chosen: Sequence[int]) -> int:
+    """How often `RunSampler.sample` goes through all steps."""
+    return count_runs(plans) if len(chosen) == len(plans) else sum(plans[segment].runs for segment in chosen)
 
 
 @dataclass(frozen=True)
@@ -155,7 +193,7 @@ class _Run:
 
     def _keyframes(self, whole: Keyframes) -> Keyframes:
         shown = whole.vision if len(whole.vision) == 1 else whole.vision[self.segment : self.segment + 1]
-        return replace(whole, latents=self.ends, vision=shown, frames=len(self.frames), loop=False)
+        return replace(whole, latents=self.ends, vision=shown, frames=(len(self.frames),), loop=False)
 
     def _control(self, whole: ControlBase | None) -> ControlBase | None:
         """A copy of a chain of ControlNets with the run's pictures."""

@@ -7,7 +7,7 @@ dynamic rescale s, so x = z / (alpha s) and sigma = sqrt(1 - alpha^2) / (alpha s
 from __future__ import annotations
 
 import torch
-from comfy.model_sampling import V_PREDICTION, ModelSamplingDiscrete, reshape_sigma
+from comfy.model_sampling import V_PREDICTION, ModelSamplingDiscrete
 from torch import Tensor
 
 from ...tooncrafter_core.sampling.schedule import Schedule
@@ -32,7 +32,7 @@ class ToonCrafterSampling(ModelSamplingDiscrete, V_PREDICTION):
 
     def calculate_input(self, sigma: Tensor, noise: Tensor) -> Tensor:
         alpha, rescale = self._levels(sigma, noise.ndim)
-        scale = torch.where(alpha > 0, alpha * rescale, 1 / reshape_sigma(sigma, noise.ndim))
+        scale = torch.where(alpha > 0, alpha * rescale, 1 / _over(sigma, noise.ndim))
         return noise * scale
 
     def calculate_denoised(self, sigma: Tensor, model_output: Tensor, model_input: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class ToonCrafterSampling(ModelSamplingDiscrete, V_PREDICTION):
         return (alpha * z - rescale * denoised) / (1 - alpha**2).sqrt()
 
     def noise_scaling(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False) -> Tensor:
-        noise = noise * reshape_sigma(sigma, noise.ndim)
+        noise = noise * _over(sigma, noise.ndim)
         return noise if max_denoise else noise + latent_image
 
     def _levels(self, sigma: Tensor, dimensions: int) -> tuple[Tensor, Tensor]:
@@ -59,4 +59,9 @@ class ToonCrafterSampling(ModelSamplingDiscrete, V_PREDICTION):
         rescale = torch.lerp(self.rescale[above - 1], self.rescale[above], weight)
         has_signal = sigma.to(self.sigmas) < self.sigmas[-1]
         alpha = torch.where(has_signal, (1 + (log_sigma.exp() * rescale) ** 2).rsqrt(), 0.0)
-        return reshape_sigma(alpha.to(sigma), dimensions), reshape_sigma(rescale.to(sigma), dimensions)
+        return _over(alpha.to(sigma), dimensions), _over(rescale.to(sigma), dimensions)
+
+
+def _over(values: Tensor, dimensions: int) -> Tensor:
+    """One value, or one for each item of a batch, against a tensor of so many dimensions."""
+    return values.view(values.shape[:1] + (1,) * (dimensions - 1))

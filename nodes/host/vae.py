@@ -23,7 +23,7 @@ from ...tooncrafter_core.limits import AutoencoderDemands, Job, check_room
 from ...tooncrafter_core.memory import decode_bytes, encode_bytes, naming_lack
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
-from ...tooncrafter_core.models.vae.chunking import Chunking
+from ...tooncrafter_core.models.vae.chunking import Chunking, Report, silent
 from .advice import with_comfyui_flags
 from .attention import attention_for
 from .interruption import stop_if_interrupted
@@ -77,7 +77,7 @@ class ToonCrafterVAE(VAE):
         self.first_stage_model = HostAutoencoder(checkpoint.config.autoencoder, layers).eval()
         self.first_stage_model.load_state_dict(checkpoint.part("autoencoder"))
         self.patcher = ModelPatcher(self.first_stage_model, load_device=self.device, offload_device=offload_device)
-        self.model_size()
+        self.size = management.module_size(self.first_stage_model)
         config = self.first_stage_model.config
         self.latent_channels = config.latent_channels
         self.memory_used_encode = lambda shape, dtype: encode_bytes(config, *shape[2:4], dtype)
@@ -109,13 +109,16 @@ class ToonCrafterVAE(VAE):
         features = zip(*(e.features for e in encoded), strict=True)
         return latents, [torch.cat([m.to(self.output_device) for m in maps]) for maps in features]
 
-    def decode_segment(self, latents: Tensor, references: list[Tensor] | None, two_pass: bool) -> Tensor:
+    def decode_segment(
+        self, latents: Tensor, references: list[Tensor] | None, two_pass: bool, report: Report = silent
+    ) -> Tensor:
         """Decode one segment in the memory there is, see `decoding.decode`.
 
         Args:
             latents: (1, c, t, h, w).
             references: five feature maps (1, 2, ...).
             two_pass: see `Autoencoder.decode_segments_twice`.
+            report: told how far it is.
 
         Returns:
             frames (1, 3, t, H, W) in [0, 1], float32
@@ -128,7 +131,7 @@ class ToonCrafterVAE(VAE):
         management.load_models_gpu([self.patcher], memory_required=whole, minimum_memory_required=frames)
         free = partial(management.get_free_memory, self.device)
         with with_comfyui_flags():
-            decoded = decode(model, latents.to(self.device, self.vae_dtype), references, two_pass, free)
+            decoded = decode(model, latents.to(self.device, self.vae_dtype), references, two_pass, free, report)
         return self.process_output(decoded.to(self.output_device).float())
 
     def decode(self, samples_in: Tensor, vae_options: dict[str, Any] | None = None) -> Tensor:

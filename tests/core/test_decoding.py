@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tooncrafter_core.decoding import decode
 from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
 from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
-from tooncrafter_core.models.vae.chunking import Chunking
+from tooncrafter_core.models.vae.chunking import Chunking, Report, silent
 from tooncrafter_core.sampling.ddim import ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -33,10 +34,14 @@ class Watched(Autoencoder):
         self.tried: list[tuple[Chunking, torch.dtype]] = []
 
     def decode_segments(
-        self, latents: Tensor, references: list[Tensor] | None = None, chunking: Chunking = Chunking.WHOLE
+        self,
+        latents: Tensor,
+        references: list[Tensor] | None = None,
+        chunking: Chunking = Chunking.WHOLE,
+        report: Report = silent,
     ) -> Tensor:
         self.tried.append((chunking, latents.dtype))
-        return super().decode_segments(latents, references, chunking)
+        return super().decode_segments(latents, references, chunking, report)
 
     @property
     def chunkings(self) -> list[Chunking]:
@@ -113,6 +118,35 @@ def test_what_fits_is_taken(
     assert relative_error(frames, expected) <= 1e-5
     assert len(caplog.records) == list(Chunking).index(chunking)
     assert all("6 frames of 24 x 16" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("two_pass", [True, False])
+@pytest.mark.parametrize("chunking", Chunking)
+def test_how_far_it_is_rises_to_the_end(
+    autoencoder: Watched, latents: Tensor, references: list[Tensor], chunking: Chunking, two_pass: bool
+) -> None:
+    """Never by more than a frame of six at a time."""
+    free = decode_bytes(autoencoder.config, *latents.shape[2:], latents.dtype, chunking)
+    shares: list[float] = []
+    decode(autoencoder, latents, references, two_pass, lambda: free, shares.append)
+    steps = [after - before for before, after in pairwise([0.0, *shares])]
+    assert min(steps) > 0 and max(steps) < 1 / 6
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_a_try_that_fails_begins_anew(autoencoder: Watched, latents: Tensor, references: list[Tensor]) -> None:
+    fails = iter([True])
+
+    def report(share: float) -> None:
+        shares.append(share)
+        if share > 0.5 and next(fails, False):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    shares: list[float] = []
+    decode(autoencoder, latents, references, False, lambda: PLENTY, report)
+    assert autoencoder.chunkings == [Chunking.WHOLE, Chunking.FRAMES]
+    again = next(index for index, (before, after) in enumerate(pairwise(shares), start=1) if after < before)
+    assert shares[again - 1] > 0.5 and shares[again] < 0.2 and shares[-1] == pytest.approx(1)
 
 
 def test_a_cpu_decodes_frame_by_frame_what_is_large(

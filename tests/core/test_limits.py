@@ -20,7 +20,7 @@ from tooncrafter_core.memory import decode_bytes, unet_bytes
 from tooncrafter_core.models.vae.chunking import Chunking
 
 GIB = 2**30
-JOB = Job(keyframes=2, segments=1, frames=16, width=512, height=320)
+JOB = Job(keyframes=2, frames=(16,), width=512, height=320)
 HALF = torch.float16
 PUBLISHED = (DenoiserDemands(benchmark.UNET, 16, HALF), AutoencoderDemands(benchmark.AUTOENCODER, HALF))
 SMALL = (
@@ -53,7 +53,7 @@ def test_the_published_size_fits(room: Room) -> None:
         ),
         (replace(JOB, width=2048, height=1280), card(24, main=2), ["main memory"]),
         (JOB, computer(0.5), ["main memory", "512 MiB are free"]),
-        (replace(JOB, keyframes=1000, segments=999), card(24, main=16), ["1000 keyframe", "main memory"]),
+        (replace(JOB, keyframes=1000, frames=(16,) * 999), card(24, main=16), ["1000 keyframe", "main memory"]),
     ],
     ids=["card", "main memory", "cpu", "many keyframes"],
 )
@@ -105,14 +105,14 @@ def test_weights_count_where_they_come_as_a_whole() -> None:
 
 def test_sketches_count_on_a_host_for_all_frames() -> None:
     sketch = benchmark.PUBLISHED_SKETCH.sketch
-    many = replace(JOB, keyframes=30, segments=29)
+    many = replace(JOB, keyframes=30, frames=(16,) * 29)
     check_room(many, card(2), replace(PUBLISHED[0], sketch=sketch))
     with pytest.raises(ValueError, match="sampling"):
         check_room(many, card(2), replace(PUBLISHED[0], sketch=sketch, all_controls=True))
 
 
 def test_long_segments_need_one_window_of_the_unet() -> None:
-    check_room(replace(JOB, frames=160), card(1), PUBLISHED[0])
+    check_room(replace(JOB, frames=(160,)), card(1), PUBLISHED[0])
 
 
 @pytest.mark.parametrize("free", [0, 2**20])

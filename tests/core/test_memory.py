@@ -105,7 +105,7 @@ def test_both_passes_in_one_batch() -> None:
     denoise = benchmark.Denoising(benchmark.half_layers())
     context = CrossContext.join([denoise.context] * 2)
     z = denoise.x[:, :4]
-    denoiser = GuidedDenoiser(denoise.model, z, [[context]], frame_rate=10, guidance_scale=1.0, guidance_rescale=0.0)
+    denoiser = GuidedDenoiser(denoise.model, z, [context], frame_rate=10, guidance_scale=1.0, guidance_rescale=0.0)
     estimate = unet_bytes(benchmark.UNET, *z.shape[2:], z.dtype, rows=2)
     assert 1 / HONEST < benchmark.peak_bytes(lambda: denoiser(z, 500)) / estimate <= 1
 

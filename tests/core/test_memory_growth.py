@@ -11,7 +11,7 @@ from benchmark import peak_bytes
 from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.vae.autoencoder import Encoded
-from tooncrafter_core.sampling.denoiser import GuidedDenoiser
+from tooncrafter_core.sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
 
 SIDE = 8
 """Of the latents, so that activations outweigh what the tests allow beside them."""
@@ -19,24 +19,25 @@ SIDE = 8
 
 def denoising_peak(tiny: ToonCrafter, segments: int, frames: int) -> int:
     """Peak of one guided step with sketches, beside its result."""
-    shape = (segments, 4, frames, SIDE, SIDE)
-    contexts = [
-        [CrossContext(torch.randn(1, 77, 32), torch.randn(1, frames, 16, 32), keep=segments == 1) for _ in range(2)]
+    denoisers = [
+        GuidedDenoiser(
+            unet=tiny.unet,
+            condition=torch.randn(1, 4, frames, SIDE, SIDE),
+            contexts=[
+                CrossContext(torch.randn(1, 77, 32), torch.randn(1, frames, 16, 32), keep=segments == 1)
+                for _ in range(2)
+            ],
+            frame_rate=10,
+            guidance_scale=7.5,
+            guidance_rescale=0.7,
+            sketch_encoder=tiny.sketch_encoder,
+            hints=torch.rand(1, 1, frames, 8 * SIDE, 8 * SIDE),
+        )
         for _ in range(segments)
     ]
-    denoiser = GuidedDenoiser(
-        unet=tiny.unet,
-        condition=torch.randn(shape),
-        contexts=contexts,
-        frame_rate=10,
-        guidance_scale=7.5,
-        guidance_rescale=0.7,
-        sketch_encoder=tiny.sketch_encoder,
-        hints=torch.rand(segments, 1, frames, 8 * SIDE, 8 * SIDE),
-    )
-    z = torch.randn(shape)
+    z = torch.randn(segments * frames, 4, SIDE, SIDE)
     results = 8 * z.nbytes  # v of both passes, of guidance between them, and of all segments
-    return peak_bytes(partial(denoiser, z, 600), "cpu") - results
+    return peak_bytes(partial(SegmentsDenoiser(denoisers), z, 600), "cpu") - results
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,14 @@ def test_a_step_of_many_segments_needs_no_more_than_one(tiny: ToonCrafter, one_s
 
 def test_keyframes_add_their_features_and_frames_only(tiny: ToonCrafter) -> None:
     """The whole way: what a further keyframe adds is what is kept of it and of its segment."""
-    settings = Settings(steps=1, frames=4)
+    frames = 4
+    settings = Settings(steps=1, frames=frames)
     keyframes = torch.rand(5, 3, 64, 64)
     few, many = (
         peak_bytes(partial(interpolate, tiny, keyframes[:n], 64, 64, settings=settings), "cpu") for n in (2, 5)
     )
     added = (many - few) / 3
-    assert added <= kept_of_one(tiny, settings.frames)
+    assert added <= kept_of_one(tiny, frames)
     assert added < few / 4
 
 

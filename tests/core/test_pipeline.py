@@ -75,6 +75,8 @@ def test_segments_do_not_see_one_another(tiny: ToonCrafter, keyframes: Tensor, f
         {"frame_rate": 24},
         {"guidance_scale": 1.0},
         {"guidance_rescale": 0.0},
+        {"guidance_from": 0.2},
+        {"guidance_to": 0.2},
         {"eta": 0.0},
         {"seed": 1},
         {"steps": 3},
@@ -131,7 +133,7 @@ def test_the_callback_sees_every_step(tiny: ToonCrafter, keyframes: Tensor) -> N
     steps = list[DDIMStep]()
     draw(tiny, keyframes, callback=steps.append)
     assert [step.index for step in steps] == [0, 1]
-    assert all(step.latents.shape == step.denoised.shape == (2, 4, 3, 3, 4) for step in steps)
+    assert all(step.latents.shape == step.denoised.shape == (6, 4, 3, 4) for step in steps)
 
 
 def test_keyframes_may_have_any_sizes(tiny: ToonCrafter, keyframes: Tensor) -> None:
@@ -169,6 +171,37 @@ def test_a_loop_ends_before_it_would_begin_again(tiny: ToonCrafter, keyframes: T
 
 def test_a_loop_of_one_keyframe(tiny: ToonCrafter, keyframes: Tensor) -> None:
     assert torch.equal(draw(tiny, keyframes[:1], loop=True), draw(tiny, keyframes[[0, 0]])[:-1])
+
+
+def test_a_count_for_each_segment(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    """Both are drawn together, each in its own length and with its own rows of the noise; sketches follow."""
+    assert tiny.sketch_encoder is not None
+    settings = Settings(steps=1, frames="3, 5", guidance_scale=1, seed=4)
+    seen: list[tuple[Tensor, ...]] = []
+    hook = tiny.sketch_encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    try:
+        out = draw(tiny, keyframes, settings=settings, sketches={4: line()})
+    finally:
+        hook.remove()
+    assert out.shape == (7, 3, 24, 32) and (out.flatten(1).std(dim=1) > 0.02).all()
+    assert [[bool(hint[0, 0, i].any()) for i in range(hint.shape[2])] for _, hint, *_ in seen] == [
+        [False, False, False],
+        [False, False, True, False, False],
+    ]
+    noise = torch.randn(8, 4, 3, 4, generator=torch.Generator().manual_seed(4))
+    assert all(torch.equal(z[0].transpose(0, 1), part) for (z, *_), part in zip(seen, noise.split([3, 5]), strict=True))
+
+
+@pytest.mark.parametrize("counts", ["3", (3, 3), [3]])
+def test_equal_counts_are_one_count(counts: Any, tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:
+    assert torch.equal(draw(tiny, keyframes, settings=replace(SETTINGS, frames=counts)), frames)
+
+
+def test_a_long_segment_beside_a_short_one(tiny: ToonCrafter, keyframes: Tensor) -> None:
+    settings = Settings(steps=1, frames=(3, 17), guidance_scale=1)
+    out = draw(tiny, keyframes, settings=settings)
+    assert out.shape == (19, 3, 24, 32) and (out.flatten(1).std(dim=1) > 0.02).all()
+    assert torch.equal(out[:2], draw(tiny, keyframes[:2], settings=replace(settings, frames=3))[:2])
 
 
 class Oracle(torch.nn.Module):
@@ -219,6 +252,10 @@ def test_joints_are_keyframes_and_nothing_fades(
         ({"keyframes": torch.rand(3, 24, 32)}, r"\(1, 24, 32\)"),
         ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
         ({"fit": "cover"}, "'cover'"),
+        (
+            {"settings": replace(SETTINGS, frames="3, 4, 5")},
+            r"frames has 3 numbers, but 3 keyframe\(s\) make 2 segment\(s\); expected one number for all of them, or 2",
+        ),
         ({"keyframes": [torch.rand(3, 24, 32), torch.full((3, 24, 32), NAN)]}, "^keyframe 2 holds NaN"),
         ({"sketches": {3: line() * NAN}}, "^the sketch at frame 3 holds NaN"),
     ],
@@ -231,6 +268,7 @@ def test_joints_are_keyframes_and_nothing_fades(
         "one picture",
         "sketch",
         "fit",
+        "counts",
         "NaN in a keyframe",
         "NaN in a sketch",
     ],
@@ -256,13 +294,19 @@ def test_mistakes_are_found_before_anything_runs(
         ("guidance_scale", NAN, "0 to 100"),
         ("guidance_scale", float("inf"), "0 to 100"),
         ("guidance_rescale", float("-inf"), "0 to 1"),
+        ("guidance_from", NAN, "0 to 1"),
+        ("guidance_to", "1", "a number"),
         ("eta", NAN, "0 to 1"),
         ("sketch_strength", NAN, "0 to 10"),
         ("sketch_strength", "0.6", "a number"),
         ("eta", True, "a number"),
         ("steps", 2.5, "a whole number"),
         ("steps", NAN, "a whole number"),
-        ("frames", None, "a whole number"),
+        ("frames", None, "a whole number, or one for each segment such as 16, 24, 12"),
+        ("frames", "16; 24", "a whole number, or one for each segment such as 16, 24, 12"),
+        ("frames", [16, 2.5], "a whole number, or one for each segment such as 16, 24, 12"),
+        ("frames", True, "a whole number, or one for each segment such as 16, 24, 12"),
+        ("frames", (16, 1), "2 to 1000 for each segment, both keyframes included"),
         ("seed", "0", "a whole number"),
         ("seed", True, "a whole number"),
         ("frame_rate", [10], "a whole number"),

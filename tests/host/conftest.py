@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,12 @@ def page(comfy_server: ComfyServer) -> Iterator[Page]:
         pytest.skip("no Chromium is installed")
     with open_page(comfy_server.url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are kept to look at: TOONCRAFTER_SCREENSHOTS, or a temporary folder."""
+    kept = os.environ.get("TOONCRAFTER_SCREENSHOTS")
+    folder = Path(kept).expanduser() if kept else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,14 +1,16 @@
 """Custom nodes for the tests: they set what ComfyUI says is free and in which type the VAE computes, and tell what
-sampling asks for and what is held."""
+sampling asks for and runs, and what is held."""
 
 from __future__ import annotations
 
 import copy
 import gc
+import logging
 from typing import Any
 
 import comfy.model_management as management
 import torch
+from comfy.patcher_extension import WrappersMP
 from comfy.sampler_helpers import convert_cond, estimate_memory
 
 
@@ -81,6 +83,27 @@ class NoVRAM:
         return (model,)
 
 
+class TellRows:
+    """The MODEL, which writes the rows of each call of the U-Net to the log."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"model": ("MODEL",)}}
+
+    def run(self, model: Any) -> tuple[Any]:
+        def tell(executor: Any, x: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+            logging.info("U-Net rows: %d", len(x))
+            return executor(x, *others, **named)
+
+        told = model.clone()
+        told.add_wrapper(WrappersMP.DIFFUSION_MODEL, tell)
+        return (told,)
+
+
 class Held:
     """Bytes of all tensors there are; never from the cache."""
 
@@ -107,6 +130,7 @@ class Held:
 NODE_CLASS_MAPPINGS = {
     "TestHeld": Held,
     "TestNoVRAM": NoVRAM,
+    "TestTellRows": TellRows,
     "TestFreeMemory": FreeMemory,
     "TestHalfVAE": HalfVAE,
     "TestMemoryRequired": MemoryRequired,

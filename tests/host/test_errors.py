@@ -16,7 +16,7 @@ from comfy_harness.prompts import (
     node,
     with_sketches,
 )
-from comfy_harness.server import ComfyServer, PromptFailed
+from comfy_harness.server import ComfyServer, PromptFailed, PromptRejected
 
 SMALL = {"width": 64, "height": 64}
 TOO_LONG = {"steps": 1000}
@@ -109,6 +109,10 @@ def _guidance_patch(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
 
 
+def _guidance_that_ends_before_it_begins(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return changed(graph, "sampler", guidance_from=0.6, guidance_to=0.4)
+
+
 def _other_frames_in_negative(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     """As many latents in all: two segments of 8 frames."""
     three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
@@ -175,6 +179,11 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
     (_guidance_patch, "sampler", ["RescaleCFG", "KSampler"]),
     (
+        _guidance_that_ends_before_it_begins,
+        "sampler",
+        ["guidance_from is 0.6 and guidance_to 0.4", "start before the end"],
+    ),
+    (
         _other_frames_in_negative,
         "sampler",
         ["1 segment(s) of 16 frames", "negative for 2 segment(s) of 8", "same Encode Keyframes"],
@@ -205,3 +214,29 @@ def test_mistake_is_explained_at_once(
     assert failure.value.node_id == node_id
     assert all(word in failure.value.exception_message for word in words), failure.value.exception_message
     assert time.monotonic() - started < SECONDS_BEFORE_SAMPLING
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        (
+            "loader",
+            {"checkpoint": "tooncrafter_512_interp-pruned-fp16.safetensors"},
+            ["3.2 GB", "huggingface.co/Kijai/DynamiCrafter_pruned", "models/checkpoints", BUNDLED_MODEL, "128 x 64"],
+        ),
+        (
+            "sketch_loader",
+            {"sketch_encoder": "sketch_encoder-fp16.safetensors"},
+            ["0.7 GB", "huggingface.co/Kijai/DynamiCrafter_pruned", "models/controlnet", BUNDLED_SKETCH_ENCODER],
+        ),
+        ("loader", {"checkpoint": "mine.ckpt"}, ["'mine.ckpt' was not found", "models/checkpoints", BUNDLED_MODEL]),
+    ],
+    ids=["a published checkpoint", "a published sketch encoder", "another file"],
+)
+def test_a_file_that_is_not_there(
+    comfy_server: ComfyServer, graph: Prompt, name: str, given: dict[str, str], words: list[str]
+) -> None:
+    """Refused before anything runs: which file, what it is, from where and into which folder."""
+    with pytest.raises(PromptRejected) as refusal:
+        comfy_server.queue(changed(graph, name, **given))
+    assert all(word in str(refusal.value) for word in [*given.values(), *words]), refusal.value

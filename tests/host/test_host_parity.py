@@ -9,7 +9,6 @@ import pytest
 import torch
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, interpolation, node, with_sketches
 from comfy_harness.server import ROOT, ComfyServer
-from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,10 +28,11 @@ class Case:
 
     keyframes: tuple[str, ...] = ("first", "last")
     sketch: bool = False
-    frames: int = 16
+    frames: int | str = 16
     width: int = 128
     height: int = 64
     loop: bool = False
+    guided: tuple[float, float] = (0.0, 1.0)
     checkpoint: str = "model.ckpt"
     sketch_encoder: str = "sketch_encoder.ckpt"
 
@@ -46,17 +46,24 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
         case.width,
         case.height,
         "crop",
-        Settings(prompt=TEXT, steps=STEPS, seed=SEED, frames=case.frames),
+        Settings(
+            prompt=TEXT,
+            steps=STEPS,
+            seed=SEED,
+            frames=case.frames,
+            guidance_from=case.guided[0],
+            guidance_to=case.guided[1],
+        ),
         {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
         callback=lambda step: steps.append(step.latents),
         loop=case.loop,
     )
-    return rearrange(_joined(steps[STEPS - 1 :: STEPS]), "s c t h w -> (s t) c h w") / LATENT_SCALE, decoded
+    return _joined(steps[STEPS - 1 :: STEPS]) / LATENT_SCALE, decoded
 
 
 def _joined(runs: list[Tensor]) -> Tensor:
     """What a segment's runs came to: the only one, or those after the coarse one."""
-    return torch.cat([*(run[:, :, :-1] for run in runs[1:-1]), runs[-1]], dim=2)
+    return torch.cat([*(run[:-1] for run in runs[1:-1]), runs[-1]])
 
 
 def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[Tensor, Tensor]:
@@ -64,7 +71,7 @@ def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[T
         [drawn[name] for name in case.keyframes],
         case.checkpoint,
         encode={"width": case.width, "height": case.height, "frames": case.frames, "loop": case.loop},
-        sample={"steps": STEPS, "seed": SEED},
+        sample={"steps": STEPS, "seed": SEED, "guidance_from": case.guided[0], "guidance_to": case.guided[1]},
         text=TEXT,
     )
     if case.sketch:
@@ -79,8 +86,10 @@ CASES = {
     "plain": Case(),
     "sketch": Case(sketch=True),
     "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
+    "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
     "coarse-to-fine": Case(sketch=True, frames=24, width=64),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
+    "guided-in-the-middle": Case(frames=4, width=64, guided=(0.3, 0.7)),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
     "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_harness.prompts import Prompt, changed, interpolation, node, with_sketches
-from comfy_harness.server import ComfyServer
+from comfy_harness.server import ComfyServer, PromptFailed
 from PIL import Image
 from results import frames_of, latents_of
 
@@ -34,6 +34,75 @@ def test_many_keyframes_and_their_loop(comfy_server: ComfyServer, drawn: dict[st
     assert len(frames_of(comfy_server, graph(drawn, *names, frames=3))) == 9
     assert len(frames_of(comfy_server, graph(drawn, *names, frames=3, loop=True))) == 10
     assert len(frames_of(comfy_server, graph(drawn, "first", frames=3, loop=True))) == 2
+
+
+def test_a_count_for_each_segment(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """Nodes for finished frames know the same text; a whole number over a wire is a count as well."""
+    prompt = graph(drawn, "first", "last", "first", frames="3, 20")
+    trim = node("ToonCrafterTrimKeyframes", frames=["decode", 0], frames_per_segment="3, 20", drop=0)
+    prompt = changed({**prompt, "trim": trim}, "save", images=["trim", 0])
+    out = frames_of(comfy_server, prompt)
+    assert out.shape == (22, 3, 64, 64) and (out.flatten(1).std(dim=1) > 0.02).all()
+    wired = changed(graph(drawn, "first", "last", frames=16), "encode", frames=["four", 0])
+    assert len(frames_of(comfy_server, {**wired, "four": node("PrimitiveInt", value=4)})) == 4
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ("16, 24, 12", ["frames has 3 numbers", "make 2 segment(s)", "one number for all of them, or 2"]),
+        ("16; 24", ["'16; 24'", "such as 16, 24, 12"]),
+        ("16, 227", ["16, 227", "226 or fewer"]),
+        (1, ["frames is 1", "expected 2"]),
+    ],
+)
+def test_counts_that_do_not_fit(
+    comfy_server: ComfyServer, drawn: dict[str, str], frames: object, words: list[str]
+) -> None:
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.run(graph(drawn, "first", "last", "first", frames=frames))
+    assert failure.value.node_id == "encode"
+    assert all(word in str(failure.value) for word in words), failure.value
+
+
+@pytest.mark.parametrize("frames", ["3, 5, 3", "3, 17, 3"], ids=["together", "one by one"])
+def test_one_segment_is_drawn_again(comfy_server: ComfyServer, drawn: dict[str, str], frames: str) -> None:
+    """The second one comes out as in a whole run with the same seed, with guidance and a sketch in it; the others stay
+    as they were."""
+    prompt = graph(drawn, "first", "last", "first", "last", frames=frames)
+    prompt = with_sketches(prompt, [drawn["sketch_07"]], "4", strength=1.0)
+    prompt = changed(prompt, "sampler", guidance_scale=3.0, steps=2)
+    redone = {**prompt["sampler"]["inputs"], "seed": 1, "segments": "2", "previous": ["sampler", 0]}
+    again = {**prompt, "again": node("ToonCrafterSampler", **redone)}
+    again = changed(changed(again, "decode", latent=["again", 0]), "save", images=["decode", 0])
+    before, after, found = (
+        latents_of(comfy_server, each, (sampler, 0))
+        for each, sampler in ((prompt, "sampler"), (changed(prompt, "sampler", seed=1), "sampler"), (again, "again"))
+    )
+    rows = slice(3, len(before) - 3)
+    assert torch.equal(found[rows], after[rows]) and not torch.equal(found[rows], before[rows])
+    assert torch.equal(found[:3], before[:3]) and torch.equal(found[-3:], before[-3:])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"segments": "2"}, ["previous is not connected"]),
+        ({"segments": "3", "previous": ["encode", 2]}, ["segments names 3", "1 to 2"]),
+        ({"segments": "two", "previous": ["encode", 2]}, ["'two'", "such as 2 or 1, 3"]),
+        ({"segments": "1", "previous": ["other", 2]}, ["previous holds 8 latents", "positive goes with 6 latents"]),
+    ],
+    ids=["no previous", "not there", "no number", "another film"],
+)
+def test_segments_that_cannot_be_drawn_again(
+    comfy_server: ComfyServer, drawn: dict[str, str], inputs: dict[str, object], words: list[str]
+) -> None:
+    prompt = changed(graph(drawn, "first", "last", "first", frames=3), "sampler", **inputs)
+    other = changed(prompt, "encode", frames=4)["encode"]
+    with pytest.raises(PromptFailed) as failure:
+        comfy_server.run({**prompt, "other": other})
+    assert failure.value.node_id == "sampler"
+    assert all(word in str(failure.value) for word in words), failure.value
 
 
 def test_long_segments_with_sketches(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:

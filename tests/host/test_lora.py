@@ -1,4 +1,5 @@
-"""Stock Load LoRA: a Stable Diffusion 2.x LoRA changes the spatial layers as merged weights would."""
+"""Stock Load LoRA: a Stable Diffusion 2.x LoRA, and the distilled one that comes with the pack, change the model as
+merged weights would."""
 
 from __future__ import annotations
 
@@ -7,12 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_harness.prompts import Prompt, interpolation, node
+from comfy_harness.prompts import BUNDLED_MODEL, Prompt, interpolation, node
 from comfy_harness.server import ROOT, ComfyServer
 from results import latents_of
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tooncrafter_core.files.checkpoint import read_checkpoint
+from tooncrafter_core.training.run.export import published, write_checkpoint
+from tooncrafter_core.training.run.low_rank import merge, read_lora
+
+TINY = ROOT / "assets" / "tooncrafter-tiny"
+DISTILLED = "tooncrafter-tiny-4steps.safetensors"
 DRAWN = ROOT / "assets" / "keyframes"
 RANK, ALPHA, STRENGTH = 2, 1.0, 0.8
 LAYERS = {
@@ -37,8 +44,10 @@ def server(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
     lora, merged = draw_lora(weights)
     save_file(lora, folder / "style.safetensors")
     torch.save({"state_dict": merged}, folder / "merged.ckpt")
+    write_distilled(folder / "distilled.safetensors")
     models = {
         "checkpoints/model.ckpt": checkpoints[0],
+        "checkpoints/distilled.safetensors": folder / "distilled.safetensors",
         "checkpoints/merged.ckpt": folder / "merged.ckpt",
         "loras/style.safetensors": folder / "style.safetensors",
     }
@@ -67,6 +76,22 @@ def draw_lora(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     return lora | entries(UNKNOWN, torch.randn(4, RANK), torch.randn(RANK, 4)), merged
 
 
+def write_distilled(path: Path) -> None:
+    """The small model with its LoRA merged, all in float32."""
+    model = read_checkpoint(TINY / "tooncrafter-tiny.safetensors")
+    unet = model.load("unet").float()
+    merge(unet, read_lora(TINY / "loras" / DISTILLED))
+    whole = {name: tensor.float() for name, tensor in model.tensors.items()}
+    write_checkpoint({**whole, **published("unet", unet)}, path)
+
+
+def with_lora(prompt: Prompt, name: str, strength: float) -> Prompt:
+    """The same graph with Load LoRA before the Sampler."""
+    inputs = {**prompt["sampler"]["inputs"], "model": ["lora", 0]}
+    loader = node("LoraLoaderModelOnly", model=["loader", 0], lora_name=name, strength_model=strength)
+    return {**prompt, "lora": loader, "sampler": {**prompt["sampler"], "inputs": inputs}}
+
+
 def entries(name: str, up: Tensor, down: Tensor) -> dict[str, Tensor]:
     return {
         f"{name}.lora_up.weight": up,
@@ -82,12 +107,28 @@ def test_a_lora_is_merged_into_the_spatial_layers(server: ComfyServer, drawings:
         return {name: made[name] for name in made if name not in ("decode", "save")}
 
     plain = prompt("model.ckpt")
-    inputs = {**plain["sampler"]["inputs"], "model": ["lora", 0]}
-    loader = node("LoraLoaderModelOnly", model=["loader", 0], lora_name="style.safetensors", strength_model=STRENGTH)
-    found = latents_of(server, {**plain, "lora": loader, "sampler": {**plain["sampler"], "inputs": inputs}})
+    found = latents_of(server, with_lora(plain, "style.safetensors", STRENGTH))
     expected, without = latents_of(server, prompt("merged.ckpt")), latents_of(server, plain)
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert (found - without).norm() > 0.05 * without.norm()
     log = server.log_text()
     assert UNKNOWN in log, "the log does not say which layer was not found"
     assert not any(f"lora_unet_{name}" in log for name in LAYERS)
+
+
+def test_the_distilled_lora_is_offered_and_is_the_merged_model(server: ComfyServer, drawings: list[str]) -> None:
+    """With the pack's own folder among ComfyUI's, in which no other file is."""
+    offered = server.object_info()["LoraLoaderModelOnly"]["input"]["required"]["lora_name"][0]
+    assert sorted(offered) == ["style.safetensors", DISTILLED]
+
+    def prompt(checkpoint: str) -> Prompt:
+        sizes, sampling = {"width": 64, "height": 64, "frames": 4}, {"steps": 4, "guidance_scale": 1.0, "eta": 0.0}
+        made = interpolation(drawings, checkpoint, encode=sizes, sample=sampling, two_pass=False)
+        return {name: made[name] for name in made if name not in ("decode", "save")}
+
+    plain = prompt(BUNDLED_MODEL)
+    found = latents_of(server, with_lora(plain, DISTILLED, 1.0))
+    expected, without = latents_of(server, prompt("distilled.safetensors")), latents_of(server, plain)
+    assert (found - expected).norm() < 0.01 * expected.norm(), "beyond the rounding of float16 weights"
+    assert (found - without).norm() > 0.05 * without.norm()
+    assert "NOT LOADED diffusion_model." not in server.log_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from comfy_harness.prompts import Prompt, interpolation, node, with_sketches
+from comfy_harness.prompts import Prompt, changed, interpolation, node, with_sketches
 from comfy_harness.server import ComfyServer, PromptFailed
 from random_checkpoint import MODEL, SKETCH, random_tensors
-from results import frames_of
+from results import frames_of, progress_of
 
 from tooncrafter_core.memory import unet_bytes
 
@@ -35,8 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         "broken": tensors | {last: torch.full_like(tensors[last], torch.nan)},
     }
     files = {f"checkpoints/{name}.ckpt": base / f"{name}.ckpt" for name in models}
-    for file, changed in zip(files.values(), models.values(), strict=True):
-        torch.save({"state_dict": changed}, file)
+    for file, weights in zip(files.values(), models.values(), strict=True):
+        torch.save({"state_dict": weights}, file)
     files["controlnet/good_sketch.ckpt"] = base / "sketch.ckpt"
     torch.save(random_tensors(SKETCH, seed=1), base / "sketch.ckpt")
     (base / "comfy" / "custom_nodes").mkdir(parents=True)
@@ -67,6 +68,24 @@ def test_frames_do_not_depend_on_memory(server: ComfyServer, drawings: list[str]
         assert (frames - whole).abs().max() <= 1.5 / 255
     for way in list(MEBIBYTES)[:-1]:
         assert f"No memory to decode 6 frames of 64 x 64 in torch.float32 {way} take about" in server.log_text()
+
+
+@pytest.mark.parametrize("way", MEBIBYTES)
+def test_progress_counts_frames(server: ComfyServer, drawings: list[str], way: str) -> None:
+    """Of two segments, whichever way they are decoded."""
+    graph = interpolation([*drawings, drawings[0]], "good.ckpt", encode={**SIZES, "frames": "6, 4"}, sample=QUICK)
+    prompt = with_memory(graph, MEBIBYTES[way], graph["decode"])
+    assert progress_of(server, prompt, "decode") == [(frame, 10) for frame in range(1, 11)]
+
+
+def test_no_unconditional_pass_runs_outside_the_guided_interval(server: ComfyServer, drawings: list[str]) -> None:
+    """Of 5 steps, at shares 0 to 0.8 of the walk, the second and third are guided; each pass has 2 frames."""
+    sample = {"steps": 5, "guidance_from": 0.1, "guidance_to": 0.5}
+    prompt = interpolation(drawings, "good.ckpt", encode={**SIZES, "frames": 2}, sample=sample)
+    told = {**prompt, "told": node("TestTellRows", model=["loader", 0])}
+    frames_of(server, changed(told, "sampler", model=["told", 0]))
+    rows = [int(count) for count in re.findall(r"U-Net rows: (\d+)", server.log_text())]
+    assert sum(rows) == 2 * (1 + 2 + 2 + 1 + 1)
 
 
 def test_overflow_in_half_precision_is_decoded_in_float32(server: ComfyServer, drawings: list[str]) -> None:

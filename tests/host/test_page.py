@@ -4,14 +4,14 @@ saved file."""
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from comfy_harness.browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
 from comfy_harness.example_graphs import examples
-from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
+from make_subgraph import NAME as BLUEPRINT
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
@@ -42,6 +42,27 @@ LEAST_LIKENESS = """async () => {
         part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
     return Math.min(...likeness);
 }"""
+CONNECT_BLUEPRINT = """sketch => {
+    const [node] = app.graph.nodes;
+    const load = file => {
+        const picture = add('LoadImage');
+        picture.widgets.find(widget => widget.name === 'image').value = file;
+        return picture;
+    };
+    const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
+    const both = add('ImageBatch');
+    load('tooncrafter_first.png').connect(0, both, 0);
+    load('tooncrafter_last.png').connect(0, both, 1);
+    const slot = (slots, name) => slots.findIndex(slot => slot.name === name);
+    both.connect(0, node, slot(node.inputs, 'keyframes'));
+    if (sketch) load(sketch).connect(0, node, slot(node.inputs, 'sketches'));
+    node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
+    const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName, widget]));
+    shown.steps.value = 2;
+    shown.frames.value = 5;
+    shown.frame_indices.value = '2';
+    return Object.keys(shown);
+}"""
 QUEUE = """async () => {
     window.ended = null;
     for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
@@ -59,15 +80,6 @@ CONNECTS = """([from, to]) => {
     };
     return output.connect(slot(from[1])(output.outputs), input, slot(to[1])(input.inputs)) != null;
 }"""
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots are kept to look at: TOONCRAFTER_SCREENSHOTS, or a temporary folder."""
-    kept = os.environ.get("TOONCRAFTER_SCREENSHOTS")
-    folder = Path(kept).expanduser() if kept else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def types(page: Page) -> list[str]:
@@ -177,6 +189,32 @@ def test_the_page_knows_what_animators_call_it(page: Page) -> None:
     """Pages later than this one search these words too."""
     words = page.evaluate("() => LiteGraph.registered_node_types.ToonCrafterSampler.nodeData.search_aliases")
     assert {"interpolate", "inbetween", "tween", "anime", "line art"} <= set(words)
+
+
+def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
+    listed = comfy_server.get_json("/global_subgraphs")
+    assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
+
+
+@pytest.mark.parametrize("sketch", ["tooncrafter_sketch_07.png", None], ids=["guided", "free"])
+def test_search_offers_a_blueprint_that_draws(
+    page: Page, comfy_server: ComfyServer, pictures: Path, sketch: str | None
+) -> None:
+    """With the pack's own drawings and small model, and none of the stock inputs."""
+    forget(page)
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    search = page.locator(".comfy-vue-node-search-container")
+    search.locator("input").fill("in-between")
+    search.get_by_role("option").filter(has_text=BLUEPRINT).click()
+    page.wait_for_function("app.graph.nodes.length === 1")
+    widgets = page.evaluate(CONNECT_BLUEPRINT, sketch)
+    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
+    before = set((comfy_server.base / "output").glob("*.png"))
+    page.evaluate(QUEUE)
+    page.wait_for_function("window.ended", timeout=180_000)
+    assert page.evaluate("window.ended") == "execution_success"
+    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 5
+    screenshot(page, pictures / "blueprint.png")
 
 
 @pytest.fixture(scope="module")

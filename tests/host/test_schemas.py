@@ -28,7 +28,7 @@ NODES = {
     "ToonCrafterOnionSkin": ["IMAGE"],
 }
 PUBLISHED = {
-    "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": 16, "fps": 10},
+    "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": "16", "fps": 10},
     "ToonCrafterSketchGuide": {"strength": 0.6, "start_percent": 0.0, "end_percent": 1.0},
     "ToonCrafterSampler": {
         "steps": 50,
@@ -36,6 +36,8 @@ PUBLISHED = {
         "guidance_rescale": 0.7,
         "eta": 1.0,
         "denoise": 1.0,
+        "guidance_from": 0.0,
+        "guidance_to": 1.0,
     },
     "ToonCrafterDualRefDecode": {"two_pass": True},
 }

@@ -16,8 +16,8 @@ from playwright.sync_api import Page
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 EXAMPLES = {example.name: example for example in examples()}
-FRAMES = {"many_keyframes": 31, "loop": 30}
-SIZE = {"upscale_chain": (256, 128)}
+FRAMES = {"many_keyframes": 31, "loop": 30, "folder_of_keyframes": 31, "retimed_shot": 24, "seed_grid": 1}
+SIZE = {"upscale_chain": (256, 128), "seed_grid": (640, 312)}
 """Of the results, where they are not 16 frames of 128 x 64."""
 
 

@@ -148,7 +148,7 @@ def _run(options: argparse.Namespace) -> str:
         for frames, rows in measured.items():
             rows.append(subject.measure(results, renders, number, scene, frames))
             _log.info("scene %d, %d frames: %s", number, frames, rows[-1])
-    runs = {frames: sampling_runs(subject.model, 1, frames) for frames in measured}
+    runs = {frames: sampling_runs(subject.model, [frames]) for frames in measured}
     return _table(measured, runs)
 
 

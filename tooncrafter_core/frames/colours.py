@@ -50,13 +50,12 @@ def match_colours(frames: Tensor, spans: Spans, strength: float = 1.0, settings:
     """
     settings = settings or DriftSettings()
     corrected = frames.float().clone()
-    for segment in range(spans.segments):
-        start = segment * spans.stride
-        ends = kornia.color.rgb_to_lab(corrected[[start, (start + spans.frames - 1) % spans.total]])
+    for start, count in zip(spans.starts, spans.frames, strict=True):
+        ends = kornia.color.rgb_to_lab(corrected[[start, (start + count - 1) % spans.total]])
         still = (ends[1] - ends[0]).norm(dim=0, keepdim=True) <= settings.still
-        for step in range(1, spans.frames - 1):
+        for step in range(1, count - 1):
             frame = kornia.color.rgb_to_lab(corrected[start + step])
-            shift = _drift(frame, ends, still, step / (spans.frames - 1), settings)
+            shift = _drift(frame, ends, still, step / (count - 1), settings)
             matched = frame - strength * shift * (1 - _ink(frame[:1], settings))
             corrected[start + step] = kornia.color.lab_to_rgb(matched)
     return corrected

@@ -9,25 +9,20 @@ HAND_OVER = 8
 """Frames over which a keyframe's decoding error is taken out of its neighbours, less and less."""
 
 
-def keep_keyframes(segments: Tensor, ends: Tensor) -> Tensor:
-    """Segments that begin and end with the keyframes as they were drawn.
+def keep_keyframes(frames: Tensor, ends: Tensor) -> Tensor:
+    """A segment that begins and ends with the keyframes as they were drawn.
 
     What a decoded keyframe lacks of the drawn one is added to the frames beside it too, by a share that falls linearly
     to 0 after `HAND_OVER` frames, or at the other keyframe if that is nearer.
 
     Args:
-        segments: decoded frames (S, 3, t, H, W) in [0, 1].
-        ends: keyframes (S + 1, 3, H, W) in [0, 1], see `timeline.segment_ends`.
+        frames: decoded frames (3, t, H, W) in [0, 1].
+        ends: its keyframes (2, 3, H, W) in [0, 1].
 
     Returns:
-        (S, 3, t, H, W) in [0, 1]
+        (3, t, H, W) in [0, 1]
     """
-    ends = ends.to(segments)
-    return torch.stack([_kept(*parts) for parts in zip(segments, ends[:-1], ends[1:], strict=True)])
-
-
-def _kept(frames: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """One segment (3, t, H, W) with its keyframes (3, H, W)."""
+    first, last = ends.to(frames)
     count = frames.shape[1]
     share = (1 - torch.arange(count).to(frames) / min(HAND_OVER, count - 1)).clamp(min=0)[:, None, None]
     first, last = first[:, None], last[:, None]

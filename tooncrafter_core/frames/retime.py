@@ -86,7 +86,7 @@ def eased(spans: Spans, curve: Curve, length: int) -> Tensor:
     if length < 2:
         raise ValueError(f"length is {length}; expected 2 or more frames for each segment, both keyframes included")
     time = torch.linspace(0, 1, length, dtype=torch.float64)
-    return spans.place(curve(time).clamp(0, 1) * (spans.frames - 1))
+    return spans.place(lambda frames: curve(time).clamp(0, 1) * (frames - 1))
 
 
 def held(spans: Spans, each: int) -> Tensor:
@@ -94,10 +94,14 @@ def held(spans: Spans, each: int) -> Tensor:
 
     Counting begins anew at every keyframe, and the last keyframe is shown where it was.
     """
-    within = torch.arange(spans.frames)
-    shown = within - within % each
-    shown[-1] = spans.frames - 1
-    return spans.place(shown)
+
+    def within(frames: int) -> Tensor:
+        moments = torch.arange(frames)
+        shown = moments - moments % each
+        shown[-1] = frames - 1
+        return shown
+
+    return spans.place(within)
 
 
 def trimmed(spans: Spans, count: int) -> Tensor:
@@ -106,13 +110,13 @@ def trimmed(spans: Spans, count: int) -> Tensor:
     Raises:
         ValueError: no frame would be left between keyframes.
     """
-    if spans.frames - 2 - 2 * count < 1:
+    shortest = min(spans.frames)
+    if shortest - 2 - 2 * count < 1:
         raise ValueError(
-            f"dropping {count} frames beside each keyframe leaves none of the {spans.frames - 2} between two "
-            f"keyframes; expected at most {max(0, (spans.frames - 3) // 2)}"
+            f"dropping {count} frames beside each keyframe leaves none of the {shortest - 2} between two "
+            f"keyframes; expected at most {max(0, (shortest - 3) // 2)}"
         )
-    middle = torch.arange(count + 1, spans.frames - 1 - count)
-    return spans.place(torch.cat([torch.tensor([0]), middle, torch.tensor([spans.frames - 1])]))
+    return spans.place(lambda frames: torch.tensor([0, *range(count + 1, frames - 1 - count), frames - 1]))
 
 
 def there_and_back(total: int, repeat_ends: bool) -> Tensor:

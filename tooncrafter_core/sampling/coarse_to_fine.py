@@ -29,9 +29,10 @@ class Plan:
     coarse: tuple[int, ...]
     fine: tuple[range, ...]
 
-    def runs(self, segments: int) -> int:
-        """Runs for so many segments: one for all of them where there are no fine runs."""
-        return segments * (1 + len(self.fine)) if self.fine else 1
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return 1 + len(self.fine)
 
     @property
     def keyframes(self) -> list[int]:
@@ -68,6 +69,16 @@ def plan_runs(frames: int, trained: int) -> Plan:
     coarse = tuple(_share(last, step, steps) for step in range(steps + 1))
     joints = [_share(last, span, spans) for span in range(spans + 1)]
     return Plan(coarse, tuple(range(first, last + 1) for first, last in pairwise(joints)))
+
+
+def count_runs(plans: Sequence[Plan]) -> int:
+    """Runs of segments with these plans: one for all of them where none has fine runs, else each segment's own."""
+    return sum(plan.runs for plan in plans) if is_long(plans) else 1
+
+
+def is_long(plans: Sequence[Plan]) -> bool:
+    """Whether a segment has more than one run, so that each segment is drawn by itself."""
+    return any(plan.fine for plan in plans)
 
 
 def draw_segment(draw: DrawRun, ends: Tensor, plan: Plan) -> Tensor:

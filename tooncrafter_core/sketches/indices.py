@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from reprlib import repr as shortened
 
 from .guided_frames import bisection
@@ -18,7 +19,9 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
 _PATTERN = re.compile(rf"(bisect|every)\s*:\s*({_NUMBER})", re.ASCII)
 
 
-def parse_frame_indices(text: str, count: int | None, total: int, per_segment: int | None = None) -> list[int]:
+def parse_frame_indices(
+    text: str, count: int | None, total: int, per_segment: Sequence[int] | None = None
+) -> list[int]:
     """Read frame indices such as `5, 9-11, -1, 50%, bisect:2`.
 
     Args:
@@ -28,7 +31,7 @@ def parse_frame_indices(text: str, count: int | None, total: int, per_segment: i
             from the first on.
         count: number of sketches they are for; None takes any number of indices.
         total: number of frames of the result.
-        per_segment: frames of each segment, both keyframes included; None is one segment.
+        per_segment: frames of each segment, both keyframes included; None is one segment of all frames.
 
     Returns:
         indices, 0 to `total - 1`, in the order given
@@ -36,7 +39,7 @@ def parse_frame_indices(text: str, count: int | None, total: int, per_segment: i
     Raises:
         ValueError: not such a list, an index out of range or given twice, or another number of them.
     """
-    clip = _Clip(text, total, per_segment or total)
+    clip = _Clip(text, total, per_segment or [total])
     items = filter(None, (part.strip() for part in text.split(",")))
     indices = [index for item in items for index in clip.parse(item)]
     twice = sorted({i for i in indices if indices.count(i) > 1})
@@ -102,7 +105,7 @@ class _Clip:
 
     text: str
     total: int
-    per_segment: int
+    per_segment: Sequence[int]
 
     def parse(self, item: str) -> Sequence[int]:
         """The indices of one item."""
@@ -137,9 +140,12 @@ class _Clip:
         return math.ceil(percent / 100 * (self.total - 1) - Fraction(1, 2))
 
     def _bisected(self, depth: int) -> list[int]:
-        inside = bisection(self.per_segment, min(depth, self.per_segment))
-        starts = range(0, self.total - 1, self.per_segment - 1)
-        return [start + frame for start in starts for frame in inside]
+        starts = accumulate((frames - 1 for frames in self.per_segment), initial=0)
+        return [
+            start + frame
+            for start, frames in zip(starts, self.per_segment, strict=False)  # the last start is the end
+            for frame in bisection(frames, min(depth, frames))
+        ]
 
     def _every(self, item: str, step: int) -> range:
         if not step:

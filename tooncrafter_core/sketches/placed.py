@@ -38,21 +38,18 @@ class Sketch:
 
 @dataclass(frozen=True)
 class PlacedSketches:
-    """Sketches at their frames.
+    """Sketches at the frames of one segment.
 
     Attributes:
-        hints: white lines on black (S, 1, t, H, W).
-        strength: factor on the sketch encoder's outputs, or one for each frame (S, t).
+        hints: white lines on black (t, 1, H, W).
+        strength: factor on the sketch encoder's outputs, or one for each frame (t,).
     """
 
     hints: Tensor
     strength: float | Tensor
 
-    def of_run(self, segment: int, frames: Sequence[int]) -> PlacedSketches:
-        """What guides a run of some frames of one segment, see `guiding_frames`."""
-        guides = self.hints[segment, 0]
-        chosen = guiding_frames(guides, frames)
-        strength = self.strength
-        if isinstance(strength, Tensor):
-            strength = strength[segment, chosen][None]
-        return PlacedSketches(guides[chosen][None, None], strength)
+    def of_run(self, frames: Sequence[int]) -> PlacedSketches:
+        """What guides a run of some frames of the segment, see `guiding_frames`."""
+        chosen = guiding_frames(self.hints, frames)
+        strength = self.strength[chosen] if isinstance(self.strength, Tensor) else self.strength
+        return PlacedSketches(self.hints[chosen], strength)

@@ -18,13 +18,14 @@ from .run.settings import (
     AutoencoderSettings,
     BaseSettings,
     DecoderSettings,
+    DistilSettings,
     RectifySettings,
     RunSettings,
     SketchSettings,
     read_settings,
 )
 from .run.task import Task
-from .tasks import autoencoder, decoder, denoiser, sketch
+from .tasks import autoencoder, decoder, denoiser, distil, sketch
 
 log = logging.getLogger("tooncrafter.training")
 
@@ -43,6 +44,7 @@ TRAININGS = {
     "rectify": Training(RectifySettings, denoiser.make_task, "toon rectification: spatial layers and projector"),
     "decoder": Training(DecoderSettings, decoder.make_task, "the dual-reference 3D decoder"),
     "sketch": Training(SketchSettings, sketch.make_task, "the sketch encoder"),
+    "distil": Training(DistilSettings, distil.make_task, "a LoRA with which a few steps of one pass do"),
 }
 
 

@@ -30,7 +30,7 @@ def clip() -> Tensor:
 
 
 def kept(frames: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    return keep_keyframes(frames.transpose(0, 1)[None], torch.stack([first, last]))[0].transpose(0, 1)
+    return keep_keyframes(frames.transpose(0, 1), torch.stack([first, last])).transpose(0, 1)
 
 
 def test_keyframes_are_exact_and_nothing_jumps(clip: Tensor) -> None:

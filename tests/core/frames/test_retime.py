@@ -88,6 +88,25 @@ def test_trimming_keeps_keyframes() -> None:
         trimmed(THREE, 2)
 
 
+def test_segments_of_their_own_lengths() -> None:
+    """Of 4 and 6 frames: keyframes at 0, 3 and 8; in latents each segment has its own."""
+    frames, latents = spans_of_frames(9, (4, 6)), spans_of_latents(10, (4, 6))
+    assert frames.keyframes() == [0, 3, 8] and not frames.loop
+    assert latents.keyframes() == [0, 3, 4, 9]
+    looped = spans_of_frames(8, (4, 6))
+    assert looped.keyframes() == [0, 3] and looped.loop
+    assert trimmed(frames, 0).tolist() == list(range(9))
+    assert trimmed(latents, 0).tolist() == list(range(10))
+    assert held(frames, 2).tolist() == [0, 0, 2, 3, 3, 5, 5, 7, 8]
+    assert eased(frames, CURVES["linear"], 3).tolist() == pytest.approx([0, 1.5, 3, 5.5, 8])
+    with pytest.raises(ValueError, match="leaves none of the 2"):
+        trimmed(frames, 1)
+    with pytest.raises(ValueError, match=r"10 frames are not made of segments of 4, 6; expected 8 \+ 1 frames, or 8"):
+        spans_of_frames(10, (4, 6))
+    with pytest.raises(ValueError, match="9 latents are not made of segments of 4, 6"):
+        spans_of_latents(9, (4, 6))
+
+
 def test_there_and_back() -> None:
     assert there_and_back(4, repeat_ends=False).tolist() == [0, 1, 2, 3, 2, 1]
     assert there_and_back(3, repeat_ends=True).tolist() == [0, 1, 2, 2, 1, 0]

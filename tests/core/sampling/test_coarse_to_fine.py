@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.pipeline import sampling_runs
-from tooncrafter_core.sampling.coarse_to_fine import draw_segment, guiding_frames, plan_runs
+from tooncrafter_core.sampling.coarse_to_fine import count_runs, draw_segment, guiding_frames, plan_runs
 
 LENGTHS = [17, 18, 24, 31, 32, 46, 64, 100, 121, 181, 225, 226]
 
@@ -20,7 +20,7 @@ LENGTHS = [17, 18, 24, 31, 32, 46, 64, 100, 121, 181, 225, 226]
 @pytest.mark.parametrize("frames", [2, 15, 16])
 def test_up_to_the_trained_length_there_is_one_run(frames: int) -> None:
     plan = plan_runs(frames, 16)
-    assert plan.coarse == tuple(range(frames)) and not plan.fine and plan.runs(5) == 1
+    assert plan.coarse == tuple(range(frames)) and not plan.fine and count_runs([plan] * 5) == 1
 
 
 @pytest.mark.parametrize("frames", LENGTHS)
@@ -46,7 +46,8 @@ def test_time_is_uniform_as_far_as_whole_frames_allow(frames: int) -> None:
 @pytest.mark.parametrize(("frames", "runs"), [(17, 3), (31, 3), (32, 4), (46, 4), (64, 6), (226, 16)])
 def test_no_more_runs_than_needed(frames: int, runs: int) -> None:
     plan = plan_runs(frames, 16)
-    assert (plan.runs(1), plan.runs(3)) == (runs, 3 * runs)
+    assert (count_runs([plan]), count_runs([plan] * 3)) == (runs, 3 * runs)
+    assert count_runs([plan, plan_runs(5, 16)]) == runs + 1
 
 
 def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
@@ -55,7 +56,7 @@ def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
 
 
 def test_the_trained_length_is_the_models() -> None:
-    assert plan_runs(5, 4).runs(1) == 3
+    assert count_runs([plan_runs(5, 4)]) == 3
     with pytest.raises(ValueError, match=r"frames is 11; .* trained for 4, .* up to 10"):
         plan_runs(11, 4)
 
@@ -114,7 +115,7 @@ def test_interpolate_any_number_of_frames(frames: int, tiny: ToonCrafter) -> Non
         out = long(tiny, frames)
     assert out.shape == (frames, 3, 16, 16)
     assert out.isfinite().all() and out.std() > 0.02
-    assert len(calls) == sampling_runs(tiny, 1, frames)
+    assert len(calls) == sampling_runs(tiny, [frames])
     for x, *_ in calls:
         given = x[0, 4:].flatten(2).any(dim=2).any(dim=0)
         assert len(given) <= 16 and given[[0, -1]].all() and not given[1:-1].any()

@@ -83,12 +83,17 @@ def test_a_huge_range_is_refused_at_once() -> None:
 @pytest.mark.parametrize("total", [31, 30], ids=["chain", "loop"])
 def test_every_segment_is_bisected(total: int) -> None:
     inside = bisection(16, 2)
-    assert parse_frame_indices("bisect:2", 6, total, 16) == [*inside, *(15 + frame for frame in inside)]
+    assert parse_frame_indices("bisect:2", 6, total, [16, 16]) == [*inside, *(15 + frame for frame in inside)]
+
+
+def test_segments_are_bisected_by_their_own_lengths() -> None:
+    """Of 5, 9 and 3 frames, which begin at 0, 4 and 12."""
+    assert parse_frame_indices("bisect:2", None, 15, [5, 9, 3]) == [1, 2, 3, 6, 8, 10, 13]
 
 
 def test_a_segment_without_frames_inside_cannot_be_bisected() -> None:
     with pytest.raises(ValueError, match="none between its keyframes"):
-        parse_frame_indices("bisect:1", None, 3, 2)
+        parse_frame_indices("bisect:1", None, 3, [2, 2])
 
 
 @pytest.mark.parametrize(

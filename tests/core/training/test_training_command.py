@@ -96,12 +96,12 @@ def test_unreadable_clips(name: str, refusal: Callable[..., str], tmp_path: Path
     assert f"{tmp_path / 'empty'}: has 0 frames" in said
 
 
-@pytest.mark.parametrize("name", ["base", "rectify", "decoder", "sketch"])
+@pytest.mark.parametrize("name", ["base", "rectify", "decoder", "sketch", "distil"])
 def test_a_start_that_is_no_checkpoint(name: str, refusal: Callable[..., str]) -> None:
     assert "is not a weight file that can be read" in refusal(name, start=__file__)
 
 
-@pytest.mark.parametrize("name", ["base", "rectify", "sketch"])
+@pytest.mark.parametrize("name", ["base", "rectify", "sketch", "distil"])
 def test_a_start_that_lacks_a_part(name: str, refusal: Callable[..., str], tmp_path: Path) -> None:
     write_start(tmp_path / "pruned.safetensors", replace(MODEL, text=None, vision=None))
     said = refusal(name, start=str(tmp_path / "pruned.safetensors"))
@@ -111,6 +111,10 @@ def test_a_start_that_lacks_a_part(name: str, refusal: Callable[..., str], tmp_p
 def test_other_files_that_are_no_weights(refusal: Callable[..., str]) -> None:
     assert "not a weight file" in refusal("decoder", perceptual=[__file__])
     assert "not a weight file" in refusal("sketch", lines=__file__)
+
+
+def test_an_earlier_round_that_is_no_lora(refusal: Callable[..., str], workshop: Workshop) -> None:
+    assert "is no LoRA of the training `distil`" in refusal("distil", begin=str(workshop.start))
 
 
 def test_sizes_that_no_checkpoint_tells(refusal: Callable[..., str], workshop: Workshop, tmp_path: Path) -> None:

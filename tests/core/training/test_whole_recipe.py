@@ -1,4 +1,4 @@
-"""All five trainings one after the other, each from the one before, and pictures drawn with what each wrote."""
+"""The trainings of a model one after the other, each from the one before, and pictures drawn with what each wrote."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class Scores:
 
     @property
     def methods(self) -> list[str]:
-        return list(dict.fromkeys(row.method for row in self.rows))
+        """In the order they came; the truth, which not every measure is taken of, last."""
+        return sorted(dict.fromkeys(row.method for row in self.rows), key=lambda name: name == TRUTH)
 
     @property
     def groups(self) -> list[str]:

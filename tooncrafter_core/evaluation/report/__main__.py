@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=20, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=2.0, help="guidance scale (default %(default)s)")
     add("--guidance-rescale", type=float, default=Settings.guidance_rescale, help="see README (default %(default)s)")
+    add("--guidance-from", type=float, default=Settings.guidance_from, help="see README (default %(default)s)")
+    add("--guidance-to", type=float, default=Settings.guidance_to, help="see README (default %(default)s)")
     add("--eta", type=float, default=Settings.eta, help="see README (default %(default)s)")
     add("--sketch-strength", type=float, default=Settings.sketch_strength, help="see README (default %(default)s)")
     add("--two-pass", action=argparse.BooleanOptionalAction, default=Settings.two_pass, help="see README")
@@ -117,6 +119,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         steps=options.steps,
         guidance_scale=options.guidance,
         guidance_rescale=options.guidance_rescale,
+        guidance_from=options.guidance_from,
+        guidance_to=options.guidance_to,
         eta=options.eta,
         sketch_strength=options.sketch_strength,
         two_pass=options.two_pass,

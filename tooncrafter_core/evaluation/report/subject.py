@@ -17,6 +17,7 @@ from ...models.vae.autoencoder import reference_pairs
 from ...pipeline import interpolate
 from ...settings import Settings
 from ...toon_crafter import ToonCrafter
+from ...training.run.low_rank import merge, read_lora
 from .windows import FRAMES, MIDDLE, Window, as_bytes, digest
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class TinyModel:
         settings: for every clip; prompt, frame rate and seed are the clip's.
         device: where it runs.
         autoencoder_path: another complete checkpoint, whose autoencoder takes the place of this one's.
+        lora_path: LoRA of the training `distil`, merged into the U-Net.
     """
 
     path: Path
@@ -55,11 +57,12 @@ class TinyModel:
     settings: Settings
     device: str = "cpu"
     autoencoder_path: Path | None = None
+    lora_path: Path | None = None
 
     @cached_property
     def identity(self) -> str:
-        autoencoder = [file_hash(self.autoencoder_path)] if self.autoencoder_path else []
-        return digest(file_hash(self.path), *autoencoder, sorted(asdict(self.settings).items()))
+        others = [file_hash(path) for path in (self.autoencoder_path, self.lora_path) if path]
+        return digest(file_hash(self.path), *others, sorted(asdict(self.settings).items()))
 
     @cached_property
     def sketch_identity(self) -> str:
@@ -72,6 +75,8 @@ class TinyModel:
         model = ToonCrafter.load(self.path, self.sketch_path, device=self.device)
         if self.autoencoder_path:
             model = replace(model, autoencoder=ToonCrafter.load(self.autoencoder_path).autoencoder)
+        if self.lora_path:
+            merge(model.unet, read_lora(self.lora_path))
         _log.info("read %s in %.1f s", self.path.name, time.monotonic() - started)
         return model
 

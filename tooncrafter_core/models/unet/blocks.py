@@ -6,11 +6,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import DenoiserSizes
 from ..layers import BeforeBlock, Layers
+from ..layout import contiguous, to_video
 from .transformer import SpatialTransformer, StepInputs, TemporalTransformer
 
 
@@ -40,7 +40,7 @@ def embedding_mlp(layers: Layers, sizes: DenoiserSizes) -> nn.Sequential:
 
 
 class TemporalConvStack(nn.Module):
-    """Four times GroupNorm - SiLU - convolution over three frames, added to the input."""
+    """Four times GroupNorm - SiLU - convolution over three frames, added to the input; on (b, c, t, h, w)."""
 
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
@@ -51,11 +51,12 @@ class TemporalConvStack(nn.Module):
             layers_of_step.append(layers.temporal_conv(channels, channels))
             self.add_module(f"conv{index}", nn.Sequential(*layers_of_step))
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        h = video = rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+    def forward(self, video: Tensor) -> Tensor:
+        """The result has the frames as the batch again: (b t, c, h, w)."""
+        h = video
         for conv in self.children():
             h = conv(h)
-        return rearrange(video + h, "b c t h w -> (b t) c h w")
+        return contiguous(torch.add, video.transpose(1, 2), h.transpose(1, 2)).flatten(0, 1)
 
 
 class ResBlock(nn.Module):
@@ -66,7 +67,10 @@ class ResBlock(nn.Module):
         self.in_layers = nn.Sequential(
             layers.group_norm(inputs, eps=1e-5), nn.SiLU(), layers.conv2d(inputs, outputs, 3, padding=1)
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), layers.linear(embedding, outputs))
+        self.emb_layers = nn.Sequential(
+            nn.Identity(),  # the published file counts a SiLU here, which is done once for all blocks
+            layers.linear(embedding, outputs),
+        )
         self.out_layers = nn.Sequential(
             layers.group_norm(outputs, eps=1e-5),
             nn.SiLU(),
@@ -77,10 +81,12 @@ class ResBlock(nn.Module):
         self.temopral_conv = TemporalConvStack(layers, outputs) if temporal else None
 
     def forward(self, x: Tensor, step: StepInputs) -> Tensor:
-        embedding = self.emb_layers(step.embedding).repeat_interleave(step.frames, dim=0)
-        h = self.in_layers(x) + embedding[:, :, None, None]
-        h = self.skip_connection(x) + self.out_layers(h)
-        return h if self.temopral_conv is None else self.temopral_conv(h, step.frames)
+        h = self.in_layers(x).unflatten(0, (-1, step.frames))
+        h = (h + self.emb_layers(step.embedding)[:, None, :, None, None]).flatten(0, 1)
+        branches = self.skip_connection(x), self.out_layers(h)
+        if self.temopral_conv is None:
+            return torch.add(*branches)
+        return self.temopral_conv(contiguous(torch.add, *(to_video(branch, step.frames) for branch in branches)))
 
 
 class Downsample(nn.Module):
@@ -142,9 +148,7 @@ class StageFactory:
 
     def transformers(self, channels: int) -> list[nn.Module]:
         head = self.sizes.head_channels
-        made: list[nn.Module] = [
-            SpatialTransformer(self.layers, channels, head, self.sizes.context_dim, image_tokens=self.temporal)
-        ]
+        made: list[nn.Module] = [SpatialTransformer(self.layers, channels, head, self.sizes.context_dim, self.temporal)]
         if self.temporal:
             made.append(TemporalTransformer(self.layers, channels, channels // head, head))
         return made

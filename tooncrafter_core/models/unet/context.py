@@ -76,6 +76,12 @@ class CrossContext:
         image = None if self.image is None else self.image.to(device, dtype)
         return CrossContext(self.text.to(device, dtype), image, self._keep)
 
+    def first(self) -> CrossContext:
+        """The first of several joined contexts by itself, keeping nothing; a single one, itself."""
+        if len(self.text) == 1:
+            return self
+        return CrossContext(self.text[:1], None if self.image is None else self.image[:1], keep=False)
+
     @staticmethod
     def join(contexts: Sequence[CrossContext]) -> CrossContext:
         """One batch of several contexts of equal shapes, nothing kept yet; it keeps what all of them would."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -61,7 +62,7 @@ class SketchEncoder(nn.Module):
         )
         if tuple(hint.shape) != expected:
             raise ValueError(f"sketch hint has shape {tuple(hint.shape)}; expected {expected} for these latents")
-        embedding = self.time_embed(sinusoid(timesteps, self.config.model_channels).to(x.dtype))
+        embedding = F.silu(self.time_embed(sinusoid(timesteps, self.config.model_channels).to(x.dtype)))
         step = StepInputs(embedding, context, frames=x.shape[2])
         h = rearrange(x, "b c t h w -> (b t) c h w")
         guided = self.input_hint_block(rearrange(hint, "b c t h w -> (b t) c h w"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from ..layers import Layers
+from ..layout import contiguous, to_video
 from .context import CrossContext, KeysValues
 
 
@@ -17,7 +19,7 @@ class StepInputs:
     """What every block of one forward pass may need besides its features.
 
     Attributes:
-        embedding: timestep (and frame rate) embedding (b, e).
+        embedding: timestep (and frame rate) embedding (b, e), after its last SiLU.
         context: text and image tokens.
         frames: t; features are (b t, c, h, w).
     """
@@ -126,10 +128,15 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """Self-attention over the pixels of each frame, then cross-attention to the context."""
+    """Self-attention over the pixels of each frame, then cross-attention to the context.
 
-    def __init__(self, layers: Layers, channels: int, head_channels: int, context_dim: int, image_tokens: bool) -> None:
+    With `temporal` the context's image tokens count too, and the result is a video (b, c, t, h, w), as the temporal
+    transformer behind it takes it.
+    """
+
+    def __init__(self, layers: Layers, channels: int, head_channels: int, context_dim: int, temporal: bool) -> None:
         super().__init__()
+        self.temporal = temporal
         heads = channels // head_channels
         self.norm = layers.group_norm(channels, eps=1e-6)
         self.proj_in = layers.linear(channels, channels)
@@ -137,21 +144,24 @@ class SpatialTransformer(nn.Module):
             layers,
             channels,
             SelfAttention(layers, channels, heads),
-            CrossAttention(layers, channels, heads, context_dim, image_tokens),
+            CrossAttention(layers, channels, heads, context_dim, image_tokens=temporal),
         )
         self.transformer_blocks = nn.ModuleList([block])
         self.proj_out = layers.linear(channels, channels)
 
     def forward(self, x: Tensor, step: StepInputs) -> Tensor:
         height = x.shape[-2]
-        tokens = self.proj_in(rearrange(self.norm(x), "n c h w -> n (h w) c"))
+        tokens = self.proj_in(rearrange(self.norm(x), "n c h w -> n (h w) c").contiguous())
         for block in self.transformer_blocks:
             tokens = block(tokens, step.context)
-        return x + rearrange(self.proj_out(tokens), "n (h w) c -> n c h w", h=height)
+        branches = x, rearrange(self.proj_out(tokens), "n (h w) c -> n c h w", h=height)
+        if not self.temporal:
+            return torch.add(*branches)
+        return contiguous(torch.add, *(to_video(branch, step.frames) for branch in branches))
 
 
 class TemporalTransformer(nn.Module):
-    """Two self-attentions over the frames at every pixel; no positional encoding, no mask.
+    """Two self-attentions over the frames at every pixel of a video (b, c, t, h, w); no positional encoding, no mask.
 
     With `conv_projection` the in and out projections are stored as 1x1 convolutions, as in `init_attn`.
     """
@@ -170,16 +180,17 @@ class TemporalTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([block])
         self.proj_out = layers.conv1d(inner, channels, 1) if conv_projection else layers.linear(inner, channels)
 
-    def forward(self, x: Tensor, step: StepInputs) -> Tensor:
-        height, width = x.shape[-2:]
-        normed = self.norm(rearrange(x, "(b t) c h w -> b c t h w", t=step.frames))
-        tokens = self._project(self.proj_in, rearrange(normed, "b c t h w -> (b h w) t c"))
+    def forward(self, video: Tensor, step: StepInputs) -> Tensor:
+        """The result has the frames as the batch again: (b t, c, h, w)."""
+        height, width = video.shape[-2:]
+        tokens = self._project(self.proj_in, rearrange(self.norm(video), "b c t h w -> (b h w) t c"))
         for block in self.transformer_blocks:
             tokens = block(tokens)
         out = self._project(self.proj_out, tokens)
-        return x + rearrange(out, "(b h w) t c -> (b t) c h w", h=height, w=width)
+        out = rearrange(out, "(b h w) t c -> b t c h w", h=height, w=width)
+        return contiguous(torch.add, video.transpose(1, 2), out).flatten(0, 1)
 
     def _project(self, projection: nn.Module, tokens: Tensor) -> Tensor:
         if not self.conv_projection:
-            return projection(tokens)
+            return projection(tokens.contiguous())  # of other layouts the bias is added in a pass of its own
         return projection(tokens.transpose(1, 2)).transpose(1, 2)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import INIT_ATTENTION_HEADS, UNetConfig
 from ..layers import Layers
+from ..layout import to_video
 from .blocks import StageFactory, Upsample, embedding_mlp, sinusoid
 from .context import CrossContext
 from .transformer import StepInputs, TemporalTransformer
@@ -111,7 +113,7 @@ class UNet(nn.Module):
         for index, stage in enumerate(self.input_blocks):
             h = stage(h, step)
             if index == 0:
-                h = self.init_attn[0](h, step)
+                h = self.init_attn[0](to_video(h, frames), step)
             skips.append(h)
         h = self.middle_block(h, step)
         if controls is not None:
@@ -125,4 +127,4 @@ class UNet(nn.Module):
     def _embed(self, timesteps: Tensor, frame_rates: Tensor, dtype: torch.dtype) -> Tensor:
         channels = self.config.model_channels
         time = self.time_embed(sinusoid(timesteps, channels).to(dtype))
-        return time + self.fps_embedding(sinusoid(frame_rates, channels).to(dtype))
+        return F.silu(time + self.fps_embedding(sinusoid(frame_rates, channels).to(dtype)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..config import AutoencoderConfig
 from ..layers import Layers
 from .blocks import ImageResBlock, Middle
-from .chunking import Chunking
+from .chunking import Chunking, Report, silent
 from .decoder import Decoder
 
 
@@ -126,7 +126,11 @@ class Autoencoder(nn.Module):
         return Encoded(moments.chunk(2, dim=1)[0], features)
 
     def decode_segments(
-        self, latents: Tensor, references: list[Tensor] | None = None, chunking: Chunking = Chunking.WHOLE
+        self,
+        latents: Tensor,
+        references: list[Tensor] | None = None,
+        chunking: Chunking = Chunking.WHOLE,
+        report: Report = silent,
     ) -> Tensor:
         """Decode segments; all frames of a segment together.
 
@@ -138,6 +142,7 @@ class Autoencoder(nn.Module):
                 any dtype: each goes to the latents' when its turn comes. None decodes without references, which
                 loses the keyframes' detail. A plain decoder has no use for them.
             chunking: how much to work on at once; all but WHOLE are for inference only.
+            report: told how far it is.
 
         Returns:
             frames (b, 3, t, 8 h, 8 w) in about [-1, 1]
@@ -145,10 +150,14 @@ class Autoencoder(nn.Module):
         if not self.config.dual_reference:
             frames = rearrange(latents, "b c t h w -> (b t) c h w")
             latents = rearrange(self.post_quant_conv(frames), "(b t) c h w -> b c t h w", t=latents.shape[2])
-        return self.decoder(latents, references, chunking)
+        return self.decoder(latents, references, chunking, report)
 
     def decode_segments_twice(
-        self, latents: Tensor, references: list[Tensor] | None, chunking: Chunking = Chunking.WHOLE
+        self,
+        latents: Tensor,
+        references: list[Tensor] | None,
+        chunking: Chunking = Chunking.WHOLE,
+        report: Report = silent,
     ) -> Tensor:
         """Decode a second time without latents 1 and t - 2, and take the two centre frames from there.
 
@@ -156,12 +165,15 @@ class Autoencoder(nn.Module):
         Segments of an odd number of frames, or of fewer than 6, have no such pair and are decoded once.
         """
         frames = latents.shape[2]
-        out = self.decode_segments(latents, references, chunking)
         if frames < 6 or frames % 2:
-            return out
+            return self.decode_segments(latents, references, chunking, report)
+        share = frames / (2 * frames - 2)
+        out = self.decode_segments(latents, references, chunking, lambda done: report(share * done))
         kept = [i for i in range(frames) if i not in (1, frames - 2)]
         centre = frames // 2 - 1
-        second = self.decode_segments(latents[:, :, kept], references, chunking)
+        second = self.decode_segments(
+            latents[:, :, kept], references, chunking, lambda done: report(share + (1 - share) * done)
+        )
         at = kept.index(centre)
         out[:, :, centre : centre + 2] = second[:, :, at : at + 2]
         return out

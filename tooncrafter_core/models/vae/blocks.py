@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -22,10 +23,14 @@ class ImageResBlock(nn.Module):
         self.nin_shortcut = nn.Identity() if inputs == outputs else layers.conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return torch.add(*self.branches(x))
+
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The input, or its shortcut, and what is added to it."""
         self.before_block()
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
         h = self.conv2(F.silu(self.norm2(h), inplace=True))
-        return self.nin_shortcut(x) + h
+        return self.nin_shortcut(x), h
 
 
 class ImageAttention(nn.Module):

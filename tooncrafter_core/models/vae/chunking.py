@@ -45,6 +45,14 @@ class Part(NamedTuple):
         return self.stop == self.frames
 
 
+Report = Callable[[float], None]
+"""Told the share of the work on a segment that is done, from 0 to 1, where one frame or all of them are a layer on."""
+
+
+def silent(share: float) -> None:
+    """For those who do not ask."""
+
+
 def strips(height: int, frames: int) -> list[slice]:
     """Places of strips of rows; one strip of all frames has no more pixels than one frame, if more than one row."""
     rows = max(1, height // frames)

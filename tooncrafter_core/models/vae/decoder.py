@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from ..config import REFERENCE_HEADS, AutoencoderConfig
 from ..layers import Layers
+from ..layout import contiguous, to_video, writable
 from .blocks import ImageResBlock, Middle
-from .chunking import Chunking, Part, norm_over, strips
+from .chunking import Chunking, Part, Report, norm_over, silent, strips
 
 
 class TimeStack(nn.Module):
-    """GroupNorm - SiLU - convolution over three frames, twice, plus the input; on (b, c, t, h, w)."""
+    """GroupNorm - SiLU - convolution over three frames, twice; on (b, c, t, h, w)."""
 
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
@@ -36,7 +37,7 @@ class TimeStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.before_block()
-        return x + self.out_layers(self.in_layers(x))
+        return self.out_layers(self.in_layers(x))
 
     def over(self, rows: Callable[[], Iterator[Tensor]]) -> Callable[[Tensor], Tensor]:
         """What `forward` does, for strips of rows (b, c, t, some rows, w) of the one video that `rows` reads."""
@@ -47,11 +48,11 @@ class TimeStack(nn.Module):
             return self.in_layers[1:](norm(strip))
 
         out_norm = norm_over(self.out_layers[0], map(hidden, rows()), self.weights)
-        return lambda strip: strip + self.out_layers[1:](out_norm(hidden(strip)))
+        return lambda strip: self.out_layers[1:](out_norm(hidden(strip)))
 
 
 class VideoResBlock(ImageResBlock):
-    """An image residual block, blended with a temporal one by a learned factor."""
+    """An image residual block, then a temporal one whose change counts by a learned factor."""
 
     def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
         super().__init__(layers, inputs, outputs)
@@ -59,8 +60,9 @@ class VideoResBlock(ImageResBlock):
         self.mix_factor = layers.parameter(1)
 
     def forward(self, x: Tensor, frames: int = 1) -> Tensor:
-        video = rearrange(self.image(x), "(b t) c h w -> b c t h w", t=frames)
-        return rearrange(self._blend(video, self.time_stack(video)), "b c t h w -> (b t) c h w")
+        video = contiguous(torch.add, *(to_video(branch, frames) for branch in self.branches(x)))
+        change = self.time_stack(video)
+        return contiguous(torch.addcmul, video.transpose(1, 2), change.transpose(1, 2), self._share(x)).flatten(0, 1)
 
     def image(self, x: Tensor) -> Tensor:
         """The part that sees each frame alone."""
@@ -70,10 +72,10 @@ class VideoResBlock(ImageResBlock):
         """The part that mixes frames, on a video that `rows` reads in strips (b, c, t, some rows, w)."""
         stack = self.time_stack.over(rows)
         for strip in rows():
-            yield self._blend(strip, stack(strip))
+            yield torch.addcmul(strip, stack(strip), self._share(strip))
 
-    def _blend(self, spatial: Tensor, temporal: Tensor) -> Tensor:
-        return torch.lerp(spatial, temporal, torch.sigmoid(self.mix_factor.to(spatial)))
+    def _share(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.mix_factor.to(x))
 
 
 class ReferenceAttention(nn.Module):
@@ -111,9 +113,9 @@ class ReferenceResidual(nn.Module):
         ends = [(0, 0)] * part.has_first + [(-1, 1)] * part.has_last
         if not ends:
             return x
-        video = x.unflatten(0, (len(references), -1)).clone()
+        video = writable(x).unflatten(0, (len(references), -1))
         for frame, reference in ends:
-            video[:, frame] += self.conv(references[:, reference].to(x))
+            video[:, frame].add_(self.conv(references[:, reference].to(x)))
         return video.flatten(0, 1)
 
 
@@ -186,16 +188,20 @@ class Decoder(nn.Module):
             )
 
     def forward(
-        self, latents: Tensor, references: list[Tensor] | None = None, chunking: Chunking = Chunking.WHOLE
+        self,
+        latents: Tensor,
+        references: list[Tensor] | None = None,
+        chunking: Chunking = Chunking.WHOLE,
+        report: Report = silent,
     ) -> Tensor:
         """Decode (b, c, t, h, w) to (b, 3, t, 8 h, 8 w); see `Autoencoder.decode_segments`."""
         video = rearrange(latents, "b c t h w -> b t c h w")
         steps = list(self._steps(references))
         if chunking is Chunking.WHOLE:
-            video = _run_whole(steps, video)
+            video = _run_whole(steps, video, report)
         else:
             waits = torch.device("cpu") if chunking is Chunking.OFFLOADED else video.device
-            video = _run_in_chunks(steps, video, waits)
+            video = _run_in_chunks(steps, video, waits, report)
         video = rearrange(video, "b t c h w -> b c t h w")
         return self.time_mix_conv(video) if self.config.dual_reference else video
 
@@ -229,30 +235,38 @@ def _block(block: nn.Module) -> Step:
     return block if isinstance(block, VideoResBlock) else _each_alone(block)
 
 
-def _run_whole(steps: Sequence[Step], video: Tensor) -> Tensor:
+def _run_whole(steps: Sequence[Step], video: Tensor, report: Report) -> Tensor:
     """Run all steps on a video (b, t, c, h, w), which each of them has whole."""
     batch, frames = video.shape[:2]
     x = video.flatten(0, 1)
-    for step in steps:
+    for done, step in enumerate(steps, start=1):
         x = step(x, frames) if isinstance(step, VideoResBlock) else step(x, Part(0, frames, frames))
+        report(done / len(steps))
     return x.unflatten(0, (batch, frames))
 
 
-def _run_in_chunks(steps: Sequence[Step], video: Tensor, waits: torch.device) -> Tensor:
+def _run_in_chunks(steps: Sequence[Step], video: Tensor, waits: torch.device, report: Report) -> Tensor:
     """Run all steps on a video (b, t, c, h, w), which is on the device `waits` but for the chunk worked on."""
     device = video.device
     pending: list[FrameStep] = []
-    for step in steps:
-        if isinstance(step, VideoResBlock):
-            video = _run_frame_by_frame([*pending, _each_alone(step.image)], video, device, waits)
-            _mix_strip_by_strip(step, video, device)
+    for done, step in enumerate(steps, start=1):
+        pending.append(_each_alone(step.image) if isinstance(step, VideoResBlock) else step)
+        if isinstance(step, VideoResBlock) or done == len(steps):
+            before, share = (done - len(pending)) / len(steps), len(pending) / len(steps)
+            video = _run_frame_by_frame(pending, video, device, waits, _part_of(report, before, share))
             pending = []
-        else:
-            pending.append(step)
-    return _run_frame_by_frame(pending, video, device, waits).to(device)
+        if isinstance(step, VideoResBlock):
+            _mix_strip_by_strip(step, video, device)
+    return video.to(device)
 
 
-def _run_frame_by_frame(steps: Sequence[FrameStep], video: Tensor, device: torch.device, waits: torch.device) -> Tensor:
+def _part_of(report: Report, before: float, share: float) -> Report:
+    return lambda done: report(before + share * done)
+
+
+def _run_frame_by_frame(
+    steps: Sequence[FrameStep], video: Tensor, device: torch.device, waits: torch.device, report: Report
+) -> Tensor:
     """Run image layers; in place where the shape stays, else the new video is on `waits`."""
     batch, frames = video.shape[:2]
     out = video
@@ -264,6 +278,7 @@ def _run_frame_by_frame(steps: Sequence[FrameStep], video: Tensor, device: torch
             out = torch.empty((batch, frames, *frame.shape[1:]), dtype=frame.dtype, device=waits)
         out[:, index] = frame
         del frame  # before the next one is made
+        report((index + 1) / frames)
     return out
 
 

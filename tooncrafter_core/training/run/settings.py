@@ -261,6 +261,41 @@ class SketchSettings(DenoiserSettings, frozen=True):
     lines: ExistingFile | None = None
 
 
+Strategy = Literal["progressive", "consistency"]
+
+
+class DistilSettings(DenoiserSettings, frozen=True):
+    """Distillation to a few steps without guidance.
+
+    Attributes:
+        strategy: how the student's aims come about, see `tasks.distil.DistilPlayer`. progressive: all steps are the
+            teacher's. consistency: the first is the teacher's, the rest the student's own.
+        student_steps: steps of the result.
+        teacher_steps: steps of the teacher, a multiple of those.
+        guidance_scale: of the teacher; more than 1 costs it a second pass.
+        guidance_rescale: of the teacher.
+        begin: LoRA of an earlier round, which the teacher has merged and the result includes.
+        rank: of the LoRA, that of an earlier round not counted.
+    """
+
+    strategy: Strategy = "progressive"
+    student_steps: Annotated[int, Field(ge=1, le=500)] = 4
+    teacher_steps: Annotated[int, Field(ge=2, le=1000)] = 8
+    guidance_scale: Annotated[float, Field(ge=1)] = 1.0
+    guidance_rescale: Annotated[float, Field(ge=0, le=1)] = 0.7
+    begin: ExistingFile | None = None
+    rank: Positive = 16
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> DistilSettings:
+        if self.teacher_steps % self.student_steps or self.teacher_steps == self.student_steps:
+            raise ValueError(
+                f"teacher_steps is {self.teacher_steps}; expected 2, 3 or more times student_steps, which is "
+                f"{self.student_steps}"
+            )
+        return self
+
+
 AnySettings = TypeVar("AnySettings", bound=RunSettings)
 
 

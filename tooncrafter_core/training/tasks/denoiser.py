@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...files.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from ...models.config import LATENT_SCALE
+from ...models.layout import to_images
 from ...models.unet.blocks import TemporalConvStack
 from ...models.unet.context import CrossContext
 from ...models.unet.projector import ImageProjector, resample_frames
@@ -57,12 +58,12 @@ class Denoising(nn.Module):
 
     def noisy(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """z, v and timesteps of clean latents (b, c, t, h, w)."""
-        timesteps = self._timesteps(len(latents), generator)
+        timesteps = self.draw_timesteps(len(latents), generator)
         eps = torch.randn(latents.shape, generator=generator).to(latents)
         z, v = self.schedule.noisy_and_velocity(latents, eps, timesteps.to(latents.device))
         return z, v, timesteps.to(latents.device)
 
-    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform timesteps, shifted towards noise (Esser et al. 2024, equation 23)."""
         uniform, shift = torch.rand(count, generator=generator), self.settings.timestep_shift
         shifted = shift * uniform / (1 + (shift - 1) * uniform)
@@ -183,11 +184,11 @@ def choose_trained(player: DenoiserPlayer, variant: Variant) -> None:
     for layer in temporal_layers(player.unet):
         layer.requires_grad_(variant == "II")
         if variant == "III":
-            layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
+            layer.register_forward_hook(lambda layer, inputs, output: to_images(inputs[0]))
 
 
 def temporal_layers(unet: UNet) -> Iterator[nn.Module]:
-    """The layers over frames: residual, so that leaving one out means passing its input on."""
+    """The layers over frames: residual, so that leaving one out means passing its input, a video, on as images."""
     for module in unet.modules():
         if isinstance(module, (TemporalConvStack, TemporalTransformer)):
             yield module
@@ -199,7 +200,9 @@ def first_segments(kept: Segments) -> Segments:
 
 
 @torch.no_grad()
-def sample(player: DenoiserPlayer, batch: Segments, controls: MakeControls | None = None) -> Tensor:
+def sample(
+    player: DenoiserPlayer, batch: Segments, controls: MakeControls | None = None, steps: int = _STRIP_STEPS
+) -> Tensor:
     """Latents (b, c, t, h, w) sampled between the batch's keyframes in a few steps, without guidance."""
     device = player.denoising.blank_text.device
     batch = batch.to(device)
@@ -211,8 +214,8 @@ def sample(player: DenoiserPlayer, batch: Segments, controls: MakeControls | Non
         return player.predict(z, timesteps, batch, batch.text, batch.vision[:, 0], added)
 
     noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
-    steps = schedule.trailing_timesteps(_STRIP_STEPS)
-    return ddim(denoise, noise, schedule, steps, eta=0.0, noise=lambda: noise)
+    timesteps = schedule.trailing_timesteps(steps)
+    return ddim(denoise, noise, schedule, timesteps, eta=0.0, noise=lambda: noise)
 
 
 def segment_strip(batch: Segments, sampled: Tensor, models: Towers) -> Tensor:

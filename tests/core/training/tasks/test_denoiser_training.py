@@ -14,6 +14,7 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter
+from tooncrafter_core.models.layout import to_images
 from tooncrafter_core.models.unet.blocks import TemporalConvStack
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.projector import resample_frames
@@ -128,7 +129,7 @@ def test_variant_3_leaves_the_temporal_layers_out(
     choose_trained(player, variant)
     found = predicted(player, batch)
     for kind in (TemporalConvStack, TemporalTransformer):
-        monkeypatch.setattr(kind, "forward", lambda layer, x, *others: x)
+        monkeypatch.setattr(kind, "forward", lambda layer, video, *others: to_images(video))
     cut_out = predicted(player, batch)
     assert not torch.allclose(whole, cut_out, rtol=0.01)
     # Matrix products of some processors round by where their operands lie in memory.
@@ -143,7 +144,7 @@ def test_inference_computes_what_training_does(player: DenoiserPlayer, batch: Se
         denoiser = GuidedDenoiser(
             unet=player.unet,
             condition=keyframe_condition(batch.latents[row][:, [0, -1]].transpose(0, 1), FRAMES),
-            contexts=[[CrossContext(batch.text[row : row + 1], image)]],
+            contexts=[CrossContext(batch.text[row : row + 1], image)],
             frame_rate=round(float(batch.fps[row])),
             guidance_scale=1.0,
             guidance_rescale=0.0,

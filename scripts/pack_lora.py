@@ -1,0 +1,42 @@
+"""Put a distilled LoRA into assets/tooncrafter-tiny/loras, where Load LoRA offers it.
+
+    python scripts/pack_lora.py ~/.cache/tooncrafter-training/distil/consistency/model.safetensors
+
+Takes the checkpoint of the training `distil` and writes it in float16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
+from tooncrafter_core.training.run.export import write_checkpoint
+from tooncrafter_core.training.run.low_rank import read_lora, to_tensors
+
+PACKED = Path(__file__).resolve().parents[1] / "assets/tooncrafter-tiny/loras/tooncrafter-tiny-4steps.safetensors"
+LIMIT = 4e6
+
+log = logging.getLogger("pack_lora")
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lora", type=Path, help="model.safetensors of a training")
+    parser.add_argument("--out", type=Path, default=PACKED, help="(default %(default)s)")
+    options = parser.parse_args()
+    tensors = to_tensors(read_lora(options.lora))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint({name: tensor.half() for name, tensor in tensors.items()}, options.out)
+    size = options.out.stat().st_size
+    log.info("%s: %d layers, %.2f MB", options.out, len(read_lora(options.out)), size / 1e6)
+    if size > LIMIT:
+        raise SystemExit(f"the file takes {size / 1e6:.2f} MB; expected at most {LIMIT / 1e6:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Older and newer than the ComfyUI of the other tests: the oldest server at hand with the V3 node API, the newest page.
+
+TOONCRAFTER_COMFYUI=oldest or TOONCRAFTER_PAGE=newest runs any other test file on them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sketched_graph
+from comfy_harness.browser import find_chromium, load_workflow, missing_nodes, open_page, screenshot, to_api_prompt
+from comfy_harness.example_graphs import examples
+from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.stand_ins import with_stand_ins
+from playwright.sync_api import Page
+from results import frames_of
+
+from tooncrafter_core.evaluation.metrics import psnr
+from tooncrafter_core.evaluation.scenes import picture
+
+NODES = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
+QUICK_START = ROOT / "workflows" / "quick_start.json"
+
+
+@pytest.fixture(scope="module")
+def oldest() -> Iterator[ComfyServer]:
+    with ComfyServer(environment={"TOONCRAFTER_COMFYUI": "oldest"}) as server:
+        yield server
+
+
+def test_the_oldest_is_older(oldest: ComfyServer) -> None:
+    assert oldest.get_json("/system_stats")["system"]["comfyui_version"] == "0.3.52"
+
+
+def test_the_oldest_knows_every_node(oldest: ComfyServer) -> None:
+    assert {name for name in oldest.object_info() if name.startswith("ToonCrafter")} == NODES
+
+
+def test_the_oldest_draws_in_betweens(oldest: ComfyServer) -> None:
+    plain, guided = (frames_of(oldest, graph(oldest)) for graph in (scene_graph, sketched_graph))
+    assert_in_betweens(plain)
+    wanted = picture(SCENE, SKETCHED)[None]
+    assert psnr(guided[[MIDDLE]], wanted) > psnr(plain[[MIDDLE]], wanted) + 1
+
+
+def test_the_oldest_samples_with_a_stock_node(oldest: ComfyServer) -> None:
+    (stock,) = (example for example in examples() if example.name == "stock_ksampler")
+    history = oldest.run(with_stand_ins(stock.prompt, steps=2))
+    assert oldest.outputs(history)
+
+
+@pytest.fixture(scope="module")
+def newest() -> Iterator[Page]:
+    if find_chromium() is None:
+        pytest.skip("no Chromium is installed")
+    with ComfyServer(environment={"TOONCRAFTER_PAGE": "newest"}) as server, open_page(server.url) as page:
+        yield page
+
+
+@pytest.mark.parametrize("vue_nodes", [False, True], ids=["classic nodes", "Vue nodes"])
+def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pictures: Path) -> None:
+    newest.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", vue_nodes)
+    load_workflow(newest, json.loads(QUICK_START.read_text()))
+    assert missing_nodes(newest) == []
+    (made,) = (example.prompt for example in examples() if example.name == "quick_start")
+    sent = to_api_prompt(newest)
+    for expected, number in zip(made.values(), sorted(sent, key=int), strict=True):
+        settings = {name: value for name, value in expected["inputs"].items() if not isinstance(value, list)}
+        assert {name: sent[number]["inputs"][name] for name in settings} == settings
+    steps = "app.graph.nodes.find(node => node.type === 'ToonCrafterSampler').widgets.find(w => w.name === 'steps')"
+    newest.evaluate(f"() => {{ {steps}.value = 2; }}")
+    newest.evaluate(
+        """() => {
+            window.ended = null;
+            for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
+                app.api.addEventListener(event, () => window.ended = event, {once: true});
+        }"""
+    )
+    newest.get_by_test_id("queue-button").first.click()
+    newest.wait_for_function("window.ended", timeout=180_000)
+    assert newest.evaluate("window.ended") == "execution_success"
+    screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
