@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
 PINNED = ROOT / "scripts" / "requirements-dev.txt"
 TRAINING = ROOT / "scripts" / "requirements-training.txt"
+EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
 WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
 OTHER_HOSTS = ROOT / "scripts" / "requirements-other-hosts.txt"
-SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
+SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
 FOREIGN_PATHS = "extra_model_paths.yaml"
 """Names a folder of the package's own that carries ComfyUI, and would stop ComfyUI from starting."""
 

@@ -24,6 +24,8 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_declared: list[torch.library.Library] = []
+"""Keeps what was declared: a library takes its operators with it when it goes."""
 
 
 def operators_load() -> bool:
@@ -39,11 +41,17 @@ def operators_load() -> bool:
     return True
 
 
-def main() -> None:
-    if not operators_load():
+def declare_operators() -> None:
+    """Declare torchvision's compiled operators where they do not load, for as long as the process lives."""
+    if not operators_load() and not _declared:
         library = torch.library.Library("torchvision", "DEF")
         for operator in OPERATORS:
             library.define(operator)
+        _declared.append(library)
+
+
+def main() -> None:
+    declare_operators()
     chosen = os.environ.get("TOONCRAFTER_COMFYUI", "")
     comfyui = COMFYUIS[chosen]
     sys.path[0] = str(comfyui)

@@ -1,0 +1,1 @@
+"""Methods against one another: numbers, tables, pages."""

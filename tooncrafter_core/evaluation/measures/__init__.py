@@ -1,0 +1,1 @@
+"""What drawn frames are compared with true ones by."""

@@ -1,0 +1,1 @@
+"""What fills the frames between two keyframes, to be compared."""
