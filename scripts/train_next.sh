@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train the next tooncrafter-tiny, with 16 latent channels, from the one that is shipped now: four trainings with the
+# Train tooncrafter-tiny further, from the one that is shipped: four trainings with the
 # settings in assets/tooncrafter-tiny/recipe/next, and packing into ~/.cache. Each step goes on where it was broken off.
 # Denoiser and decoder need only the autoencoder, and run side by side.
 set -euo pipefail

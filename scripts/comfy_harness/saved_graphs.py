@@ -13,7 +13,7 @@ from comfy_harness.example_graphs import Example
 from comfy_harness.layout import GROUPS, lay_out
 from comfy_harness.prompts import Prompt
 
-LOADED_PICTURE, RESULT = (240, 270), (330, 270)
+LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (330, 270), (290, 520)
 NOTE = (340, 400)
 """Sizes of nodes that grow with what they show."""
 
@@ -47,7 +47,13 @@ SAVE = """([positions, groups]) => {
 
 def as_workflow(page: Page, example: Example) -> dict[str, Any]:
     """The graph as the page saves it."""
-    sizes = {"LoadImage": LOADED_PICTURE, "SaveAnimatedWEBP": RESULT, "SaveVideo": RESULT, "MarkdownNote": NOTE}
+    sizes = {
+        "LoadImage": LOADED_PICTURE,
+        "ToonCrafterSampler": SAMPLER,
+        "SaveAnimatedWEBP": RESULT,
+        "SaveVideo": RESULT,
+        "MarkdownNote": NOTE,
+    }
     prompt = _numbered(example.prompt, example.titles)
     models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
     found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note, models])
