@@ -58,7 +58,7 @@ def test_workflow_runs_as_the_page_sends_it(page: Page, comfy_server: ComfyServe
     _load(page, file)
     history = comfy_server.run(with_stand_ins(to_api_prompt(page), steps=2))
     expected = FRAMES.get(file.stem, 16), SIZE.get(file.stem, (128, 64))
-    assert _frames_and_size(comfy_server.outputs(history)[-1]) == expected
+    assert expected in [_frames_and_size(saved) for saved in comfy_server.outputs(history)]
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
