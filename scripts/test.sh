@@ -26,4 +26,6 @@ provide_chromium
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
+# One thread for each of two at a time: more of them than cores wait for each other.
+export OMP_NUM_THREADS=1
 "$python" -m pytest -n 2 --dist loadfile "$@"  # two at a time; a file's tests share its server
