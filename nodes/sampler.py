@@ -81,19 +81,7 @@ class ToonCrafterSampler(io.ComfyNode):
                     step=0.01,
                     tooltip="Below 1, starts from the given latents with this share of the noise.",
                 ),
-                io.String.Input(
-                    "segments",
-                    default="",
-                    optional=True,
-                    tooltip="Segments to draw, such as 2 or 1, 3; the first one is 1. The others are taken from "
-                    "previous as they are. Empty draws all.",
-                ),
-                io.Latent.Input(
-                    "previous",
-                    optional=True,
-                    tooltip="With segments: where the others come from, the latent of an earlier Sampler with the same "
-                    "keyframes, or of Load Latent.",
-                ),
+                *_redo_inputs(),
                 *_interval_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
@@ -127,6 +115,24 @@ class ToonCrafterSampler(io.ComfyNode):
         drawn = kept | sampler.sample(job, plans, chosen)
         joined = torch.cat([drawn[segment] for segment in range(keyframes.segments)])
         return io.NodeOutput({**latent, "samples": joined, LAYOUT_KEY: keyframes.layout})
+
+
+def _redo_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "segments",
+            default="",
+            optional=True,
+            tooltip="Segments to draw, such as 2 or 1, 3; the first one is 1. The others are taken from previous as "
+            "they are. Empty draws all.",
+        ),
+        io.Latent.Input(
+            "previous",
+            optional=True,
+            tooltip="With segments: where the others come from, the latent of an earlier Sampler with the same "
+            "keyframes, or of Load Latent.",
+        ),
+    ]
 
 
 def _interval_inputs() -> list[io.Input]:

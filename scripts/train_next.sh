@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train tooncrafter-tiny further, from the one that is shipped: four trainings with the
-# settings in assets/tooncrafter-tiny/recipe/next, and packing into ~/.cache. Each step goes on where it was broken off.
+# Train tooncrafter-tiny further, from the one that is shipped: four trainings with the settings in
+# assets/tooncrafter-tiny/recipe/next, and packing into ~/.cache. Each step goes on where it was broken off.
 # Denoiser and decoder need only the autoencoder, and run side by side.
 set -euo pipefail
 

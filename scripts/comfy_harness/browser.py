@@ -48,6 +48,13 @@ DROP = """([name, type, content]) => {
 }"""
 
 
+WATCH_THE_END = """() => {
+    window.ended = null;
+    for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
+        app.api.addEventListener(event, () => window.ended = event, {once: true});
+}"""
+
+
 def find_chromium() -> str | None:
     """The path of an installed Chromium, if there is one."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -111,3 +118,15 @@ def screenshot(page: Page, path: Path) -> Path:
     fit_view(page)
     page.screenshot(path=path)
     return path
+
+
+def watch_the_end(page: Page) -> None:
+    """Before a graph is queued: `end_of_run` then tells of its run."""
+    page.evaluate(WATCH_THE_END)
+
+
+def end_of_run(page: Page, timeout: float = 180) -> str:
+    """Wait for the end of the run and tell which it was: execution_success, execution_error, execution_interrupted."""
+    page.wait_for_function("window.ended", timeout=timeout * 1000)
+    ended: str = page.evaluate("window.ended")
+    return ended

@@ -17,6 +17,11 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
+def settings_of(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node's widgets are set to: its inputs without the wires."""
+    return {name: value for name, value in made["inputs"].items() if not isinstance(value, list)}
+
+
 def interpolation(
     keyframes: Sequence[str],
     checkpoint: str = "model.ckpt",

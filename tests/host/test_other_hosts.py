@@ -11,8 +11,18 @@ from pathlib import Path
 
 import pytest
 from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sketched_graph
-from comfy_harness.browser import find_chromium, load_workflow, missing_nodes, open_page, screenshot, to_api_prompt
+from comfy_harness.browser import (
+    end_of_run,
+    find_chromium,
+    load_workflow,
+    missing_nodes,
+    open_page,
+    screenshot,
+    to_api_prompt,
+    watch_the_end,
+)
 from comfy_harness.example_graphs import examples
+from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from playwright.sync_api import Page
@@ -68,18 +78,11 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     (made,) = (example.prompt for example in examples() if example.name == "quick_start")
     sent = to_api_prompt(newest)
     for expected, number in zip(made.values(), sorted(sent, key=int), strict=True):
-        settings = {name: value for name, value in expected["inputs"].items() if not isinstance(value, list)}
+        settings = settings_of(expected)
         assert {name: sent[number]["inputs"][name] for name in settings} == settings
     steps = "app.graph.nodes.find(node => node.type === 'ToonCrafterSampler').widgets.find(w => w.name === 'steps')"
     newest.evaluate(f"() => {{ {steps}.value = 2; }}")
-    newest.evaluate(
-        """() => {
-            window.ended = null;
-            for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
-                app.api.addEventListener(event, () => window.ended = event, {once: true});
-        }"""
-    )
+    watch_the_end(newest)
     newest.get_by_test_id("queue-button").first.click()
-    newest.wait_for_function("window.ended", timeout=180_000)
-    assert newest.evaluate("window.ended") == "execution_success"
+    assert end_of_run(newest) == "execution_success"
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")

@@ -7,7 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
-from comfy_harness.browser import drop_file, fit_view, load_workflow, missing_nodes, screenshot
+from comfy_harness.browser import (
+    drop_file,
+    end_of_run,
+    fit_view,
+    load_workflow,
+    missing_nodes,
+    screenshot,
+    watch_the_end,
+)
 from comfy_harness.example_graphs import examples
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
@@ -63,12 +71,6 @@ CONNECT_BLUEPRINT = """sketch => {
     shown.frame_indices.value = '2';
     return Object.keys(shown);
 }"""
-QUEUE = """async () => {
-    window.ended = null;
-    for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
-        app.api.addEventListener(event, () => window.ended = event, {once: true});
-    await app.queuePrompt(0);
-}"""
 OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
 CONNECTS = """([from, to]) => {
     const find = type => app.graph.nodes.find(node => node.type === type);
@@ -80,6 +82,11 @@ CONNECTS = """([from, to]) => {
     };
     return output.connect(slot(from[1])(output.outputs), input, slot(to[1])(input.inputs)) != null;
 }"""
+
+
+def queue(page: Page) -> None:
+    watch_the_end(page)
+    page.evaluate("() => app.queuePrompt(0)")
 
 
 def types(page: Page) -> list[str]:
@@ -169,8 +176,8 @@ def test_stock_samplers_preview_all_frames(page: Page) -> None:
     (stock,) = (example for example in examples() if example.name == "stock_ksampler")
     page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=8))
     page.evaluate(WATCH)
-    page.evaluate(QUEUE)
-    page.wait_for_function("window.ended", timeout=180_000)
+    queue(page)
+    end_of_run(page)
     assert page.evaluate("window.seen.previews") >= 8
     assert page.evaluate(LEAST_LIKENESS) > 0.7
 
@@ -210,9 +217,8 @@ def test_search_offers_a_blueprint_that_draws(
     widgets = page.evaluate(CONNECT_BLUEPRINT, sketch)
     assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
     before = set((comfy_server.base / "output").glob("*.png"))
-    page.evaluate(QUEUE)
-    page.wait_for_function("window.ended", timeout=180_000)
-    assert page.evaluate("window.ended") == "execution_success"
+    queue(page)
+    assert end_of_run(page) == "execution_success"
     assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 5
     screenshot(page, pictures / "blueprint.png")
 

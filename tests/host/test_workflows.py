@@ -9,6 +9,7 @@ import av
 import pytest
 from comfy_harness.browser import load_workflow, missing_nodes, to_api_prompt
 from comfy_harness.example_graphs import examples
+from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from PIL import Image
@@ -47,7 +48,7 @@ def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
     made, sent = EXAMPLES[file.stem].prompt, to_api_prompt(page)
     assert len(sent) == len(made)
     for expected, found in zip(made.values(), (sent[number] for number in sorted(sent, key=int)), strict=True):
-        settings = {name: value for name, value in expected["inputs"].items() if not isinstance(value, list)}
+        settings = settings_of(expected)
         assert found["class_type"] == expected["class_type"]
         assert {name: found["inputs"][name] for name in settings} == settings
 

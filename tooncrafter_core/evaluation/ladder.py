@@ -15,13 +15,10 @@ from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
-from ..sketches.lines import extract_lines
 from ..training.clips.manifest import DOMAINS, read_manifest
-from ..training.losses.perceptual import load_perceptual
 from .report.ladder import Rungs, markdown
 from .report.measures import Bench
-from .report.store import Renders, Results
-from .report.subject import TinyModel, file_hash
+from .report.subject import TinyModel
 from .report.windows import drawer, in_order, take_windows
 
 SET = Path("~/.cache/tooncrafter-data/set").expanduser()
@@ -51,13 +48,7 @@ def ladder(options: argparse.Namespace) -> str:
     """Both tables, as Markdown."""
     settings = Settings(steps=options.steps, guidance_scale=1.0)
     subject = TinyModel(options.model, None, settings)
-    bench = Bench(
-        distance=load_perceptual(options.perceptual),
-        distance_name=file_hash(options.perceptual),
-        lines=extract_lines,
-        results=Results(options.out / "results.jsonl"),
-        renders=Renders(options.out / "renders"),
-    )
+    bench = Bench.of_files([options.perceptual], options.out)
     rungs, folder, clips = Rungs(bench, subject), options.data.parent, read_manifest(options.data)
     draw = drawer(WIDTH, HEIGHT, 1)
     windows = {

@@ -16,13 +16,11 @@ from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
-from ..sketches.lines import extract_lines
 from ..training.clips.manifest import DOMAINS, read_manifest
-from ..training.losses.perceptual import load_perceptual
 from .ladder import SET
 from .report.measures import Bench
-from .report.store import Renders, Results, Values
-from .report.subject import TinyModel, file_hash
+from .report.store import Values
+from .report.subject import TinyModel
 from .report.summary import means, table
 from .report.windows import drawer, in_order, take_windows
 
@@ -63,13 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> Measured:
     """Every model with every number of steps on the same clips, from the same noise."""
-    bench = Bench(
-        distance=load_perceptual(options.perceptual),
-        distance_name=file_hash(options.perceptual),
-        lines=extract_lines,
-        results=Results(options.out / "results.jsonl"),
-        renders=Renders(options.out / "renders"),
-    )
+    bench = Bench.of_files([options.perceptual], options.out)
     folder = options.data.parent
     clips = in_order(read_manifest(options.data), options.domain, 0, folder)
     windows, _ = take_windows(clips, options.clips, drawer(WIDTH, HEIGHT, 1), folder, 0)

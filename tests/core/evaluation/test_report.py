@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from tooncrafter_core.evaluation.report import __main__ as report_tiny
-from tooncrafter_core.evaluation.report import cost, summary
+from tooncrafter_core.evaluation.report import cost, measures, summary
 from tooncrafter_core.evaluation.report.measures import Bench, baselines
 from tooncrafter_core.evaluation.report.sheets import COLUMNS, Block, write_sheets
 from tooncrafter_core.evaluation.report.store import Renders, Results
@@ -330,7 +330,7 @@ def command(tmp_path: Path, tiny_files: tuple[Path, Path], monkeypatch: pytest.M
         Image.fromarray(moving()[0].permute(1, 2, 0).numpy()).save(tmp_path / f"hop_{end}.png")
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr(report_tiny, "load_perceptual", lambda *paths: distance)
+    monkeypatch.setattr(measures, "load_perceptual", lambda *paths: distance)
     monkeypatch.setattr(report_tiny, "TinyModel", lambda *arguments: Stub())
 
     def arguments(*more: str) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tooncrafter_core.data.drawn_scenes import random_scene
 from tooncrafter_core.evaluation import steps
+from tooncrafter_core.evaluation.report import measures
 from tooncrafter_core.evaluation.report.subject import TinyModel
 from tooncrafter_core.evaluation.report.windows import Window
 from tooncrafter_core.evaluation.steps import main, markdown
@@ -82,7 +83,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     clip = Clip(tmp_path / "clip", 24.0, "", "held_out", "a", "drawn", 9.0)
     write_manifest(tmp_path / "manifest.jsonl", [clip])
     (tmp_path / "weights.pth").write_bytes(b"weights")
-    monkeypatch.setattr(steps, "load_perceptual", lambda path: lambda a, b: (a - b).square().mean(dim=(1, 2, 3)))
+    monkeypatch.setattr(measures, "load_perceptual", lambda path: lambda a, b: (a - b).square().mean(dim=(1, 2, 3)))
     monkeypatch.setattr(steps, "TinyModel", Grey)
 
     def line(*more: str) -> list[str]:

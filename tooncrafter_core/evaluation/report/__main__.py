@@ -29,14 +29,12 @@ from ...files.media import read_image
 from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
-from ...sketches.lines import extract_lines
 from ...training.clips.manifest import DOMAINS, read_manifest
-from ...training.losses.perceptual import load_perceptual
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .measures import Bench, baselines
 from .sheets import Block, write_sheets
-from .store import Renders, Results, Values
+from .store import Values
 from .subject import Subject, TinyModel, file_hash, picture_window
 from .windows import MIDDLE, Window, drawer, in_order, take_windows
 
@@ -129,13 +127,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     subject = TinyModel(options.model, options.sketch_encoder, settings, options.device)
     for file in (options.model, *filter(None, [options.sketch_encoder]), *variants.values()):
         file_hash(file)  # a file that is not there is told before anything runs
-    bench = Bench(
-        distance=load_perceptual(*options.perceptual),
-        distance_name=" ".join(map(file_hash, options.perceptual)),
-        lines=extract_lines,
-        results=Results(options.out / "results.jsonl"),
-        renders=Renders(options.out / "renders"),
-    )
+    bench = Bench.of_files(options.perceptual, options.out)
     groups = [_group(options, domain) for domain in options.domain]
     others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
     parts = [part for part in options.only if part != "sketch" or options.sketch_encoder]

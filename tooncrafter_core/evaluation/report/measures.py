@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ...sketches.lines import extract_lines
+from ...training.losses.perceptual import load_perceptual
 from ..metrics import (
     Distance,
     EdgeMatch,
@@ -19,7 +22,7 @@ from ..metrics import (
     psnr,
 )
 from .store import Renders, Results, Values
-from .subject import Subject
+from .subject import Subject, file_hash
 from .windows import MIDDLE, Window, as_float, digest
 
 VERSION = 1
@@ -49,6 +52,21 @@ class Bench:
     lines: Callable[[Tensor], Tensor]
     results: Results
     renders: Renders
+
+    @staticmethod
+    def of_files(perceptual: Sequence[Path], out: Path) -> Bench:
+        """With the perceptual distance of weight files and the built-in line extractor; results are kept in `out`.
+
+        Raises:
+            ValueError, OSError: a file that cannot be used.
+        """
+        return Bench(
+            distance=load_perceptual(*perceptual),
+            distance_name=" ".join(map(file_hash, perceptual)),
+            lines=extract_lines,
+            results=Results(out / "results.jsonl"),
+            renders=Renders(out / "renders"),
+        )
 
     def sketch(self, window: Window) -> Tensor:
         """Line drawing (1, 1, H, W) of the true middle frame, in [0, 1]."""
