@@ -190,8 +190,13 @@ class ComfyServer:
         self.post_json("/interrupt", {})
 
     def free(self) -> None:
-        """Ask the server to unload its models and forget its cached results, which it does soon after."""
+        """Have the server unload its models and forget its cached results.
+
+        It does so before or after the next prompt, whichever comes first: the one that is run here.
+        """
         self.post_json("/free", {"unload_models": True, "free_memory": True})
+        blank = {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}}
+        self.run({"blank": blank, "shown": {"class_type": "PreviewImage", "inputs": {"images": ["blank", 0]}}})
 
     def log_text(self) -> str:
         """All that the server has written so far."""

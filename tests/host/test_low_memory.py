@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,20 +138,15 @@ def held(server: ComfyServer, prompt: Prompt | None = None) -> int:
     return int(history["outputs"]["held"]["bytes"][0])
 
 
-def forget(server: ComfyServer) -> None:
-    server.free()
-    time.sleep(2)  # a moment later, and nothing tells when
-
-
 def test_unloading_gives_the_memory_back(server: ComfyServer, drawings: list[str]) -> None:
     """`/free`, which the page's button calls: models, references and cached results go."""
-    forget(server)
+    server.free()
     before = held(server)
     prompt = interpolation(drawings, "good.ckpt", encode=SIZES, sample=QUICK)
     server.run(prompt)
     weights = sum(tensor.nbytes for tensor in random_tensors(MODEL).values())
     assert held(server, prompt) > before + weights / 2
-    forget(server)
+    server.free()
     assert held(server) < before + weights / 50
 
 
