@@ -28,7 +28,7 @@ from tooncrafter_core.frames.spans import spans_of_frames  # noqa: E402
 
 MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 FRAMES = 16
-SETTINGS = Settings(frames=FRAMES, frame_rate=24, steps=12, guidance_scale=1.0)
+SETTINGS = Settings(width=WIDTH, height=HEIGHT, frames=FRAMES, frame_rate=24, steps=12, guidance_scale=1.0)
 SPANS = spans_of_frames(FRAMES, FRAMES)
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     rows = []
     for seed in range(count):
         truth = _clip(random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)))
-        decoded = interpolate(model, truth[[0, -1]], WIDTH, HEIGHT, settings=SETTINGS)
+        decoded = interpolate(model, truth[[0, -1]], SETTINGS)
         kept = keep_keyframes(decoded.transpose(0, 1), truth[[0, -1]]).transpose(0, 1)
         pasted = torch.cat([truth[:1], decoded[1:-1], truth[-1:]])
         versions = (decoded, pasted, kept, match_colours(decoded, SPANS), match_colours(kept, SPANS))

@@ -62,13 +62,18 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     """Run once with two noise pictures."""
     sides = options.width, options.height
     keyframes = torch.rand(2, 3, *sides[::-1], generator=torch.Generator().manual_seed(0))
-    settings = Settings(steps=1, guidance_scale=1.0, frames=options.frames, two_pass=options.two_pass)
+    settings = Settings(
+        width=options.width,
+        height=options.height,
+        frames=options.frames,
+        steps=1,
+        guidance_scale=1.0,
+        two_pass=options.two_pass,
+    )
     started = time.monotonic()
     with ResidentPeak() as peak:
         model = ToonCrafter.load(options.checkpoint, dtype=getattr(torch, options.dtype))
-        frames = interpolate(
-            model, keyframes, *sides, settings=settings, callback=lambda _: peak.tell("before decoding")
-        )
+        frames = interpolate(model, keyframes, settings, callback=lambda _: peak.tell("before decoding"))
     return {
         "dtype": options.dtype,
         "frames": [len(frames), *sides],

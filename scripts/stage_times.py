@@ -175,8 +175,9 @@ class Stages:
         return cost_of(work, self.device, self.runs, None if compiled is None else compiled.compile)
 
     def _interpolate(self) -> Tensor:
-        settings = Settings(steps=self.options.steps, frames=self.options.frames)
-        return interpolate(self.model, self.keyframes, self.options.width, self.options.height, settings=settings)
+        options = self.options
+        settings = Settings(width=options.width, height=options.height, steps=options.steps, frames=options.frames)
+        return interpolate(self.model, self.keyframes, settings)
 
     def _tokens(self) -> Work:
         model = self.model

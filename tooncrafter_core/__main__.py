@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from .files.checkpoint import read_checkpoint
-from .files.images import FITS, check_size
+from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
@@ -31,6 +31,28 @@ _OUTPUT = (
     ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of what has that name; a folder "
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
 )
+
+_SETTINGS = {
+    "prompt": "what the pictures show",
+    "negative_prompt": "what to stay away from",
+    "width": "of the result, pixels, any number (multiples of 64 are best)",
+    "height": "of the result, likewise",
+    "fit": "how pictures of another shape are fitted",
+    "loop": "go on from the last keyframe to the first",
+    "frames": "of each segment, both keyframes included; 16,24,12 gives each its own",
+    "frame_rate": "frames per second the model is told, 5 to 30, and the speed of the file; smaller means larger motion",
+    "steps": "sampling steps",
+    "guidance_scale": "how strongly prompt and keyframe steer; 1 is off and takes half the time",
+    "guidance_rescale": "how far guidance keeps the contrast it would raise in check, 0 to 1",
+    "guidance_from": "share of the sampling from which it is guided, 0 the beginning",
+    "guidance_to": "share up to which it is guided, 1 the end; steps outside take half the time",
+    "eta": "noise added at each step; 0 is deterministic",
+    "seed": "of the noise",
+    "sketch_strength": "how strongly sketches guide",
+    "two_pass": "decode the centre frames twice, which hides a seam",
+    "keep_keyframes": "show the keyframes as they were drawn, not as they are decoded",
+}
+"""What `--help` says of each of `Settings`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,7 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "keyframes", nargs="+", metavar="KEYFRAME", help="pictures in order: two or more, or one with --loop"
     )
-    command.add_argument("--loop", action="store_true", help="go on from the last keyframe to the first")
     command.add_argument("-o", "--output", required=True, help=_OUTPUT)
     command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
     command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
@@ -89,9 +110,6 @@ def _parser() -> argparse.ArgumentParser:
         "repeatable",
     )
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
-    command.add_argument("--width", type=int, default=512, help="pixels, any number (multiples of 64 are best)")
-    command.add_argument("--height", type=int, default=320, help="pixels, any number (multiples of 64 are best)")
-    command.add_argument("--fit", choices=FITS, default="crop", help="how pictures of another shape are fitted")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     command.add_argument("--dtype", choices=_DTYPES, default="float32", help="precision of weights and activations")
     _add_settings(command)
@@ -101,12 +119,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     for field in fields(Settings):
-        flag = "--" + field.name.replace("_", "-")
+        flag, explained = "--" + field.name.replace("_", "-"), f"{_SETTINGS[field.name]} (default: %(default)s)"
         if isinstance(field.default, bool):
-            command.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help="see README")
+            command.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=explained)
         else:
             kind = str if field.name == "frames" else type(field.default)  # several numbers are a text
-            command.add_argument(flag, type=kind, default=field.default, help="see README")
+            choices = FITS if field.name == "fit" else None
+            command.add_argument(flag, type=kind, choices=choices, default=field.default, help=explained)
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -116,7 +135,6 @@ def _inspect(options: argparse.Namespace) -> None:
 def _interpolate(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     per_segment = segment_frames(len(options.keyframes), settings.frames, options.loop)
-    check_size(options.width, options.height)
     total = total_frames(per_segment, options.loop)
     files = _sketch_files(options.sketch, total, per_segment)
     if files and not options.sketch_encoder:
@@ -131,17 +149,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
-        frames = interpolate(
-            model,
-            keyframes,
-            options.width,
-            options.height,
-            options.fit,
-            settings,
-            sketches,
-            callback=lambda step: bar.update() and None,
-            loop=options.loop,
-        )
+        frames = interpolate(model, keyframes, settings, sketches, callback=lambda step: bar.update() and None)
     write_frames(frames, options.output, settings.frame_rate)
     if options.contact_sheet:
         write_contact_sheet(frames, options.contact_sheet)

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .decoding import decode
-from .files.images import Fit, check_size, fit_images, pad_to_latents, sketch_hints, to_rgb
+from .files.images import fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
 from .frames.keyframes import keep_keyframes
@@ -23,7 +23,7 @@ from .models.unet.context import CrossContext
 from .models.vae.autoencoder import Encoded, references_between
 from .redo import Redo
 from .sampling.coarse_to_fine import Plan, count_runs, draw_segment, is_long, plan_runs
-from .sampling.ddim import DDIMStep, ddim
+from .sampling.ddim import DDIMStep, Walk, ddim
 from .sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
 from .sampling.guidance import Interval
 from .sampling.noise import Noise
@@ -46,13 +46,9 @@ from .toon_crafter import ToonCrafter
 def interpolate(
     model: ToonCrafter,
     keyframes: Sequence[Tensor] | Tensor,
-    width: int = 512,
-    height: int = 320,
-    fit: Fit = "crop",
     settings: Settings | None = None,
     sketches: Mapping[int, Tensor | Sketch] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
-    loop: bool = False,
     redo: Redo | None = None,
 ) -> Tensor:
     """Draw the frames between keyframes.
@@ -61,14 +57,10 @@ def interpolate(
         model: the models.
         keyframes: two or more pictures in order, each (1, 3 or 4, H, W) in [0, 1], of any sizes; or one batch of
             them.
-        width: width of the result, 8 or more; what the models work at is the next multiple of 8.
-        height: height of the result, likewise.
-        fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
-        settings: everything else.
+        settings: size, timing, sampling.
         sketches: line drawings by frame of the result, see `timeline`: pictures (1, 3 or 4, H, W) in [0, 1], or
             `Sketch`es with a strength of their own.
         callback: called after each sampling step of each run, see `sampling_runs`.
-        loop: go on from the last keyframe to the first; one keyframe is enough then.
         redo: draw some segments only, as they are with all others, and take the rest from an earlier result.
 
     Returns:
@@ -81,22 +73,21 @@ def interpolate(
     """
     settings = settings or Settings()
     drawn = {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
-    check_size(width, height)
     pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
     drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
+    width, height, loop = settings.width, settings.height, settings.loop
     frames = segment_frames(len(pictures), settings.frames, loop)
     plans = _plans(model, frames)
     if redo is not None:
         redo.check(frames, loop, width, height)
     chosen = range(len(frames)) if redo is None else sorted(set(redo.segments))
     _check_room(model, Job(len(pictures), frames, width, height), sketched=bool(drawings))
-    fitted = [_fitted(picture, width, height, fit) for picture in pictures]
+    fitted = [_fitted(picture, settings) for picture in pictures]
     hints = {
-        index: _fitted(sketch_hints(drawing, drawn[index].polarity), width, height, fit)[0]
-        for index, drawing in drawings.items()
+        index: _fitted(sketch_hints(drawing, drawn[index].polarity), settings)[0] for index, drawing in drawings.items()
     }
     strengths = {index: sketch.strength for index, sketch in drawn.items() if sketch.strength is not None}
-    placed = _placed(model, hints, strengths, settings, frames, loop)
+    placed = _placed(model, hints, strengths, settings, frames)
 
     with naming_lack("Reading prompt and keyframes"):
         contexts, unconditional = _contexts(model, pictures[: len(frames)], settings)
@@ -151,8 +142,8 @@ def _picture(picture: Tensor, name: str) -> Tensor:
     return to_rgb(picture[None])
 
 
-def _fitted(picture: Tensor, width: int, height: int, fit: Fit) -> Tensor:
-    return pad_to_latents(fit_images(picture, width, height, fit))
+def _fitted(picture: Tensor, settings: Settings) -> Tensor:
+    return pad_to_latents(fit_images(picture, settings.width, settings.height, settings.fit))
 
 
 def _placed(
@@ -161,17 +152,16 @@ def _placed(
     strengths: Mapping[int, float],
     settings: Settings,
     frames: Sequence[int],
-    loop: bool,
 ) -> list[PlacedSketches] | None:
     """Sketches at their frames, for each segment; `strengths` are of those that have one of their own."""
     if not hints:
         return None
     if model.sketch_encoder is None:
         raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
-    placed = place_sketches(hints, frames, loop).to(model.dtype).split(list(frames))
+    placed = place_sketches(hints, frames, settings.loop).to(model.dtype).split(list(frames))
     if not strengths:
         return [PlacedSketches(segment, settings.sketch_strength) for segment in placed]
-    own = place_strengths(strengths, settings.sketch_strength, frames, loop).split(list(frames))
+    own = place_strengths(strengths, settings.sketch_strength, frames, settings.loop).split(list(frames))
     return [PlacedSketches(*parts) for parts in zip(placed, own, strict=True)]
 
 
@@ -286,7 +276,7 @@ class _Sampler:
         def there() -> Tensor:
             return noise().to(device)
 
-        return ddim(SegmentsDenoiser(segments), there(), schedule, timesteps, eta, there, self.callback)
+        return ddim(SegmentsDenoiser(segments), there(), Walk(schedule, timesteps, eta), there, self.callback)
 
 
 def _passes(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from reprlib import repr as shortened
 
+from .files.images import FITS, Fit, check_size
 from .sampling.guidance import Interval
 from .sketches.placed import STRONGEST
 from .timeline import parse_frames
@@ -37,6 +38,10 @@ class Settings:
     Attributes:
         prompt: what the pictures show.
         negative_prompt: what to stay away from.
+        width: width of the result in pixels, 8 or more; what the models work at is the next multiple of 8.
+        height: height of the result, likewise.
+        fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
+        loop: go on from the last keyframe to the first; one keyframe is enough then.
         frames: frames of each segment, both keyframes included: one number, or one for each segment such as
             `16, 24, 12`, as a text or a sequence. The models were trained for 16, and more are drawn coarse to fine,
             see `coarse_to_fine`.
@@ -58,6 +63,10 @@ class Settings:
 
     prompt: str = ""
     negative_prompt: str = ""
+    width: int = 512
+    height: int = 320
+    fit: Fit = "crop"
+    loop: bool = False
     frames: int | str | Sequence[int] = 16
     frame_rate: int = 10
     steps: int = 50
@@ -82,4 +91,7 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:  # which NaN is not either
                 raise ValueError(f"{name} is {value}; expected {low} to {high}")
+        if self.fit not in FITS:
+            raise ValueError(f"fit is {shortened(self.fit)}; expected one of {', '.join(FITS)}")
+        check_size(self.width, self.height)
         Interval(self.guidance_from, self.guidance_to)  # which refuses an end before its start

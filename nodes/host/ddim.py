@@ -11,7 +11,7 @@ from comfy.samplers import KSAMPLER
 from torch import Tensor
 from tqdm import tqdm
 
-from ...tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from ...tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from ...tooncrafter_core.sampling.guidance import Interval, guide
 from .advice import with_comfyui_flags
 from .conditioning import KEY
@@ -52,7 +52,7 @@ def ddim_sampler(timesteps: list[int], eta: float, noise: Callable[[], Tensor], 
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
-            z = ddim(velocity, z, sampling.schedule, timesteps, eta, added, report)
+            z = ddim(velocity, z, Walk(sampling.schedule, timesteps, eta), added, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from tooncrafter_core.__main__ import main
 from tooncrafter_core.files.media import read_image
-from tooncrafter_core.sampling.ddim import ddim
+from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
 SMALL = ["--width", "64", "--height", "64", "--steps", "2", "--frames", "3", "--device", "cpu"]
@@ -284,7 +284,7 @@ def test_overflow_is_answered_with_this_commands_options(
 ) -> None:
     def overflow() -> Tensor:
         z, schedule = torch.ones(1, 4, 2, 2, 2), Schedule.published()
-        return ddim(lambda z, t: z * float("nan"), z, schedule, [999], 0.0, lambda: torch.zeros(()))
+        return ddim(lambda z, t: z * float("nan"), z, Walk(schedule, [999], 0.0), lambda: torch.zeros(()))
 
     sampling(overflow)
     said = refusal("--dtype", dtype)

@@ -20,7 +20,7 @@ from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
 from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
 from tooncrafter_core.models.vae.chunking import Chunking, Report, silent
-from tooncrafter_core.sampling.ddim import ddim
+from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
 PLENTY = float("inf")
@@ -260,7 +260,7 @@ def test_a_step_that_is_not_finite_is_named(value: float) -> None:
     with pytest.raises(
         NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32, .*"
     ) as error:
-        ddim(overflows, torch.randn(1, 4, 2, 2, 2), schedule, timesteps, 0.0, lambda: torch.zeros(()))
+        ddim(overflows, torch.randn(1, 4, 2, 2, 2), Walk(schedule, timesteps, 0.0), lambda: torch.zeros(()))
     assert calls == timesteps[:3]
     assert error.value.model == "U-Net"
 
@@ -269,7 +269,7 @@ def test_a_step_that_is_not_finite_is_named(value: float) -> None:
 def run(tiny: ToonCrafter) -> dict[str, Any]:
     """Arguments of a short interpolation of three keyframes."""
     keyframes = torch.rand(3, 3, 16, 24, generator=torch.Generator().manual_seed(3))
-    return {"model": tiny, "keyframes": keyframes, "width": 24, "height": 16, "settings": Settings(steps=1, frames=6)}
+    return {"model": tiny, "keyframes": keyframes, "settings": Settings(width=24, height=16, steps=1, frames=6)}
 
 
 def test_interpolate_decodes_in_the_memory_there_is(run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

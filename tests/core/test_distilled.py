@@ -18,7 +18,16 @@ from tooncrafter_core.toon_crafter import ToonCrafter
 from tooncrafter_core.training.run.low_rank import merge, read_lora
 
 TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny"
-SETTINGS = Settings(steps=4, guidance_scale=1.0, eta=0.0, frame_rate=24, two_pass=False, sketch_strength=1.0)
+SETTINGS = Settings(
+    width=SIZE[0],
+    height=SIZE[1],
+    steps=4,
+    guidance_scale=1.0,
+    eta=0.0,
+    frame_rate=24,
+    two_pass=False,
+    sketch_strength=1.0,
+)
 MIDDLE = 7
 CASES = scenes(4, seed=0)
 
@@ -41,7 +50,7 @@ def drawn(distilled: ToonCrafter) -> list[Tensor]:
 
 def _interpolate(model: ToonCrafter, scene: Scene, sketches: dict[int, Tensor] | None = None) -> Tensor:
     keyframes = [picture(scene, 0), picture(scene, 1)]
-    return interpolate(model, keyframes, *SIZE, settings=SETTINGS, sketches=sketches)
+    return interpolate(model, keyframes, SETTINGS, sketches)
 
 
 def _between(scene: Scene, frames: Tensor) -> float:

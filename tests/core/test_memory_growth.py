@@ -54,11 +54,9 @@ def test_a_step_of_many_segments_needs_no_more_than_one(tiny: ToonCrafter, one_s
 def test_keyframes_add_their_features_and_frames_only(tiny: ToonCrafter) -> None:
     """The whole way: what a further keyframe adds is what is kept of it and of its segment."""
     frames = 4
-    settings = Settings(steps=1, frames=frames)
+    settings = Settings(width=64, height=64, steps=1, frames=frames)
     keyframes = torch.rand(5, 3, 64, 64)
-    few, many = (
-        peak_bytes(partial(interpolate, tiny, keyframes[:n], 64, 64, settings=settings), "cpu") for n in (2, 5)
-    )
+    few, many = (peak_bytes(partial(interpolate, tiny, keyframes[:n], settings), "cpu") for n in (2, 5))
     added = (many - few) / 3
     assert added <= kept_of_one(tiny, frames)
     assert added < few / 4

@@ -19,8 +19,9 @@ from tooncrafter_core.timeline import keyframe_condition
 
 NAN = float("nan")
 SCHEDULE = Schedule.published()
-SETTINGS = Settings(steps=2, frames=3)
-draw = partial(interpolate, width=32, height=24, settings=SETTINGS)
+SETTINGS = Settings(width=32, height=24, steps=2, frames=3)
+LOOP = replace(SETTINGS, loop=True)
+draw = partial(interpolate, settings=SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_every_setting_counts(change: dict[str, Any], tiny: ToonCrafter, keyfram
 
 
 def test_two_passes_count(tiny: ToonCrafter, keyframes: Tensor) -> None:
-    settings = Settings(steps=1, frames=6)
+    settings = replace(SETTINGS, steps=1, frames=6)
     twice, once = (draw(tiny, keyframes[:2], settings=replace(settings, two_pass=flag)) for flag in (True, False))
     assert [torch.equal(a, b) for a, b in zip(once, twice, strict=True)] == [True, True, False, False, True, True]
 
@@ -155,7 +156,7 @@ def test_a_size_between_latents(tiny: ToonCrafter, keyframes: Tensor) -> None:
     seen: list[torch.Size] = []
     hook = tiny.autoencoder.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
     try:
-        out = draw(tiny, keyframes, width=29, height=17, sketches={1: line()})
+        out = draw(tiny, keyframes, settings=replace(SETTINGS, width=29, height=17), sketches={1: line()})
     finally:
         hook.remove()
     assert out.shape == (5, 3, 17, 29)
@@ -164,19 +165,19 @@ def test_a_size_between_latents(tiny: ToonCrafter, keyframes: Tensor) -> None:
 
 def test_a_loop_ends_before_it_would_begin_again(tiny: ToonCrafter, keyframes: Tensor) -> None:
     first, last = keyframes[:2]
-    loop = draw(tiny, [first, last], loop=True, sketches={0: line(), 3: line()})
+    loop = draw(tiny, [first, last], settings=LOOP, sketches={0: line(), 3: line()})
     there_and_back = draw(tiny, [first, last, first], sketches={0: line(), 3: line(), 4: line()})
     assert torch.equal(loop, there_and_back[:-1])
 
 
 def test_a_loop_of_one_keyframe(tiny: ToonCrafter, keyframes: Tensor) -> None:
-    assert torch.equal(draw(tiny, keyframes[:1], loop=True), draw(tiny, keyframes[[0, 0]])[:-1])
+    assert torch.equal(draw(tiny, keyframes[:1], settings=LOOP), draw(tiny, keyframes[[0, 0]])[:-1])
 
 
 def test_a_count_for_each_segment(tiny: ToonCrafter, keyframes: Tensor) -> None:
     """Both are drawn together, each in its own length and with its own rows of the noise; sketches follow."""
     assert tiny.sketch_encoder is not None
-    settings = Settings(steps=1, frames="3, 5", guidance_scale=1, seed=4)
+    settings = replace(SETTINGS, steps=1, frames="3, 5", guidance_scale=1, seed=4)
     seen: list[tuple[Tensor, ...]] = []
     hook = tiny.sketch_encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
     try:
@@ -198,7 +199,7 @@ def test_equal_counts_are_one_count(counts: Any, tiny: ToonCrafter, keyframes: T
 
 
 def test_a_long_segment_beside_a_short_one(tiny: ToonCrafter, keyframes: Tensor) -> None:
-    settings = Settings(steps=1, frames=(3, 17), guidance_scale=1)
+    settings = replace(SETTINGS, steps=1, frames=(3, 17), guidance_scale=1)
     out = draw(tiny, keyframes, settings=settings)
     assert out.shape == (19, 3, 24, 32) and (out.flatten(1).std(dim=1) > 0.02).all()
     assert torch.equal(out[:2], draw(tiny, keyframes[:2], settings=replace(settings, frames=3))[:2])
@@ -228,7 +229,7 @@ def test_joints_are_keyframes_and_nothing_fades(
     """With perfect latents every frame, those at the joints too, is what the decoder makes of its own segment."""
     monkeypatch.setattr(torch, "randn", lambda *shape, **_: torch.zeros(shape))  # the last step leaves some noise
     pictures = torch.nn.functional.interpolate(keyframes, size=(24, 32))
-    settings = Settings(steps=50, frames=6, guidance_scale=1, eta=0)
+    settings = replace(SETTINGS, steps=50, frames=6, guidance_scale=1, eta=0)
     out = draw(replace(tiny, unet=Oracle(tiny.unet)), pictures, settings=settings)
     latents, features = tiny.autoencoder.encode_keyframes(pictures * 2 - 1)
     perfect = held(keyframe_condition(latents, 6))
@@ -244,14 +245,11 @@ def test_joints_are_keyframes_and_nothing_fades(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"width": 7}, "width is 7"),
-        ({"height": 0}, "height is 0"),
         ({"keyframes": torch.rand(1, 3, 24, 32)}, "got 1 keyframe"),
-        ({"keyframes": torch.rand(0, 3, 24, 32), "loop": True}, "got 0 keyframe"),
+        ({"keyframes": torch.rand(0, 3, 24, 32), "settings": LOOP}, "got 0 keyframe"),
         ({"keyframes": torch.rand(2, 5, 24, 32)}, r"\(1, 5, 24, 32\).*; expected 1 .grey., 3 .RGB. or 4 .RGBA."),
         ({"keyframes": torch.rand(3, 24, 32)}, r"\(1, 24, 32\)"),
         ({"sketches": {5: line()}}, "sketch at frame 5; expected 0 to 4"),
-        ({"fit": "cover"}, "'cover'"),
         (
             {"settings": replace(SETTINGS, frames="3, 4, 5")},
             r"frames has 3 numbers, but 3 keyframe\(s\) make 2 segment\(s\); expected one number for all of them, or 2",
@@ -260,14 +258,11 @@ def test_joints_are_keyframes_and_nothing_fades(
         ({"sketches": {3: line() * NAN}}, "^the sketch at frame 3 holds NaN"),
     ],
     ids=[
-        "width",
-        "height",
         "one keyframe",
         "empty loop",
         "five channels",
         "one picture",
         "sketch",
-        "fit",
         "counts",
         "NaN in a keyframe",
         "NaN in a sketch",
@@ -313,6 +308,11 @@ def test_mistakes_are_found_before_anything_runs(
         ("prompt", None, "a text"),
         ("negative_prompt", 7, "a text"),
         ("two_pass", 1, "True or False"),
+        ("loop", 1, "True or False"),
+        ("width", 7, "8 pixels or more"),
+        ("height", 0, "8 pixels or more"),
+        ("width", 512.0, "a whole number"),
+        ("fit", "cover", "one of crop, pad, stretch"),
     ],
     ids=str,
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from tooncrafter_core import Redo, Settings, ToonCrafter, interpolate
 from tooncrafter_core.redo import parse_segments
 
-SETTINGS = Settings(steps=2, frames="3, 5, 4", guidance_scale=2.0, keep_keyframes=True)
+SETTINGS = Settings(width=16, height=16, steps=2, frames="3, 5, 4", guidance_scale=2.0, keep_keyframes=True)
 """Results of 10 frames: segments begin at 0, 2 and 6."""
 
 
@@ -35,7 +35,7 @@ def keyframes() -> Tensor:
 
 
 def drawn(tiny: ToonCrafter, keyframes: Tensor, settings: Settings = SETTINGS, **more: Any) -> Tensor:
-    return interpolate(tiny, keyframes, 16, 16, settings=settings, **more)
+    return interpolate(tiny, keyframes, settings, **more)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -60,15 +60,15 @@ def test_redone_segments_are_those_of_a_whole_run(
 
 
 def test_the_last_segment_of_a_loop_leaves_the_first_frame(tiny: ToonCrafter, keyframes: Tensor) -> None:
-    settings = replace(SETTINGS, frames=3, steps=1, keep_keyframes=False)
-    before, after = (drawn(tiny, keyframes[:2], replace(settings, seed=seed), loop=True) for seed in (0, 1))
-    redone = drawn(tiny, keyframes[:2], replace(settings, seed=1), loop=True, redo=Redo([1], before))
+    settings = replace(SETTINGS, loop=True, frames=3, steps=1, keep_keyframes=False)
+    before, after = (drawn(tiny, keyframes[:2], replace(settings, seed=seed)) for seed in (0, 1))
+    redone = drawn(tiny, keyframes[:2], replace(settings, seed=1), redo=Redo([1], before))
     assert torch.equal(redone, torch.cat([before[:2], after[2:]]))
 
 
 def test_a_segment_beside_a_long_one(tiny: ToonCrafter, keyframes: Tensor) -> None:
     """What is not drawn takes its share of the noise all the same."""
-    settings = Settings(steps=2, frames=(17, 3), guidance_scale=1)
+    settings = replace(SETTINGS, frames=(17, 3), guidance_scale=1, keep_keyframes=False)
     before, after = (drawn(tiny, keyframes[:3], replace(settings, seed=seed)) for seed in (0, 1))
     with counted(tiny) as made:
         last = drawn(tiny, keyframes[:3], replace(settings, seed=1), redo=Redo([1], before))

@@ -15,7 +15,7 @@ from tooncrafter_core.__main__ import main
 from tooncrafter_core.memory import LackOfMemoryError, naming_lack
 
 PARTS = ("text", "vision", "projector", "autoencoder", "unet", "sketch_encoder")
-RUN: dict[str, Any] = {"width": 32, "height": 24, "settings": Settings(steps=2, frames=6)}
+RUN: dict[str, Any] = {"settings": Settings(width=32, height=24, steps=2, frames=6)}
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_loading_takes_no_memory_and_a_run_gives_back_what_it_took(
     tiny_files: tuple[Path, Path], pictures: dict[str, Any]
 ) -> None:
     """Bytes of live tensors: the largest stage's weights at the most, beside the activations, which are few here."""
-    run = {**RUN, "settings": Settings(steps=1, frames=2, two_pass=False, guidance_scale=1), "width": 8, "height": 8}
+    settings = Settings(width=8, height=8, steps=1, frames=2, two_pass=False, guidance_scale=1)
     with torch.no_grad(), PeakMemory("cpu") as memory:
         model = ToonCrafter.load(*tiny_files)
         sizes = {name: 4 * sum(p.numel() for p in module.parameters()) for name, module in modules(model).items()}
         assert memory.peak < sum(sizes.values()) / 20
-        frames = interpolate(model, keyframes=pictures["keyframes"], **run)
+        frames = interpolate(model, pictures["keyframes"], settings)
         largest = max(sizes["text"], sizes["vision"] + sizes["projector"], sizes["autoencoder"], sizes["unet"])
         assert memory.peak < 1.5 * largest < sum(sizes.values())
     assert converted_bytes(model) == 0

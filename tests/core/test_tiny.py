@@ -18,7 +18,15 @@ from tooncrafter_core.sketches.lines import extract_lines
 from tooncrafter_core.toon_crafter import ToonCrafter
 
 TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny"
-SETTINGS = Settings(steps=12, guidance_scale=1.0, frame_rate=24, two_pass=False, sketch_strength=1.0)
+SETTINGS = Settings(
+    width=SIZE[0],
+    height=SIZE[1],
+    steps=12,
+    guidance_scale=1.0,
+    frame_rate=24,
+    two_pass=False,
+    sketch_strength=1.0,
+)
 MIDDLE = 7
 LONG = {31: 0, 46: 2}
 """Frames of segments longer than the model was trained for, and the scene each is drawn of."""
@@ -39,7 +47,7 @@ def _interpolate(
     tiny: ToonCrafter, scene: Scene, sketches: dict[int, Tensor] | None = None, settings: Settings = SETTINGS
 ) -> Tensor:
     keyframes = [picture(scene, 0), picture(scene, 1)]
-    return interpolate(tiny, keyframes, *SIZE, settings=settings, sketches=sketches)
+    return interpolate(tiny, keyframes, settings, sketches)
 
 
 def test_first_and_last_frame_are_the_keyframes(drawn: list[Tensor]) -> None:

@@ -14,7 +14,7 @@ from tooncrafter_core import ToonCrafter
 from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
-from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -38,7 +38,7 @@ class Run:
         timesteps = SCHEDULE.trailing_timesteps(len(self.vectors["ddim.noises"]))
         self.contexts = [context_of(self.vectors, name) for name in ("unet.context", "unet.context_uncond")]
         eta = float(self.settings["eta"])
-        return ddim(self._velocity, start, SCHEDULE, timesteps, eta, lambda: next(noises), self.steps.append)
+        return ddim(self._velocity, start, Walk(SCHEDULE, timesteps, eta), lambda: next(noises), self.steps.append)
 
     def _velocity(self, z: Tensor, t: int) -> Tensor:
         scale, rescale = float(self.settings["scale"]), float(self.settings["rescale"] or 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from tooncrafter_core.sampling.ddim import ddim_sigma
+from tooncrafter_core.sampling.ddim import Walk
 from tooncrafter_core.sampling.schedule import Schedule
 
 from .outputs import Outputs, family
@@ -46,6 +46,5 @@ def sigmas(names: Iterable[str]) -> Outputs:
 
 def _sigmas(steps: int, eta: float) -> Tensor:
     """In the order of the vectors: rising timesteps."""
-    timesteps = SCHEDULE.trailing_timesteps(steps)
-    pairs = zip(timesteps, [*timesteps[1:], None], strict=True)
-    return torch.tensor([ddim_sigma(SCHEDULE, t, following, eta) for t, following in pairs]).flip(0)
+    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(steps), eta)
+    return torch.tensor([walk.sigma(index) for index in range(steps)]).flip(0)

@@ -43,11 +43,11 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
     decoded = interpolate(
         ToonCrafter.load(*files),
         [read_image(DRAWN / f"{name}.png") for name in case.keyframes],
-        case.width,
-        case.height,
-        "crop",
         Settings(
             prompt=TEXT,
+            width=case.width,
+            height=case.height,
+            loop=case.loop,
             steps=STEPS,
             seed=SEED,
             frames=case.frames,
@@ -56,7 +56,6 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
         ),
         {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
         callback=lambda step: steps.append(step.latents),
-        loop=case.loop,
     )
     return _joined(steps[STEPS - 1 :: STEPS]) / LATENT_SCALE, decoded
 

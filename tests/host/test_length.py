@@ -168,6 +168,6 @@ def test_a_list_of_keyframes_of_different_sizes(
     out = frames_of(comfy_server, {**prompt, "keyframes": node("LoadImageDataSetFromFolder", folder=folder.name)})
     model = ToonCrafter.load(*checkpoints)
     keyframes = [read_image(folder / f"{index}.png") for index in range(2)]
-    settings = Settings(steps=1, guidance_scale=1, frames=3, two_pass=False)
-    expected = [interpolate(model, order, 64, 64, settings=settings) for order in (keyframes, keyframes[::-1])]
+    settings = Settings(width=64, height=64, steps=1, guidance_scale=1, frames=3, two_pass=False)
+    expected = [interpolate(model, order, settings) for order in (keyframes, keyframes[::-1])]
     assert min((out - frames).abs().max() for frames in expected) <= 1.5 / 255

@@ -16,7 +16,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -77,8 +77,7 @@ class Subject:
 
     def _draw(self, scene: Scene, frames: int) -> Tensor:
         keyframes = [picture(scene, 0), picture(scene, 1)]
-        settings = Settings(**{**asdict(self.settings), "frames": frames})
-        return interpolate(self.model, keyframes, *SIZE, settings=settings)
+        return interpolate(self.model, keyframes, replace(self.settings, frames=frames))
 
     def _values(self, scene: Scene, drawn: Tensor) -> Values:
         moments = torch.linspace(0, 1, len(drawn)).tolist()
@@ -133,6 +132,8 @@ def _run(options: argparse.Namespace) -> str:
         model=ToonCrafter.load(options.model),
         name=" ".join(map(file_hash, [options.model, *options.perceptual])),
         settings=Settings(
+            width=SIZE[0],
+            height=SIZE[1],
             steps=options.steps,
             guidance_scale=options.guidance,
             frame_rate=options.fps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -31,25 +31,55 @@ class DDIMStep:
     denoised: Tensor
 
 
+@dataclass(frozen=True)
+class Walk:
+    """The noise levels that latents go down, and how.
+
+    Attributes:
+        schedule: noise levels by timestep.
+        timesteps: falling, noisiest first; see `Schedule.trailing_timesteps`. A part of them is partial denoising.
+        eta: 0 is deterministic, 1 adds as much noise as DDPM.
+    """
+
+    schedule: Schedule
+    timesteps: Sequence[int]
+    eta: float
+
+    def sigma(self, index: int) -> float:
+        """Standard deviation of the noise a step adds (Song et al. 2021, equation 16)."""
+        now, then = float(self.schedule.alphas_bar[self.timesteps[index]]), self._alpha_bar_after(index)
+        return self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
+
+    def step(self, index: int, x0: Tensor, eps: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+        """Latents after a step; the last one goes to abar_0 with the rescale of its own timestep, as published."""
+        following = self._after(index)
+        alpha_bar, sigma = self._alpha_bar_after(index), self.sigma(index)
+        scaled = x0 * float(self.schedule.rescale[self.timesteps[index] if following is None else following])
+        latents = alpha_bar**0.5 * scaled + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
+        if self.eta > 0:
+            latents = latents + sigma * noise()
+        return latents
+
+    def _after(self, index: int) -> int | None:
+        return self.timesteps[index + 1] if index + 1 < len(self.timesteps) else None
+
+    def _alpha_bar_after(self, index: int) -> float:
+        return float(self.schedule.alphas_bar[self._after(index) or 0])
+
+
 def ddim(
     denoiser: Denoiser,
     latents: Tensor,
-    schedule: Schedule,
-    timesteps: list[int],
-    eta: float,
+    walk: Walk,
     noise: Callable[[], Tensor],
     callback: Callable[[DDIMStep], None] | None = None,
 ) -> Tensor:
-    """Walk latents down the given timesteps.
-
-    For partial denoising, pass the tail `timesteps[k:]` and latents noised to its first entry.
+    """Walk latents down to the clean end.
 
     Args:
         denoiser: predicts v.
-        latents: z at `timesteps[0]`.
-        schedule: noise levels.
-        timesteps: falling, noisiest first; see `Schedule.trailing_timesteps`.
-        eta: 0 is deterministic, 1 adds as much noise as DDPM.
+        latents: z at the walk's first timestep; for partial denoising, noised to it.
+        walk: schedule, timesteps and eta.
         noise: standard normal noise of the latents' shape for each step; not called when eta is 0.
         callback: called after each step.
 
@@ -59,43 +89,16 @@ def ddim(
     Raises:
         NotFiniteError: the model predicted NaN or infinite values, in the step of which it did.
     """
-    for index, t in enumerate(timesteps):
+    for index, t in enumerate(walk.timesteps):
         v = denoiser(latents, t)
         if not is_finite(v):
             raise NotFiniteError(
-                f"Step {index + 1} of {len(timesteps)} (timestep {t}) gave NaN or infinite values. If the U-Net ran in "
-                "bfloat16 or float32, a model file is damaged: download it again. Else run it in one of these.",
+                f"Step {index + 1} of {len(walk.timesteps)} (timestep {t}) gave NaN or infinite values. If the U-Net "
+                "ran in bfloat16 or float32, a model file is damaged: download it again. Else run it in one of these.",
                 "U-Net",
             )
-        x0, eps = schedule.split(latents, v, t)
-        following = timesteps[index + 1] if index + 1 < len(timesteps) else None
-        latents = _step(schedule, x0, eps, t, following, eta, noise)
+        x0, eps = walk.schedule.split(latents, v, t)
+        latents = walk.step(index, x0, eps, noise)
         if callback is not None:
             callback(DDIMStep(index, t, latents, x0))
-    return latents
-
-
-def ddim_sigma(schedule: Schedule, t: int, following: int | None, eta: float) -> float:
-    """Standard deviation of the noise one step adds (Song et al. 2021, equation 16)."""
-    now = float(schedule.alphas_bar[t])
-    then = float(schedule.alphas_bar[following or 0])
-    return eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-
-
-def _step(
-    schedule: Schedule,
-    x0: Tensor,
-    eps: Tensor,
-    t: int,
-    following: int | None,
-    eta: float,
-    noise: Callable[[], Tensor],
-) -> Tensor:
-    """One update; the last one goes to abar_0 with the rescale of its own timestep, as published."""
-    alpha_bar = float(schedule.alphas_bar[following or 0])
-    scaled = x0 * float(schedule.rescale[t if following is None else following])
-    sigma = ddim_sigma(schedule, t, following, eta)
-    latents = alpha_bar**0.5 * scaled + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
-    if eta > 0:
-        latents = latents + sigma * noise()
     return latents

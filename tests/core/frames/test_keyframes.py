@@ -63,11 +63,8 @@ def test_perfect_decoding_changes_nothing(clip: Tensor) -> None:
 @pytest.mark.parametrize("loop", [False, True])
 def test_an_interpolation_shows_its_keyframes(tiny: ToonCrafter, loop: bool) -> None:
     keyframes = torch.rand(2, 3, 18, 26, generator=torch.Generator().manual_seed(3))
-    settings = Settings(steps=1, frames=4, guidance_scale=1.0)
-    plain, frames = (
-        interpolate(tiny, keyframes, 26, 18, settings=replace(settings, keep_keyframes=keep), loop=loop)
-        for keep in (False, True)
-    )
+    settings = Settings(width=26, height=18, loop=loop, steps=1, frames=4, guidance_scale=1.0)
+    plain, frames = (interpolate(tiny, keyframes, replace(settings, keep_keyframes=keep)) for keep in (False, True))
     assert torch.equal(frames[[0, 3]], keyframes)
     assert not torch.equal(plain[0], keyframes[0])
     assert frames.shape == plain.shape

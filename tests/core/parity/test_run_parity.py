@@ -15,7 +15,7 @@ from tooncrafter_core.models.clip.vision_tower import preprocess
 from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
-from tooncrafter_core.sampling.ddim import ddim
+from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
@@ -54,10 +54,10 @@ def test_frames_of_a_run(runs: Runs, models: ToonCrafter, vectors: Vectors) -> N
 @pytest.mark.parametrize("golden", ["frozen"], indirect=True)
 def test_interpolate_is_its_stages(models: ToonCrafter, vectors: Vectors) -> None:
     frames = models.projector.config.frames
-    settings = Settings(prompt="an anime scene", negative_prompt="blurry", frames=frames, steps=2, seed=5)
     pixels = keyframes_of(vectors)
     height, width = pixels.shape[-2:]
-    out = interpolate(models, (pixels + 1) / 2, width, height, settings=settings)
+    settings = Settings("an anime scene", "blurry", width, height, frames=frames, steps=2, seed=5)
+    out = interpolate(models, (pixels + 1) / 2, settings)
     by_hand = stage_by_stage(models, pixels, settings)
     assert out.shape == (frames, 3, height, width)
     assert relative_error(out, by_hand) <= 1e-5
@@ -86,6 +86,6 @@ def stage_by_stage(models: ToonCrafter, pixels: Tensor, settings: Settings) -> T
         return torch.randn(frame_noise, generator=generator).transpose(0, 1)[None]
 
     timesteps = SCHEDULE.trailing_timesteps(settings.steps)
-    latents = ddim(velocity, noise(), SCHEDULE, timesteps, settings.eta, noise)
+    latents = ddim(velocity, noise(), Walk(SCHEDULE, timesteps, settings.eta), noise)
     decoded = models.autoencoder.decode_segments_twice(latents / LATENT_SCALE, reference_pairs(encoded.features))
     return ((decoded[0].transpose(0, 1) + 1) / 2).clamp(0, 1)

@@ -105,8 +105,8 @@ def watched(module: nn.Module) -> Iterator[list[tuple[Tensor, ...]]]:
 
 def long(tiny: ToonCrafter, frames: int, sketches: dict[int, Tensor | Sketch] | None = None, seed: int = 0) -> Tensor:
     keyframes = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    settings = Settings(steps=1, frames=frames, guidance_scale=1, seed=seed)
-    return interpolate(tiny, keyframes, 16, 16, settings=settings, sketches=sketches)
+    settings = Settings(width=16, height=16, steps=1, frames=frames, guidance_scale=1, seed=seed)
+    return interpolate(tiny, keyframes, settings, sketches)
 
 
 @pytest.mark.parametrize("frames", [2, 5, 15, 16, 17, 31, 64])

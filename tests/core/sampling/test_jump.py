@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.jump import END, jump
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -22,7 +22,7 @@ def after_one_step(z: Tensor, v: Tensor, t: int, following: int) -> Tensor:
     """Of the sampler."""
     seen: list[DDIMStep] = []
     timesteps = [t] if following == END else [t, following]
-    ddim(lambda z, t: v, z, SCHEDULE, timesteps, eta=0.0, noise=lambda: z, callback=seen.append)
+    ddim(lambda z, t: v, z, Walk(SCHEDULE, timesteps, 0.0), noise=lambda: z, callback=seen.append)
     return seen[0].latents
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -102,7 +102,7 @@ def test_impossible_numbers_of_steps(steps: int) -> None:
 def test_a_model_that_knows_the_answer_is_led_to_it(eta: float) -> None:
     x0, steps = draw(0), list[DDIMStep]()
     timesteps = SCHEDULE.trailing_timesteps(50)
-    out = ddim(oracle(x0), draw(2), SCHEDULE, timesteps, eta, noises(), steps.append)
+    out = ddim(oracle(x0), draw(2), Walk(SCHEDULE, timesteps, eta), noises(), steps.append)
     assert all(close(step.denoised, x0) for step in steps)
     assert (out - x0 * SCHEDULE.rescale[timesteps[-1]]).std() < 0.05
 
@@ -112,11 +112,11 @@ def test_the_last_step_keeps_its_own_rescale() -> None:
     x0, z = draw(0), draw(2)
     _, eps = SCHEDULE.split(z, SCHEDULE.velocity(z, x0, 200), 200)
     expected = float(SCHEDULE.alphas_bar[0].sqrt() * SCHEDULE.rescale[200]) * x0 + SCHEDULE.noise(0) * eps
-    assert close(ddim(oracle(x0), z, SCHEDULE, [200], 0.0, no_noise), expected)
+    assert close(ddim(oracle(x0), z, Walk(SCHEDULE, [200], 0.0), no_noise), expected)
 
 
 def test_eta_0_draws_no_noise() -> None:
-    ddim(towards_a_sine, draw(2), SCHEDULE, SCHEDULE.trailing_timesteps(5), 0.0, no_noise)
+    ddim(towards_a_sine, draw(2), Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), 0.0), no_noise)
 
 
 def test_more_eta_is_more_noise_and_one_draw_each_step() -> None:
@@ -127,7 +127,7 @@ def test_more_eta_is_more_noise_and_one_draw_each_step() -> None:
         return draw(100 + len(calls))
 
     timesteps = SCHEDULE.trailing_timesteps(5)
-    outs = [ddim(towards_a_sine, draw(2), SCHEDULE, timesteps, eta, noise) for eta in (0.0, 0.5, 1.0)]
+    outs = [ddim(towards_a_sine, draw(2), Walk(SCHEDULE, timesteps, eta), noise) for eta in (0.0, 0.5, 1.0)]
     assert len(calls) == 10
     assert 0 < (outs[1] - outs[0]).norm() < (outs[2] - outs[0]).norm()
 
@@ -141,7 +141,7 @@ def test_the_callback_follows_the_steps() -> None:
         return towards_a_sine(z, t)
 
     timesteps = SCHEDULE.trailing_timesteps(7)
-    out = ddim(model, draw(2), SCHEDULE, timesteps, 1.0, noises(), steps.append)
+    out = ddim(model, draw(2), Walk(SCHEDULE, timesteps, 1.0), noises(), steps.append)
     assert called == timesteps == [step.timestep for step in steps]
     assert [step.index for step in steps] == list(range(7))
     assert torch.equal(out, steps[-1].latents)
@@ -150,22 +150,22 @@ def test_the_callback_follows_the_steps() -> None:
 @pytest.mark.parametrize("begin", [1, 3, 6])
 def test_partial_denoising_goes_on_where_a_whole_run_was(begin: int) -> None:
     timesteps, steps = SCHEDULE.trailing_timesteps(7), list[DDIMStep]()
-    whole = ddim(towards_a_sine, draw(2), SCHEDULE, timesteps, 0.0, no_noise, steps.append)
+    whole = ddim(towards_a_sine, draw(2), Walk(SCHEDULE, timesteps, 0.0), no_noise, steps.append)
     middle = steps[begin - 1].latents
-    assert torch.equal(ddim(towards_a_sine, middle, SCHEDULE, timesteps[begin:], 0.0, no_noise), whole)
+    assert torch.equal(ddim(towards_a_sine, middle, Walk(SCHEDULE, timesteps[begin:], 0.0), no_noise), whole)
 
 
 def test_partial_denoising_of_a_noised_picture() -> None:
     x0, timesteps = draw(0), SCHEDULE.trailing_timesteps(10)[6:]
     z = noised(x0, draw(1), timesteps[0])
-    out = ddim(oracle(x0), z, SCHEDULE, timesteps, 0.0, no_noise)
+    out = ddim(oracle(x0), z, Walk(SCHEDULE, timesteps, 0.0), no_noise)
     rescaled = x0 * SCHEDULE.rescale[timesteps[-1]]
     assert (out - rescaled).norm() < 0.1 * (z - rescaled).norm()
 
 
 def test_no_timesteps_change_nothing() -> None:
     z = draw(0)
-    assert torch.equal(ddim(towards_a_sine, z, SCHEDULE, [], 1.0, no_noise), z)
+    assert torch.equal(ddim(towards_a_sine, z, Walk(SCHEDULE, [], 1.0), no_noise), z)
 
 
 def test_guidance_without_rescale() -> None:

@@ -49,9 +49,7 @@ def test_every_checkpoint_draws_pictures(name: str, checkpoints: dict[str, Path]
     frames = interpolate(
         ToonCrafter.load(path, sketch),
         moving_square(0)[[0, -1]],
-        width=SIDE,
-        height=SIDE,
-        settings=Settings(steps=2, frames=FRAMES, prompt="square 0"),
+        Settings(width=SIDE, height=SIDE, steps=2, frames=FRAMES, prompt="square 0"),
         sketches={1: torch.eye(SIDE).expand(3, -1, -1)} if sketch else None,
     )
     assert frames.shape == (FRAMES, 3, SIDE, SIDE)

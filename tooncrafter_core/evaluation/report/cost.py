@@ -70,8 +70,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     model = ToonCrafter.load(options.model)
     loaded = time.monotonic()
     keyframes = torch.rand(2, 3, options.height, options.width, generator=torch.Generator().manual_seed(0))
-    settings = Settings(**json.loads(options.settings))
-    interpolate(model, keyframes, options.width, options.height, settings=settings)
+    settings = Settings(**json.loads(options.settings) | {"width": options.width, "height": options.height})
+    interpolate(model, keyframes, settings)
     return {
         "seconds": time.monotonic() - loaded,
         "load_seconds": loaded - imported,

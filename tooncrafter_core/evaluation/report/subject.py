@@ -82,12 +82,18 @@ class TinyModel:
 
     def draw(self, window: Window, sketch: Tensor | None = None) -> Tensor:
         frames = window.frames
+        height, width = frames.shape[-2:]
         settings = replace(
-            self.settings, prompt=window.caption, frame_rate=window.fps, seed=window.seed, frames=len(frames)
+            self.settings,
+            prompt=window.caption,
+            width=width,
+            height=height,
+            frames=len(frames),
+            frame_rate=window.fps,
+            seed=window.seed,
         )
         sketches = {} if sketch is None else {MIDDLE: sketch}
-        height, width = frames.shape[-2:]
-        drawn = interpolate(self.model, frames[[0, -1]], width, height, settings=settings, sketches=sketches)
+        drawn = interpolate(self.model, frames[[0, -1]], settings, sketches)
         return as_bytes(drawn)
 
     @torch.inference_mode()

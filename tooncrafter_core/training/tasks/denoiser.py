@@ -19,7 +19,7 @@ from ...models.unet.context import CrossContext
 from ...models.unet.projector import ImageProjector, resample_frames
 from ...models.unet.transformer import TemporalTransformer
 from ...models.unet.unet import Controls, UNet
-from ...sampling.ddim import ddim
+from ...sampling.ddim import Walk, ddim
 from ...sampling.schedule import Schedule
 from ..clips.cache import CachedSegments, Segments, Towers, cached_segments, collate_segments, towers
 from ..clips.draws import Draws
@@ -215,7 +215,7 @@ def sample(
 
     noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
     timesteps = schedule.trailing_timesteps(steps)
-    return ddim(denoise, noise, schedule, timesteps, eta=0.0, noise=lambda: noise)
+    return ddim(denoise, noise, Walk(schedule, timesteps, 0.0), noise=lambda: noise)
 
 
 def segment_strip(batch: Segments, sampled: Tensor, models: Towers) -> Tensor:

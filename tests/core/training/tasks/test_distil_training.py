@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small_training import Workshop, make, run
 from torch import Tensor
 
-from tooncrafter_core.sampling.ddim import DDIMStep, ddim
+from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.training.clips.cache import Segments, collate_segments
 from tooncrafter_core.training.run.low_rank import read_lora
@@ -54,7 +54,7 @@ def walked(player: DistilPlayer, z: Tensor, batch: Segments, places: list[int]) 
         return player.denoiser.predict(z, torch.tensor([t]), *conditions(batch))
 
     timesteps = [int(player.grid[place]) for place in places]
-    ddim(denoise, z, player.denoiser.denoising.schedule, timesteps, 0.0, lambda: z, seen.append)
+    ddim(denoise, z, Walk(player.denoiser.denoising.schedule, timesteps, 0.0), lambda: z, seen.append)
     return [step.latents for step in seen]
 
 
