@@ -40,7 +40,7 @@ _SETTINGS = {
     "fit": "how pictures of another shape are fitted",
     "loop": "go on from the last keyframe to the first",
     "frames": "of each segment, both keyframes included; 16,24,12 gives each its own",
-    "frame_rate": "frames per second the model is told, 5 to 30, and the speed of the file; smaller means larger motion",
+    "frame_rate": "frames per second the model is told, 5 to 30; smaller means larger motion. Also the file's speed",
     "steps": "sampling steps",
     "guidance_scale": "how strongly prompt and keyframe steer; 1 is off and takes half the time",
     "guidance_rescale": "how far guidance keeps the contrast it would raise in check, 0 to 1",
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     for field in fields(Settings):
-        flag, explained = "--" + field.name.replace("_", "-"), f"{_SETTINGS[field.name]} (default: %(default)s)"
+        flag, explained = "--" + field.name.replace("_", "-"), _SETTINGS[field.name]
         if isinstance(field.default, bool):
             command.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=explained)
         else:
