@@ -27,20 +27,9 @@ from .settings import RunSettings, SettingsError
 from .task import Player, Task
 
 CHECKPOINT = "model.safetensors"
-_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What PyTorch's reader raises on a state that is cut off, or never was one."""
-
 _STATE = "state.pt"
 _GRADIENT_NORM = 1.0
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
+_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a state raises that is cut off, or never was one."""
 
 _DAMAGED = (
@@ -160,7 +149,7 @@ class Run:
         path = self.settings.output / _STATE
         if not path.exists():
             return
-        state = _read_state(path, self.accelerator.device)
+        state = _read_state(path)
         saved = {name: [p.shape for p in contestant["parameters"]] for name, contestant in state["contestants"].items()}
         if saved != {name: [p.shape for p in contestant.trained] for name, contestant in self.contestants.items()}:
             raise SettingsError(f"{path} is of a training of other tensors; take it away, or name another output")
@@ -252,14 +241,14 @@ class Run:
             torch.save(state, unfinished)
 
 
-def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """What `Run._save` has written.
+def _read_state(path: Path) -> dict[str, Any]:
+    """What `Run._save` has written, on the CPU: it is copied to where the models and optimisers have it.
 
     Raises:
         SettingsError: it is something else, or damaged.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         counts = (state["step"], state["skipped"])
         shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
     except _UNREADABLE as error:

@@ -15,6 +15,7 @@ from small_training import Workshop, run
 from tooncrafter_core.training.__main__ import TRAININGS
 
 TESTS = Path(__file__).resolve().parents[3]
+PATHS = [str(TESTS), str(TESTS.parent / "scripts"), str(TESTS.parent)]
 
 SCRIPT = """
 import json, sys
@@ -33,13 +34,29 @@ def train(jobs):
 debug_launcher(train, (jobs,), num_processes=2)
 """
 
+LOSING = """
+import os, signal, sys
+sys.path[:0] = {paths}
+from tooncrafter_core.training.__main__ import main
+from tooncrafter_core.training.run.engine import Run
+
+take_step = Run._take_step
+
+def lose(self, passes):
+    if (self.step, os.environ["RANK"]) == (1, "1"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take_step(self, passes)
+
+Run._take_step = lose
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 def run_in_two(workshop: Workshop, jobs: list[tuple[str, Path, dict[str, object]]]) -> None:
     files = [str(path) for path in (workshop.clips, workshop.start, workshop.perceptual)]
     told = [(files, name, str(output), changes) for name, output, changes in jobs]
-    paths = [str(TESTS), str(TESTS.parent / "scripts"), str(TESTS.parent)]
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{SCRIPT}", json.dumps(told)],
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {PATHS!r}\n{SCRIPT}", json.dumps(told)],
         capture_output=True,
         text=True,
         timeout=600,
@@ -76,3 +93,21 @@ def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
     assert len(whole) > 100 and sum(bool(gradient.any()) for gradient in whole) > 50
     for one, other in zip(halves, whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_a_run_that_loses_a_process_goes_on(folder: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """It is killed in the second step, and the run ends; started again, it comes to the bits of one that lost none."""
+    output, script, settings = tmp_path / "autoencoder", tmp_path / "losing.py", tmp_path / "settings.json"
+    script.write_text(LOSING.format(paths=repr(PATHS)))
+    entries = workshop.entries("autoencoder", output, steps=2, accumulate=2, sample_every=2, save_every=1)
+    settings.write_text(json.dumps(entries))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    training = ["autoencoder", "--config", str(settings)]
+    losing, again = (
+        subprocess.run([*launch, *what, *training], capture_output=True, text=True, timeout=600, cwd=TESTS.parent)
+        for what in ([str(script)], ["-m", "tooncrafter_core.training"])
+    )
+    assert losing.returncode != 0 and "exitcode: -9" in losing.stderr, losing.stderr[-3000:]
+    assert again.returncode == 0, again.stderr[-3000:]
+    whole, mended = (load_file(path / "model.safetensors") for path in (folder / "autoencoder", output))
+    assert whole.keys() == mended.keys() and all(torch.equal(whole[name], mended[name]) for name in whole)
