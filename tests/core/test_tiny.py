@@ -18,7 +18,7 @@ from tooncrafter_core.sketches.lines import extract_lines
 from tooncrafter_core.toon_crafter import ToonCrafter
 
 TINY = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny"
-SETTINGS = Settings(steps=12, guidance_scale=1.0, frame_rate=24, two_pass=False, sketch_strength=1.0)
+SETTINGS = Settings(steps=6, guidance_scale=1.0, frame_rate=24, two_pass=False, sketch_strength=1.0)
 MIDDLE = 7
 LONG = {31: 0, 46: 2}
 """Frames of segments longer than the model was trained for, and the scene each is drawn of."""
