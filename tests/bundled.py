@@ -14,7 +14,7 @@ from tooncrafter_core.sketches.lines import extract_lines
 
 SCENE = scenes(1, seed=3)[0]
 FRAMES, MIDDLE = 16, 7
-STEPS = 12
+STEPS = 6
 ENCODE = {"width": SIZE[0], "height": SIZE[1], "fps": 24}
 SAMPLE = {"steps": STEPS, "guidance_scale": 1.0}
 SKETCHED = 0.25

@@ -32,10 +32,10 @@ _CONTROLNET = SketchConfig(
 """A Stable Diffusion ControlNet, whose layout the sketch encoder has, in the bundled model's sizes."""
 
 
-def with_stand_ins(prompt: Prompt, steps: int) -> Prompt:
-    """The same graph with the bundled model, its own towers too, at the size and settings it was made for."""
+def with_stand_ins(prompt: Prompt, steps: int, size: tuple[int, int] = (128, 64)) -> Prompt:
+    """The same graph with the bundled model, its own towers too, at the settings it was made for, and its size."""
     settings = {
-        "ToonCrafterEncodeKeyframes": {"width": 128, "height": 64, "fps": 24},
+        "ToonCrafterEncodeKeyframes": {"width": size[0], "height": size[1], "fps": 24},
         "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
         "KSampler": {"steps": steps, "cfg": 1.0},
     }

@@ -21,8 +21,10 @@ class NoHost:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 sys.meta_path.insert(0, NoHost())
+import tooncrafter_core  # what it imports comes first whichever module is imported, and is imported once
+first = set(sys.modules)
 for module in sys.argv[1:]:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tooncrafter_core"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tooncrafter_core" and name not in first]:
         del sys.modules[name]
     importlib.import_module(module)
     sys.stdout.write(module + "\\n")

@@ -19,7 +19,7 @@ from tooncrafter_core.models.config import LATENT_SCALE
 DRAWN = ROOT / "assets" / "keyframes"
 TINY = ROOT / "assets" / "tooncrafter-tiny"
 TOLERANCE = 3e-4
-STEPS, SEED, TEXT = 5, 7, "an anime scene"
+STEPS, SEED, TEXT = 3, 7, "an anime scene"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Case:
     keyframes: tuple[str, ...] = ("first", "last")
     sketch: bool = False
     frames: int | str = 16
-    width: int = 128
+    width: int = 72
     height: int = 64
     loop: bool = False
     guided: tuple[float, float] = (0.0, 1.0)
@@ -86,9 +86,9 @@ CASES = {
     "sketch": Case(sketch=True),
     "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
     "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
-    "coarse-to-fine": Case(sketch=True, frames=24, width=64),
+    "coarse-to-fine": Case(sketch=True, frames=24),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
-    "guided-in-the-middle": Case(frames=4, width=64, guided=(0.3, 0.7)),
+    "guided-in-the-middle": Case(frames=4, guided=(0.3, 0.7)),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
     "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),
 }

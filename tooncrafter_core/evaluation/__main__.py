@@ -23,6 +23,7 @@ import torch
 from ..files.whole import check_file, check_folder, written_whole
 from ..settings import Settings
 from .clips import Clip, read_clips
+from .command import exit_status
 from .comparison.page import Page
 from .comparison.pictures import FILMS, OWN, STRIPS, pictures_written_whole
 from .comparison.run import Comparison
@@ -46,13 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    try:
-        table = _run(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return 2
-    sys.stdout.write(f"{table}\n{options.table / INDEX}\n")
-    return 0
+    return exit_status(lambda: f"{_run(options)}\n{options.table / INDEX}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ from ..files.media import write_frames
 from ..files.whole import written_whole
 from ..training.clips.manifest import DOMAINS, Clip, read_manifest
 from .clips import ABOUT
+from .command import exit_status
 from .report.windows import drawer, in_order, take_windows
 
 MANIFEST = Path("~/.cache/tooncrafter-data/set/manifest.jsonl").expanduser()
@@ -36,15 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default %(default)s)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        _write(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return exit_status(lambda: _write(options))
 
 
-def _write(options: argparse.Namespace) -> None:
+def _write(options: argparse.Namespace) -> str:
+    """Write the clips; the path of what is said about them."""
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}; expected 1 or more")
     clips, folder = read_manifest(options.data), options.data.parent
@@ -59,6 +56,7 @@ def _write(options: argparse.Namespace) -> None:
         _log.info("%s: %d clips, %d skipped", domain, len(windows), skipped)
     with written_whole(options.out / ABOUT) as unfinished:
         unfinished.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return f"{options.out / ABOUT}\n"
 
 
 def _held_out(clips: Sequence[Clip]) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
+from .command import exit_status
 from .report.ladder import Rungs, markdown
 from .report.measures import Bench
 from .report.subject import TinyModel
@@ -36,12 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("ladder"), help="folder where frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        sys.stdout.write(ladder(options) + "\n")
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return exit_status(lambda: ladder(options) + "\n")
 
 
 def ladder(options: argparse.Namespace) -> str:

@@ -29,6 +29,7 @@ from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
+from .command import exit_status
 from .metrics import Distance
 from .report.store import Renders, Results, Values
 from .report.subject import file_hash
@@ -100,14 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    try:
-        table = _run(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    (options.out / "lengths.md").write_text(table, encoding="utf-8")
-    sys.stdout.write(table)
-    return 0
+    return exit_status(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> str:
-    """The table: one row for each length, compared with the first length's mean."""
+    """Write the table: one row for each length, compared with the first length's mean."""
     subject = Subject(
         model=ToonCrafter.load(options.model),
         name=" ".join(map(file_hash, [options.model, *options.perceptual])),
@@ -150,7 +144,9 @@ def _run(options: argparse.Namespace) -> str:
             rows.append(subject.measure(results, renders, number, scene, frames))
             _log.info("scene %d, %d frames: %s", number, frames, rows[-1])
     runs = {frames: sampling_runs(subject.model, [frames]) for frames in measured}
-    return _table(measured, runs)
+    table = _table(measured, runs)
+    (options.out / "lengths.md").write_text(table, encoding="utf-8")
+    return table
 
 
 def _table(measured: dict[int, list[Values]], runs: dict[int, int]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
+from .command import exit_status
 from .ladder import SET
 from .report.measures import Bench
 from .report.store import Values
@@ -51,12 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--out", type=Path, default=Path("steps"), help="folder where numbers and frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        sys.stdout.write(markdown(measure(options)) + "\n")
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return exit_status(lambda: markdown(measure(options)) + "\n")
 
 
 def measure(options: argparse.Namespace) -> Measured:

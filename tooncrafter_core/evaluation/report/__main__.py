@@ -30,6 +30,7 @@ from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
 from ...training.clips.manifest import DOMAINS, read_manifest
+from ..command import exit_status
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .measures import Bench, baselines
@@ -68,13 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    try:
-        report = _run(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(summary.bar_table(report["bars"]) + f"\n{options.out / 'report.md'}\n")
-    return 0
+    return exit_status(lambda: f"{summary.bar_table(_run(options)['bars'])}\n{options.out / 'report.md'}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from ...models.unet.transformer import TemporalTransformer
 from ...models.unet.unet import Controls, UNet
 from ...sampling.ddim import Walk, ddim
 from ...sampling.schedule import Schedule
-from ..clips.cache import CachedSegments, Segments, Towers, cached_segments, collate_segments, towers
+from ..clips.cache import CachedSegments, Lines, Segments, Towers, cached_segments, collate_segments, towers
 from ..clips.draws import Draws
 from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
@@ -131,12 +131,10 @@ def make_task(settings: BaseSettings | RectifySettings, accelerator: Accelerator
     choose_trained(player, variant)
     if settings.gradient_checkpointing:
         recompute_blocks(player.unet)
-    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
-    kept = cached_segments(settings, start, draws, accelerator)
-    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
+    segments = draws_of_segments(settings, start, accelerator)
 
     def strip() -> Tensor:
-        batch = first_segments(kept)
+        batch = first_segments(segments.kept)
         return segment_strip(batch, sample(player, batch), towers(start, accelerator.device))
 
     def checkpoint() -> dict[str, Tensor]:
@@ -144,7 +142,7 @@ def make_task(settings: BaseSettings | RectifySettings, accelerator: Accelerator
 
     return Task(
         players={"denoiser": player},
-        draws=CachedSegments(kept, settings.seed, count),
+        draws=segments,
         collate=collate_segments,
         strip=strip,
         checkpoint=checkpoint,
@@ -192,6 +190,16 @@ def temporal_layers(unet: UNet) -> Iterator[nn.Module]:
     for module in unet.modules():
         if isinstance(module, (TemporalConvStack, TemporalTransformer)):
             yield module
+
+
+def draws_of_segments(
+    settings: DenoiserSettings, start: Checkpoint, accelerator: Accelerator, lines: Lines | None = None
+) -> CachedSegments:
+    """As many as a training's steps take, of segments that are encoded once."""
+    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
+    kept = cached_segments(settings, start, draws, accelerator, lines)
+    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
+    return CachedSegments(kept, settings.seed, count)
 
 
 def first_segments(kept: Segments) -> Segments:

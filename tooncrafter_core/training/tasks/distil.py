@@ -14,14 +14,20 @@ from torch import Tensor
 
 from ...sampling.guidance import guide
 from ...sampling.jump import END, Jump, jump
-from ..clips.cache import CachedSegments, Segments, cached_segments, collate_segments, towers
-from ..clips.draws import Draws
+from ..clips.cache import Segments, collate_segments, towers
 from ..run.low_rank import Factors, LoRA, merge, read_lora, to_tensors
 from ..run.recompute import recompute_blocks
 from ..run.settings import DistilSettings
 from ..run.task import Loss, Player, Task
-from .autoencoder import clip_stream
-from .denoiser import DenoiserPlayer, complete_checkpoint, denoiser_player, first_segments, sample, segment_strip
+from .denoiser import (
+    DenoiserPlayer,
+    complete_checkpoint,
+    denoiser_player,
+    draws_of_segments,
+    first_segments,
+    sample,
+    segment_strip,
+)
 
 _SPARED = ("fps_embedding",)
 """What the model is told of the frame rate stays as it is: no batch shows all of them."""
@@ -141,12 +147,10 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
     lora = LoRA(denoiser.unet, settings.rank, _SPARED)
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
-    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
-    kept = cached_segments(settings, start, draws, accelerator)
-    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
+    segments = draws_of_segments(settings, start, accelerator)
 
     def strip() -> Tensor:
-        batch = first_segments(kept)
+        batch = first_segments(segments.kept)
         sampled = sample(denoiser, batch, steps=settings.student_steps)
         return segment_strip(batch, sampled, towers(start, accelerator.device))
 
@@ -155,7 +159,7 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
 
     return Task(
         players={"distil": DistilPlayer(lora, denoiser, settings)},
-        draws=CachedSegments(kept, settings.seed, count),
+        draws=segments,
         collate=collate_segments,
         strip=strip,
         checkpoint=checkpoint,

@@ -14,16 +14,22 @@ from ...models.unet.sketch_encoder import SketchEncoder
 from ...models.unet.unet import Controls
 from ...sketches.guided_frames import bisection, choose_guided_frames, hints
 from ...sketches.lines import load_line_extractor
-from ..clips.cache import CachedSegments, Segments, cached_segments, collate_segments, towers
-from ..clips.draws import Draws
+from ..clips.cache import Segments, collate_segments, towers
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
 from ..run.settings import SketchSettings
 from ..run.task import Loss, Player, Task
 from ..start.initialise import sketch_encoder
 from ..start.widen import take_over
-from .autoencoder import clip_stream
-from .denoiser import DenoiserPlayer, complete_checkpoint, denoiser_player, first_segments, sample, segment_strip
+from .denoiser import (
+    DenoiserPlayer,
+    complete_checkpoint,
+    denoiser_player,
+    draws_of_segments,
+    first_segments,
+    sample,
+    segment_strip,
+)
 
 
 class SketchPlayer(Player):
@@ -65,12 +71,10 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
         recompute_blocks(encoder)
-    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
-    kept = cached_segments(settings, start, draws, accelerator, load_line_extractor(settings.lines))
-    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
+    segments = draws_of_segments(settings, start, accelerator, load_line_extractor(settings.lines))
 
     def strip() -> Tensor:
-        batch = first_segments(kept)
+        batch = first_segments(segments.kept)
         drawn = hints(batch.lines, bisection(settings.frames, 1)).to(accelerator.device)
 
         def controls(z: Tensor, timesteps: Tensor, context: CrossContext) -> Controls:
@@ -80,7 +84,7 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
 
     return Task(
         players={"sketch": SketchPlayer(encoder, denoiser)},
-        draws=CachedSegments(kept, settings.seed, count),
+        draws=segments,
         collate=collate_segments,
         strip=strip,
         checkpoint=lambda: published("sketch", encoder),
