@@ -1,0 +1,115 @@
+"""The command `batch`: its options, and what they mean for a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ..files.checkpoint import CheckpointError, read_checkpoint
+from .plan import plan
+from .results.digest import WeightDigests
+from .results.store import Results
+from .run import run
+from .runners.ray_pool import Cluster, RayPool, check_ray
+from .shots.shot import SETTINGS, Shot
+from .shots.shot_list import read_shots
+from .work import Models, Worker
+
+_DEFAULTS = ("width", "height", "fit", "frames", *SETTINGS)
+"""Options that count where a line says nothing."""
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+_MOST = 4096
+"""Workers, or threads of one."""
+
+
+def add_batch(command: argparse.ArgumentParser) -> None:
+    """The options that `batch` has besides those for a shot and its models."""
+    command.add_argument("shots", type=Path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the results and a report")
+    command.add_argument("--workers", type=int, help="default: one for each graphics card, or else for each machine")
+    command.add_argument("--threads", type=int, help="CPU threads of a worker; default: all of them")
+    command.add_argument("--address", help="of a running Ray cluster; without it Ray runs on this machine only")
+    command.set_defaults(run=run_batch)
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """Draw what a list of shots still lacks; 1 if some of it failed.
+
+    Raises:
+        ValueError: an option, the list or a model cannot be used; nothing has run then.
+        OSError: a file cannot be read or written.
+    """
+    check_ray()
+    _check_numbers(options)
+    shots = read_shots(options.shots, {name: getattr(options, name) for name in _DEFAULTS})
+    checkpoint, sketch_encoder = _absolute(options.checkpoint), _absolute(options.sketch_encoder)
+    files = [file for file in (checkpoint, sketch_encoder) if file]
+    results = Results(options.out.absolute())
+    _check(shots, results, sketch_encoder is not None)
+    trained = _trained_frames(files[0])
+    weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
+    models = Models(files[0], sketch_encoder, options.dtype, options.threads)
+    cards = 0 if options.device == "cpu" else torch.cuda.device_count()
+    pool = RayPool(Cluster(options.address, options.workers), partial(_worker, models, options.device, results), cards)
+    try:
+        report = run(shots, results, plan(shots, results, weights, trained, whole=False), pool)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        return _INTERRUPTED
+    sys.stdout.write(f"{report.summary()}\n{results.report}\n")
+    for name, message in report.failures.items():
+        sys.stderr.write(f"error: shot {name}: {message}\n")
+    return 1 if report.failures else 0
+
+
+def _worker(models: Models, device: str | None, results: Results, has_card: bool) -> Worker:
+    """A worker in its own process, maybe on another machine.
+
+    Raises:
+        ValueError: it does not see the results' folder, or its device cannot be used.
+    """
+    results.check_seen()
+    return Worker(models.load(device or ("cuda" if has_card else "cpu")), results)
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    for name in ("workers", "threads"):
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= _MOST:
+            raise ValueError(f"--{name} is {value}; expected 1 to {_MOST}")
+
+
+def _absolute(file: str | None) -> Path | None:
+    return Path(file).absolute() if file else None
+
+
+def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) -> None:
+    """Raise ValueError where a shot needs what is not there, or its result cannot be written."""
+    for shot in shots:
+        if shot.sketches and not has_sketch_encoder:
+            raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")
+        for source in (*shot.keyframes, *(each.picture for each in shot.sketches)):
+            if source.resolve().is_relative_to(results.frames(shot.name).resolve()):
+                raise ValueError(
+                    f"the result of shot {shot.name} would replace {source}, which is read; name another --out"
+                )
+        results.check(shot.name, shot.width, shot.height)
+
+
+def _trained_frames(checkpoint: Path) -> int:
+    """Frames of a sampling run at most, by a complete checkpoint.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: it cannot be used.
+    """
+    projector = read_checkpoint(checkpoint).config.projector
+    if projector is None:
+        raise CheckpointError(f"{checkpoint.name} has no projector; expected a complete checkpoint such as model.ckpt")
+    return projector.frames
