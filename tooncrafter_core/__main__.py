@@ -13,7 +13,7 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
-from .batch.command import add_batch
+from .batch.command import add_batch, add_shots
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS, check_size
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(batch)
     _add_settings(batch)
     add_batch(batch)
+
+    add_shots(commands.add_parser("shots", help="make a list of shots of a folder or an exposure sheet"))
     return parser
 
 

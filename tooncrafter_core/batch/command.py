@@ -1,4 +1,4 @@
-"""The command `batch`: its options, and what they mean for a run."""
+"""The commands `batch` and `shots`: their options, and what these mean."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path
 import torch
 
 from ..files.checkpoint import CheckpointError, read_checkpoint
+from ..files.whole import check_file
 from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
 from .runners.ray_pool import Cluster, RayPool, check_ray
-from .shots.shot import SETTINGS, Shot
-from .shots.shot_list import read_shots
+from .shots.exposure_sheet import entries_of_sheet
+from .shots.keyframe_folder import entries_of_folder
+from .shots.shot import SETTINGS, Shot, parse_shot
+from .shots.shot_list import read_shots, write_shots
 from .work import Models, Worker
 
 _DEFAULTS = ("width", "height", "fit", "frames", *SETTINGS)
@@ -113,3 +116,36 @@ def _trained_frames(checkpoint: Path) -> int:
     if projector is None:
         raise CheckpointError(f"{checkpoint.name} has no projector; expected a complete checkpoint such as model.ckpt")
     return projector.frames
+
+
+def add_shots(command: argparse.ArgumentParser) -> None:
+    """The options of `shots`."""
+    command.add_argument("source", type=Path, metavar="FOLDER_OR_CSV", help="numbered keyframes, or an exposure sheet")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="SHOTS.jsonl", help="the list")
+    command.add_argument(
+        "--frames", help="of each segment; default: the numbers in the keyframes' names are those of their frames"
+    )
+    command.set_defaults(run=run_shots)
+
+
+def run_shots(options: argparse.Namespace) -> None:
+    """Make a list of shots of a folder or an exposure sheet.
+
+    Raises:
+        ValueError: it does not make shots.
+        OSError: it cannot be read, or the list not be written.
+    """
+    check_file(options.output)
+    source, folder = options.source, options.output.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        entries = entries_of_folder(source, folder, options.frames)
+    elif options.frames is not None:
+        raise ValueError("--frames is for a folder; an exposure sheet has its frames in the column frame")
+    else:
+        entries = entries_of_sheet(source, folder)
+    shots = {shot.name.casefold(): shot for shot in (parse_shot(entry, folder, {}) for entry in entries)}
+    if len(shots) < len(entries):
+        raise ValueError(f"two shots of {source} have one name; rename one")
+    write_shots(options.output, entries)
+    sys.stdout.write(f"{len(shots)} shots, {sum(shot.total for shot in shots.values())} frames in {options.output}\n")

@@ -23,7 +23,7 @@ class Report:
     Attributes:
         shots: all of the list.
         records: of those that are drawn, by name.
-        kept: names of those that an earlier run had drawn.
+        kept: names of those that an earlier run had drawn, or that are the same as another.
         failures: why the others are not drawn, by name.
         seconds: that the run took.
     """
@@ -52,7 +52,7 @@ class Report:
         frames, drawing = sum(record.frames for record in fresh), sum(record.seconds for record in fresh)
         return (
             f"{len(self.shots)} shots: {len(fresh)} drawn, {len(self.kept)} kept, {len(self.failures)} failed. "
-            f"{frames} frames in {self.seconds:.1f} s, of which workers drew {drawing:.1f} s."
+            f"{frames} frames in {self.seconds:.1f} s; drawing them took workers {drawing:.1f} s."
         )
 
     def _rows(self, results: Results) -> Iterator[str]:

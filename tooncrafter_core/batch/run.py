@@ -41,7 +41,8 @@ def run(shots: Sequence[Shot], results: Results, plan: Plan, pool: Pool) -> Repo
             records[name] = records[source]
         else:
             failures[name] = f"it is the same as {source}: {failures[source]}"
-    report = Report(shots, records, frozenset(plan.kept), failures, time.perf_counter() - started)
+    kept = frozenset([*plan.kept, *plan.twins]) & records.keys()
+    report = Report(shots, records, kept, failures, time.perf_counter() - started)
     report.write(results)
     return report
 

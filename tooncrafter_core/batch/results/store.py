@@ -22,14 +22,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ...files.media import check_output, write_contact_sheet, write_frames
 from ...files.whole import check_file, folder_written_whole, written_whole
-from ...frames.sheets import contact_sheet
+from ...frames.sheets import variants_sheet
 
 _FRAME = re.compile(r"\d{4,}\.png")
 _STRIP = 8
@@ -119,9 +118,8 @@ class Results:
         """
         self._record(name).unlink(missing_ok=True)
         write_frames(frames, self.frames(name), frame_rate=1)  # PNGs have no rate
-        indices = torch.linspace(0, len(frames) - 1, min(_STRIP, len(frames))).round().long()
-        sheet = contact_sheet(frames[indices], len(indices))
-        write_contact_sheet(sheet[None], self.strip(name), columns=1)
+        strip = variants_sheet([frames], [name], _STRIP)
+        write_contact_sheet(strip[None], self.strip(name), columns=1)
         self._write_record(name, record)
 
     def copy(self, source: str, target: str, record: Record) -> None:
