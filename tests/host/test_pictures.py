@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from results import frames_of, latents_of
 from torch import Tensor
 
+from tooncrafter_core.__main__ import main
 from tooncrafter_core.files.media import read_image
 from tooncrafter_core.sketches.lines import extract_lines
 
@@ -178,3 +180,34 @@ def test_what_the_nodes_refuse(comfy_server: ComfyServer, graph: Prompt) -> None
         prompt["save"] = node("SaveImage", images=["extract", 0], filename_prefix="sketches")
         with pytest.raises(PromptFailed, match=message):
             comfy_server.run(prompt)
+
+
+def test_a_list_of_shots_on_a_server(
+    comfy_server: ComfyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each shot is a prompt; drawn ones are not sent again, and what the server says of another is told."""
+    for name, colour in (("a", "white"), ("b", "grey"), ("line", "black")):
+        Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
+    shot = {"keyframes": ["a.png", "b.png"], "width": 24, "height": 16, "frames": 3, "steps": 1}
+    shots = [
+        {**shot, "name": "plain", "retiming": {"length": 5}},
+        {**shot, "name": "sketched", "sketches": {"1@0.5": "line.png"}},
+        {**shot, "name": "broken", "keyframes": ["a.png", "notes.png"]},
+    ]
+    (tmp_path / "notes.png").write_text("not a picture")
+    (tmp_path / "shots.jsonl").write_text("\n".join(map(json.dumps, shots)))
+    models = ["-c", "model.ckpt", "--sketch-encoder", "sketch_encoder.ckpt"]
+    out = tmp_path / "out"
+    command = ["batch", str(tmp_path / "shots.jsonl"), "--out", str(out), *models, "--comfyui", comfy_server.url]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "3 shots: 2 drawn, 0 kept, 1 failed. 8 frames" in said.out
+    assert "shot broken: " in said.err and "is not a picture" in said.err
+    assert read_image(out / "shots" / "plain" / "0004.png").shape == (3, 16, 24)
+    assert len(list((out / "shots" / "sketched").iterdir())) == 3
+    assert main(command) == 1
+    assert "0 drawn, 2 kept, 1 failed" in capsys.readouterr().out
+    assert main([*command, "-c", "no.ckpt"]) == 1
+    assert "refused /prompt" in (refused := capsys.readouterr().err) and "no.ckpt" in refused
+    assert main([*command[:-1], "http://127.0.0.1:9", "-c", "no.ckpt"]) == 2
+    assert "no ComfyUI answers at http://127.0.0.1:9" in capsys.readouterr().err

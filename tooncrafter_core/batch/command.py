@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -16,6 +17,9 @@ from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
+from .runners.comfyui_pool import ComfyUIPool, Server
+from .runners.comfyui_prompt import ServerModels
+from .runners.dispatch import Pool
 from .runners.ray_pool import Cluster, RayPool, check_ray
 from .shots.exposure_sheet import entries_of_sheet
 from .shots.keyframe_folder import entries_of_folder
@@ -27,6 +31,8 @@ _DEFAULTS = ("width", "height", "fit", "frames", *SETTINGS)
 """Options that count where a line says nothing."""
 _INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+_TRAINED = 16
+"""Frames that published models were trained for."""
 _MOST = 4096
 """Workers, or threads of one."""
 
@@ -38,6 +44,12 @@ def add_batch(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, help="default: one for each graphics card, or else for each machine")
     command.add_argument("--threads", type=int, help="CPU threads of a worker; default: all of them")
     command.add_argument("--address", help="of a running Ray cluster; without it Ray runs on this machine only")
+    command.add_argument(
+        "--comfyui",
+        nargs="+",
+        metavar="URL",
+        help="send each shot to one of these servers instead; --checkpoint and --sketch-encoder are names in its menus",
+    )
     command.set_defaults(run=run_batch)
 
 
@@ -48,20 +60,13 @@ def run_batch(options: argparse.Namespace) -> int:
         ValueError: an option, the list or a model cannot be used; nothing has run then.
         OSError: a file cannot be read or written.
     """
-    check_ray()
     _check_numbers(options)
     shots = read_shots(options.shots, {name: getattr(options, name) for name in _DEFAULTS})
-    checkpoint, sketch_encoder = _absolute(options.checkpoint), _absolute(options.sketch_encoder)
-    files = [file for file in (checkpoint, sketch_encoder) if file]
     results = Results(options.out.absolute())
-    _check(shots, results, sketch_encoder is not None)
-    trained = _trained_frames(files[0])
-    weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
-    models = Models(files[0], sketch_encoder, options.dtype, options.threads)
-    cards = 0 if options.device == "cpu" else torch.cuda.device_count()
-    pool = RayPool(Cluster(options.address, options.workers), partial(_worker, models, options.device, results), cards)
+    _check(shots, results, options.sketch_encoder is not None)
+    on = _on_servers(options, results) if options.comfyui else _on_ray(options, results)
     try:
-        report = run(shots, results, plan(shots, results, weights, trained, whole=False), pool)
+        report = run(shots, results, plan(shots, results, on.weights, on.trained, bool(options.comfyui)), on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return _INTERRUPTED
@@ -71,7 +76,39 @@ def run_batch(options: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def _worker(models: Models, device: str | None, results: Results, has_card: bool) -> Worker:
+class _On(NamedTuple):
+    """Who draws, what stands for the weights in a shot's key, and the frames of a sampling run at most."""
+
+    pool: Pool
+    weights: list[str]
+    trained: int
+
+
+def _on_servers(options: argparse.Namespace, results: Results) -> _On:
+    """Servers of ComfyUI. Their files are not seen from here: a key has their names only."""
+    for option in ("workers", "threads", "address", "device"):
+        if getattr(options, option) is not None:
+            raise ValueError(f"--{option} is for Ray; servers of ComfyUI have their own, leave it out with --comfyui")
+    models = ServerModels(options.checkpoint, options.sketch_encoder)
+    servers = [Server(url) for url in dict.fromkeys(options.comfyui)]
+    return _On(ComfyUIPool(servers, models, results), ["comfyui", str(models)], _TRAINED)
+
+
+def _on_ray(options: argparse.Namespace, results: Results) -> _On:
+    """Workers on Ray."""
+    check_ray()
+    checkpoint = Path(options.checkpoint).absolute()
+    sketch_encoder = Path(options.sketch_encoder).absolute() if options.sketch_encoder else None
+    trained = _trained_frames(checkpoint)
+    files = [file for file in (checkpoint, sketch_encoder) if file]
+    weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
+    models = Models(checkpoint, sketch_encoder, options.dtype, options.threads)
+    cards = 0 if options.device == "cpu" else torch.cuda.device_count()
+    make = partial(worker, models, options.device, results)
+    return _On(RayPool(Cluster(options.address, options.workers), make, cards), weights, trained)
+
+
+def worker(models: Models, device: str | None, results: Results, has_card: bool) -> Worker:
     """A worker in its own process, maybe on another machine.
 
     Raises:
@@ -86,10 +123,6 @@ def _check_numbers(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not 1 <= value <= _MOST:
             raise ValueError(f"--{name} is {value}; expected 1 to {_MOST}")
-
-
-def _absolute(file: str | None) -> Path | None:
-    return Path(file).absolute() if file else None
 
 
 def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) -> None:

@@ -70,7 +70,7 @@ class Report:
         yield f"{_number(record.frames)}{_number(f'{record.seconds:.1f}')}<td>{escape(record.worker)}</td>"
         strip, frames = (
             quote(path.relative_to(results.folder).as_posix())
-            for path in (results.strip(shot.name), results.frames(shot.name))
+            for path in (results.frame_strip(shot.name), results.frames(shot.name))
         )
         image = f'<img src="{strip}" alt="Frames of {escape(shot.name)}" loading="lazy">'
         yield f'<td><a href="{frames}/">{image}</a></td>'

@@ -56,8 +56,8 @@ class _Bars:
 
     def __enter__(self) -> _Bars:
         ended = len(self.plan.kept) + len(self.plan.failures)
-        self._shots = tqdm(total=self.shots, initial=ended, unit="shot", position=0)
-        self._steps = tqdm(total=sum(task.steps for task in self.plan.tasks), unit="step", position=1)
+        self._shots = tqdm(total=self.shots, initial=ended, unit="shot", position=0, disable=None)
+        self._steps = tqdm(total=sum(task.steps for task in self.plan.tasks), unit="step", position=1, disable=None)
         return self
 
     def __exit__(self, *raised: object) -> None:

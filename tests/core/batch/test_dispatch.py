@@ -140,7 +140,7 @@ def test_failures_are_told_and_the_others_go_on(results: Results, tmp_path: Path
     assert "gone.png" in report.failures["shot0002"]
     assert "4 shots: 2 drawn, 0 kept, 2 failed" in report.summary()
     page = results.report.read_text()
-    assert "it cannot be drawn" in page and "strips/shot0003.png" in page and results.strip("shot0003").is_file()
+    assert "it cannot be drawn" in page and "strips/shot0003.png" in page and results.frame_strip("shot0003").is_file()
 
 
 @pytest.mark.parametrize(

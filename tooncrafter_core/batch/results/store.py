@@ -82,7 +82,7 @@ class Results:
         """The folder of a shot's frames."""
         return self.folder / "shots" / name
 
-    def strip(self, name: str) -> Path:
+    def frame_strip(self, name: str) -> Path:
         return self.folder / "strips" / f"{name}.png"
 
     def check(self, name: str, width: int, height: int) -> None:
@@ -119,7 +119,7 @@ class Results:
         self._record(name).unlink(missing_ok=True)
         write_frames(frames, self.frames(name), frame_rate=1)  # PNGs have no rate
         strip = variants_sheet([frames], [name], _STRIP)
-        write_contact_sheet(strip[None], self.strip(name), columns=1)
+        write_contact_sheet(strip[None], self.frame_strip(name), columns=1)
         self._write_record(name, record)
 
     def copy(self, source: str, target: str, record: Record) -> None:
@@ -131,8 +131,8 @@ class Results:
         self._record(target).unlink(missing_ok=True)
         with folder_written_whole(self.frames(target), _FRAME) as folder:
             shutil.copytree(self.frames(source), folder, dirs_exist_ok=True)
-        with written_whole(self.strip(target)) as unfinished:
-            shutil.copyfile(self.strip(source), unfinished)
+        with written_whole(self.frame_strip(target)) as unfinished:
+            shutil.copyfile(self.frame_strip(source), unfinished)
         self._write_record(target, record)
 
     def read_part(self, key: str, segment: int) -> Part | None:

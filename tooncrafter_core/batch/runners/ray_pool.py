@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,12 @@ _ENVIRONMENT = {
 }
 _STORE = 80 << 20
 """Bytes of Ray's object store: nothing but tasks and records goes through it."""
+_PROJECT = Path(__file__).resolve().parents[3]
 _SHORT = "/tmp"
 """Where Ray's sockets go: a system takes names of about 100 letters."""
 _MOMENT = 0.5
 """Seconds between two looks at the progress."""
-_FALSE_STARTS = 3
+_FALSE_STARTS = 5
 """Workers lost in a row before one has its model."""
 
 
@@ -152,18 +154,19 @@ class RayPool:
             return [Outcome(task, None, cause)]
         except RayError as error:
             ray.kill(worker)  # one that is out of reach only would come back
-            self._lost(opened is not None)
+            self._lost(opened is not None, error)
             return [] if task is None else [Outcome(task, None, _lost_error(error))]
         self._free.append(worker)
         self._false_starts = 0
         return [] if task is None else [Outcome(task, record, None)]
 
-    def _lost(self, opening: bool) -> None:
+    def _lost(self, opening: bool, error: Exception) -> None:
+        """Replace a worker; ValueError where none comes so far as to have its model."""
         self._false_starts += opening
         if self._false_starts >= _FALSE_STARTS:
             raise ValueError(
-                f"{_FALSE_STARTS} workers in a row were lost while they loaded the model; most likely there is too "
-                "little memory for that many. Take fewer --workers, or look into the system's log"
+                f"{_FALSE_STARTS} workers in a row were lost before they had their model. If there was too little memory, "
+                f"take fewer --workers. Ray says: {error}"
             )
         self._spawn()
 
@@ -188,7 +191,8 @@ class RayPool:
         os.environ.update(_ENVIRONMENT)
         import ray
 
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(_own_paths())}}
         if self.cluster.address is not None:
             try:
                 ray.init(address=self.cluster.address, **quiet)
@@ -241,6 +245,13 @@ class RayPool:
         actor: Any = ray.remote(_Actor).options(max_concurrency=2, **self._options)
         worker = actor.remote(partial(self.make, bool(self._options["num_gpus"])))
         self._opening[worker.open.remote()] = worker
+
+
+def _own_paths() -> list[str]:
+    """Where this process finds modules beside Python's own folders, so that workers find the same."""
+    paths = [str(Path(path or ".").absolute()) for path in sys.path]
+    own = [path for path in paths if not Path(path).is_relative_to(sys.prefix)]
+    return [str(_PROJECT), *(path for path in own if not Path(path).is_relative_to(sys.base_prefix))]
 
 
 def _lost_error(error: Exception) -> WorkerLostError:
