@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bundled import FRAMES, MIDDLE, scene_graph, sketched_graph, true_frames, upload
-from comfy_harness.prompts import Prompt, changed, node
+from comfy_harness.prompts import Prompt, changed, interpolation, node
 from comfy_harness.server import ComfyServer, PromptFailed
 from PIL import Image
 from results import frames_of, latents_of
@@ -211,3 +211,33 @@ def test_a_list_of_shots_on_a_server(
     assert "refused /prompt" in (refused := capsys.readouterr().err) and "no.ckpt" in refused
     assert main([*command[:-1], "http://127.0.0.1:9", "-c", "no.ckpt"]) == 2
     assert "no ComfyUI answers at http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_a_shot_of_a_list_goes_through_the_graph(comfy_server: ComfyServer, tmp_path: Path) -> None:
+    """Its keyframes, counts, size and seed; a number behind the end is refused, and a line that is no shot is named."""
+    for name, colour in (("a", "white"), ("b", "grey")):
+        Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
+    shot = {
+        "keyframes": ["a.png", "b.png", "a.png"],
+        "width": 24,
+        "height": 16,
+        "frames": "3, 4",
+        "seed": 5,
+        "steps": 1,
+    }
+    path = tmp_path / "shots.jsonl"
+    path.write_text(json.dumps({**shot, "name": "hop"}) + "\n")
+    prompt = interpolation(["tooncrafter_first.png"], encode={"fps": 10})
+    prompt |= {
+        "list": node("ToonCrafterShotList", shot_list=str(path)),
+        "shot": node("ToonCrafterTakeShot", shots=["list", 0], index=0),
+    }
+    wires = {"keyframes": 0, "frames": 1, "width": 2, "height": 3, "fps": 4, "loop": 5}
+    prompt = changed(prompt, "encode", **{name: ["shot", slot] for name, slot in wires.items()})
+    prompt = changed(prompt, "sampler", seed=["shot", 8], steps=["shot", 9], guidance_scale=["shot", 10])
+    assert frames_of(comfy_server, prompt).shape == (6, 3, 16, 24)
+    with pytest.raises(PromptFailed, match="index is 1; expected 0 to 0"):
+        comfy_server.run(changed(prompt, "shot", index=1))
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(PromptFailed, match=r"shots\.jsonl, line 2: name is None"):
+        comfy_server.run(prompt)
