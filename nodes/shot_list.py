@@ -25,8 +25,8 @@ class ToonCrafterShotList(io.ComfyNode):
             node_id="ToonCrafterShotList",
             display_name="ToonCrafter Shot List",
             category=CATEGORY,
-            description="Reads a list of shots, a JSON object on each line: the file that the command batch takes. Take "
-            "Shot gives one of them.",
+            description="Reads a list of shots, a JSON object on each line: the file that the command batch takes. "
+            "Take Shot gives one of them.",
             inputs=[
                 io.String.Input(
                     "shot_list",

@@ -46,7 +46,7 @@ def test_lost_workers_and_failures_change_no_other_file(tmp_path: Path) -> None:
         killed[0].kill()
 
     killed: list[psutil.Process] = []
-    thread = threading.Thread(target=kill_one)
+    thread = threading.Thread(target=kill_one, daemon=True)
     thread.start()
     report = drawn(shots, results, Cluster(workers=2), seconds=0.5)
     thread.join()

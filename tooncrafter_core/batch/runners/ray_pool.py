@@ -165,8 +165,8 @@ class RayPool:
         self._false_starts += opening
         if self._false_starts >= _FALSE_STARTS:
             raise ValueError(
-                f"{_FALSE_STARTS} workers in a row were lost before they had their model. If there was too little memory, "
-                f"take fewer --workers. Ray says: {error}"
+                f"{_FALSE_STARTS} workers in a row were lost before they had their model. If there was too little "
+                f"memory, take fewer --workers. Ray says: {error}"
             )
         self._spawn()
 
