@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -42,7 +43,7 @@ def add_batch(command: argparse.ArgumentParser) -> None:
     command.add_argument("shots", type=Path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the results and a report")
     command.add_argument("--workers", type=int, help="default: one for each graphics card, or else for each machine")
-    command.add_argument("--threads", type=int, help="CPU threads of a worker; default: all of them")
+    command.add_argument("--threads", type=int, help="CPU threads of a worker; default: its share of the cores")
     command.add_argument("--address", help="of a running Ray cluster; without it Ray runs on this machine only")
     command.add_argument(
         "--comfyui",
@@ -102,10 +103,16 @@ def _on_ray(options: argparse.Namespace, results: Results) -> _On:
     trained = _trained_frames(checkpoint)
     files = [file for file in (checkpoint, sketch_encoder) if file]
     weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
-    models = Models(checkpoint, sketch_encoder, options.dtype, options.threads)
+    models = Models(checkpoint, sketch_encoder, options.dtype, options.threads or _threads(options))
     cards = 0 if options.device == "cpu" else torch.cuda.device_count()
     make = partial(worker, models, options.device, results)
     return _On(RayPool(Cluster(options.address, options.workers), make, cards), weights, trained)
+
+
+def _threads(options: argparse.Namespace) -> int | None:
+    """CPU threads of a worker: its share of this machine's cores, or all of the machine that it will be on."""
+    here = options.address is None and options.workers is not None
+    return max(1, (os.cpu_count() or 1) // options.workers) if here else None
 
 
 def worker(models: Models, device: str | None, results: Results, has_card: bool) -> Worker:
