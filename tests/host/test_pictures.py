@@ -188,7 +188,7 @@ def test_a_list_of_shots_on_a_server(
     """Each shot is a prompt; drawn ones are not sent again, and what the server says of another is told."""
     for name, colour in (("a", "white"), ("b", "grey"), ("line", "black")):
         Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
-    shot = {"keyframes": ["a.png", "b.png"], "width": 24, "height": 16, "frames": 3, "steps": 1}
+    shot = {"keyframes": ["a.png", "b.png"], "width": 64, "height": 64, "frames": 3, "steps": 1}
     shots = [
         {**shot, "name": "plain", "retiming": {"length": 5}},
         {**shot, "name": "sketched", "sketches": {"1@0.5": "line.png"}},
@@ -203,7 +203,7 @@ def test_a_list_of_shots_on_a_server(
     said = capsys.readouterr()
     assert "3 shots: 2 drawn, 0 kept, 1 failed. 8 frames" in said.out
     assert "shot broken: " in said.err and "is not a picture" in said.err
-    assert read_image(out / "shots" / "plain" / "0004.png").shape == (3, 16, 24)
+    assert read_image(out / "shots" / "plain" / "0004.png").shape == (3, 64, 64)
     assert len(list((out / "shots" / "sketched").iterdir())) == 3
     assert main(command) == 1
     assert "0 drawn, 2 kept, 1 failed" in capsys.readouterr().out
@@ -219,8 +219,8 @@ def test_a_shot_of_a_list_goes_through_the_graph(comfy_server: ComfyServer, tmp_
         Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
     shot = {
         "keyframes": ["a.png", "b.png", "a.png"],
-        "width": 24,
-        "height": 16,
+        "width": 64,
+        "height": 64,
         "frames": "3, 4",
         "seed": 5,
         "steps": 1,
@@ -235,7 +235,7 @@ def test_a_shot_of_a_list_goes_through_the_graph(comfy_server: ComfyServer, tmp_
     wires = {"keyframes": 0, "frames": 1, "width": 2, "height": 3, "fps": 4, "loop": 5}
     prompt = changed(prompt, "encode", **{name: ["shot", slot] for name, slot in wires.items()})
     prompt = changed(prompt, "sampler", seed=["shot", 8], steps=["shot", 9], guidance_scale=["shot", 10])
-    assert frames_of(comfy_server, prompt).shape == (6, 3, 16, 24)
+    assert frames_of(comfy_server, prompt).shape == (6, 3, 64, 64)
     with pytest.raises(PromptFailed, match="index is 1; expected 0 to 0"):
         comfy_server.run(changed(prompt, "shot", index=1))
     path.write_text(path.read_text() + "{}\n")
