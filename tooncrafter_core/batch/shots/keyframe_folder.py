@@ -28,7 +28,10 @@ def entries_of_folder(folder: Path, list_folder: Path, frames: str | None = None
         ValueError: no pictures, or names whose numbers do not say where the keyframes are.
     """
     folder = folder.resolve()
-    inside = sorted((e for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")), key=_in_order)
+    inside = sorted(
+        (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")),
+        key=lambda entry: natural_key(entry.name),
+    )
     return [_entry(each, list_folder, frames) for each in inside or [folder]]
 
 
@@ -40,10 +43,6 @@ def relative(path: Path, list_folder: Path) -> str:
 def shot_name(text: str) -> str:
     """A shot's name of any text."""
     return re.sub(r"[^\w-]+", "_", text).lstrip("-")[:100] or "shot"
-
-
-def _in_order(path: Path) -> object:
-    return natural_key(path.name)
 
 
 def _entry(folder: Path, list_folder: Path, frames: str | None) -> Entry:
