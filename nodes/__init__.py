@@ -19,6 +19,7 @@ from .load_pictures import ToonCrafterLoadPictures
 from .loader import ToonCrafterLoader
 from .sampler import ToonCrafterSampler
 from .seeds import ToonCrafterPickSeed, ToonCrafterSeeds, ToonCrafterSeedSheet
+from .shot_list import ToonCrafterShotList, ToonCrafterTakeShot
 from .sketch_encoder_loader import ToonCrafterSketchEncoderLoader
 from .sketch_guide import ToonCrafterSketchGuide
 
@@ -37,6 +38,8 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterSeeds,
             ToonCrafterSeedSheet,
             ToonCrafterPickSeed,
+            ToonCrafterShotList,
+            ToonCrafterTakeShot,
             ToonCrafterMatchColours,
             ToonCrafterMatte,
             ToonCrafterRetime,

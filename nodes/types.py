@@ -1,4 +1,4 @@
-"""The one wire type that is ours."""
+"""The wire types that are ours."""
 
 from __future__ import annotations
 
@@ -47,4 +47,6 @@ class References:
 
 
 ReferencesWire = io.Custom("TOONCRAFTER_REFERENCES")
+ShotsWire = io.Custom("TOONCRAFTER_SHOTS")
+"""A list of `tooncrafter_core.batch.shots.shot.Shot`."""
 CATEGORY = "ToonCrafter"

@@ -1,4 +1,4 @@
-"""Command line: `python -m tooncrafter_core interpolate ...` and `python -m tooncrafter_core inspect ...`."""
+"""Command line: `python -m tooncrafter_core` with `interpolate`, `inspect`, `shots` or `batch`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
+from .batch.command import add_batch, add_shots
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
@@ -24,9 +25,8 @@ from .settings import Settings
 from .sketches.indices import parse_frame_indices, parse_strength
 from .sketches.placed import STRONGEST, Sketch
 from .timeline import segment_frames, total_frames
-from .toon_crafter import ToonCrafter
+from .toon_crafter import DTYPES, ToonCrafter, working_device
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OUTPUT = (
     ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of what has that name; a folder "
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
@@ -63,16 +63,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. A user's mistake is one line on standard error and status 2."""
+    """Run one command; returns the exit status. A user's mistake is one line on standard error and status 2,
+    a list of which some shots failed is status 1."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         sys.stderr.write(f"error: {' '.join(str(error).split())}{_advice(error, options)}\n")
         return 2
-    return 0
 
 
 def _advice(error: Exception, options: argparse.Namespace) -> str:
@@ -99,8 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         "keyframes", nargs="+", metavar="KEYFRAME", help="pictures in order: two or more, or one with --loop"
     )
     command.add_argument("-o", "--output", required=True, help=_OUTPUT)
-    command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
-    command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed with --sketch")
     command.add_argument(
         "--sketch",
         action="append",
@@ -111,10 +109,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
-    command.add_argument("--dtype", choices=_DTYPES, default="float32", help="precision of weights and activations")
+    _add_models(command)
     _add_settings(command)
     command.set_defaults(run=_interpolate)
+
+    batch = commands.add_parser("batch", help="draw a list of shots, on many devices")
+    batch.add_argument("--device", help="cpu, cuda, mps; default: cuda where a worker has a card, else cpu")
+    _add_models(batch)
+    _add_settings(batch)
+    add_batch(batch)
+
+    add_shots(commands.add_parser("shots", help="make a list of shots of a folder or an exposure sheet"))
     return parser
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
+    command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed for sketches")
+    command.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of weights and activations")
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -140,13 +152,13 @@ def _interpolate(options: argparse.Namespace) -> None:
     if files and not options.sketch_encoder:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     _check_results(options, [*options.keyframes, *(file for file, _ in files.values())], total)
-    device = _device(options.device)
+    device = working_device(options.device)
     sketches = {index: Sketch(read_image(file), strength) for index, (file, strength) in files.items()}
     keyframes = [read_image(file) for file in options.keyframes]
     for file in _models(options):
         if not Path(file).is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
-    model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, _DTYPES[options.dtype])
+    model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES[options.dtype])
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(model, keyframes, settings, sketches, callback=lambda step: bar.update() and None)
@@ -173,15 +185,6 @@ def _check_results(options: argparse.Namespace, pictures: Sequence[str], total: 
                 raise ValueError(f"{option} {result} would replace {source}, which is read; name another result")
     if len({Path(result).resolve() for result in results.values()}) < len(results):
         raise ValueError(f"--output and --contact-sheet are both {options.output}; give each a name of its own")
-
-
-def _device(name: str) -> torch.device:
-    """The device of this name, once it is known to work."""
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name} cannot be used: {reason}") from error
 
 
 def _sketch_files(items: list[str], total: int, per_segment: Sequence[int]) -> dict[int, tuple[str, float | None]]:

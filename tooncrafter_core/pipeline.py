@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,7 +35,6 @@ from .timeline import (
     keyframe_condition,
     place_sketches,
     place_strengths,
-    segment_ends,
     segment_frames,
     segment_rows,
 )
@@ -72,17 +71,49 @@ def interpolate(
         LackOfMemoryError: it did not fit all the same.
     """
     settings = settings or Settings()
-    drawn = {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
-    pictures = [_picture(picture, f"keyframe {number}") for number, picture in enumerate(keyframes, start=1)]
-    drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
-    width, height, loop = settings.width, settings.height, settings.loop
-    frames = segment_frames(len(pictures), settings.frames, loop)
-    plans = _plans(model, frames)
+    loop = settings.loop
+    frames = segment_frames(len(keyframes), settings.frames, loop)
     if redo is not None:
-        redo.check(frames, loop, width, height)
-    chosen = range(len(frames)) if redo is None else sorted(set(redo.segments))
-    _check_room(model, Job(len(pictures), frames, width, height), sketched=bool(drawings))
-    fitted = [_fitted(picture, settings) for picture in pictures]
+        redo.check(frames, loop, settings.width, settings.height)
+    chosen = range(len(frames)) if redo is None else redo.segments
+    segments = draw_segments(model, keyframes, chosen, settings, sketches, callback)
+    return join_segments(list(segments.values()), loop) if redo is None else redo.joined(segments, frames, loop)
+
+
+@torch.inference_mode()
+def draw_segments(
+    model: ToonCrafter,
+    keyframes: Sequence[Tensor] | Tensor,
+    chosen: Collection[int],
+    settings: Settings | None = None,
+    sketches: Mapping[int, Tensor | Sketch] | None = None,
+    callback: Callable[[DDIMStep], None] | None = None,
+) -> dict[int, Tensor]:
+    """Draw some segments, each as it is with all others; of the keyframes only theirs are looked at.
+
+    Args:
+        chosen: numbers of segments, the first one is 0.
+        (the others): see `interpolate`.
+
+    Returns:
+        frames (3, t, height, width) by the segments' numbers, rising; both keyframes included
+
+    Raises:
+        ValueError: see `interpolate`.
+        LackOfMemoryError: likewise.
+    """
+    settings = settings or Settings()
+    width, height = settings.width, settings.height
+    chosen = sorted(set(chosen))
+    drawn = {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
+    count = len(keyframes)
+    frames = segment_frames(count, settings.frames, settings.loop)
+    needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
+    pictures = {index: _picture(keyframes[index], f"keyframe {index + 1}") for index in needed}
+    drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
+    plans = _plans(model, frames)
+    _check_room(model, Job(len(needed), tuple(frames[each] for each in chosen), width, height), sketched=bool(drawings))
+    fitted = {index: _fitted(picture, settings) for index, picture in pictures.items()}
     hints = {
         index: _fitted(sketch_hints(drawing, drawn[index].polarity), settings)[0] for index, drawing in drawings.items()
     }
@@ -90,20 +121,21 @@ def interpolate(
     placed = _placed(model, hints, strengths, settings, frames)
 
     with naming_lack("Reading prompt and keyframes"):
-        contexts, unconditional = _contexts(model, pictures[: len(frames)], settings)
+        contexts, unconditional = _contexts(model, {each: pictures[each] for each in chosen}, settings)
     with naming_lack("Encoding the keyframes"):
         encoded = _encode(model, fitted)
-    latents = torch.cat([keyframe.latents.float() for keyframe in encoded]) * LATENT_SCALE
+    ends = {each: _ends(encoded, each, count) for each in chosen}
     sampler = _Sampler(model, contexts, unconditional, placed, settings, callback)
     with naming_lack("Sampling"):
-        sampled = sampler.sample(segment_ends(latents, loop), plans, chosen)
+        sampled = sampler.sample(ends, plans)
     with naming_lack("Decoding"):
-        segments = _decode(model, sampled, encoded, settings.two_pass)
+        segments = _decode(model, sampled, encoded, count, settings.two_pass)
     if settings.keep_keyframes:
-        ends = segment_ends(torch.cat(fitted), loop)
-        segments = {index: keep_keyframes(each, ends[index : index + 2]) for index, each in segments.items()}
-    cropped = {index: segment[..., :height, :width] for index, segment in segments.items()}
-    return join_segments(list(cropped.values()), loop) if redo is None else redo.joined(cropped, frames, loop)
+        segments = {
+            index: keep_keyframes(each, torch.cat([fitted[index], fitted[(index + 1) % count]]))
+            for index, each in segments.items()
+        }
+    return {index: segment[..., :height, :width] for index, segment in segments.items()}
 
 
 def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:
@@ -165,14 +197,20 @@ def _placed(
     return [PlacedSketches(*parts) for parts in zip(placed, own, strict=True)]
 
 
+def _ends(encoded: Mapping[int, Encoded], segment: int, keyframes: int) -> Tensor:
+    """Scaled latents (2, c, h, w) of both keyframes of a segment; after the last keyframe comes the first."""
+    pair = encoded[segment], encoded[(segment + 1) % keyframes]
+    return torch.cat([keyframe.latents.float() for keyframe in pair]) * LATENT_SCALE
+
+
 def _contexts(
-    model: ToonCrafter, pictures: list[Tensor], settings: Settings
-) -> tuple[list[CrossContext], CrossContext]:
-    """Conditional tokens of each segment, shown its first keyframe, and unconditional ones, for the trained number of
+    model: ToonCrafter, pictures: Mapping[int, Tensor], settings: Settings
+) -> tuple[dict[int, CrossContext], CrossContext]:
+    """Conditional tokens of segments, each shown its first keyframe, and unconditional ones, for the trained number of
     frames; many keep no keys and values."""
     size = model.vision.config.image_size
     grey = torch.full((1, 3, size, size), 0.5)
-    pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures, grey]]
+    pixels = [preprocess(picture * 2 - 1, size) for picture in [*pictures.values(), grey]]
     with model.at_work(model.text):
         prompts = [
             model.text(tokenize(prompt).to(model.device)).flatten(0, 1)[None]
@@ -181,16 +219,17 @@ def _contexts(
     with model.at_work(model.vision, model.projector):
         tokens = [model.projector(model.vision(each.to(model.device, model.dtype))) for each in pixels]
     keep = len(pictures) == 1
-    return [CrossContext(prompts[0], image, keep) for image in tokens[:-1]], CrossContext(prompts[1], tokens[-1])
+    contexts = [CrossContext(prompts[0], image, keep) for image in tokens[:-1]]
+    return dict(zip(pictures, contexts, strict=True)), CrossContext(prompts[1], tokens[-1])
 
 
-def _encode(model: ToonCrafter, pictures: list[Tensor]) -> list[Encoded]:
+def _encode(model: ToonCrafter, pictures: Mapping[int, Tensor]) -> dict[int, Encoded]:
     """Keyframes (1, 3, H, W) in [0, 1] encoded one after the other; what comes of it waits on the CPU."""
-    encoded: list[Encoded] = []
+    encoded: dict[int, Encoded] = {}
     with model.at_work(model.autoencoder):
-        for picture in pictures:
+        for index, picture in pictures.items():
             latents, features = model.autoencoder.encode_keyframes((picture * 2 - 1).to(model.device, model.dtype))
-            encoded.append(Encoded(latents.cpu(), [maps.cpu() for maps in features]))
+            encoded[index] = Encoded(latents.cpu(), [maps.cpu() for maps in features])
     return encoded
 
 
@@ -200,7 +239,7 @@ class _Sampler:
 
     Attributes:
         model: the models.
-        contexts: of each segment, for the trained number of frames.
+        contexts: of each segment to be drawn, for the trained number of frames.
         unconditional: likewise.
         sketches: of each segment, if there are any.
         settings: steps, guidance, eta and seed.
@@ -208,38 +247,36 @@ class _Sampler:
     """
 
     model: ToonCrafter
-    contexts: list[CrossContext]
+    contexts: Mapping[int, CrossContext]
     unconditional: CrossContext
     sketches: list[PlacedSketches] | None
     settings: Settings
     callback: Callable[[DDIMStep], None] | None
 
-    def sample(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int]) -> dict[int, Tensor]:
-        """Latents (t, c, h, w) of the chosen segments by their numbers, from those of all segments' ends (S + 1, c, h,
-        w)."""
-        noise = Noise(self.settings.seed, ends.shape[1:])
+    def sample(self, ends: Mapping[int, Tensor], plans: Sequence[Plan]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of segments by their numbers, from those of their ends (2, c, h, w); `plans` are of all
+        segments there are."""
+        noise = Noise(self.settings.seed, next(iter(ends.values())).shape[1:])
         with self.model.at_work(self.model.unet, self.model.sketch_encoder if self.sketches is not None else None):
             if is_long(plans):
-                return self._one_by_one(ends, plans, chosen, noise)
-            return self._together(ends, plans, chosen, noise)
+                return self._one_by_one(ends, plans, noise)
+            return self._together(ends, plans, noise)
 
-    def _together(self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
-        """One run, with the chosen segments' rows of the noise of all."""
+    def _together(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
+        """One run, with these segments' rows of the noise of all."""
         counts = [len(plan.coarse) for plan in plans]
-        rows = [row for segment in chosen for row in segment_rows(counts)[segment]]
-        denoisers = [self._denoiser(s, plans[s].coarse, ends[s : s + 2]) for s in chosen]
+        rows = [row for segment in ends for row in segment_rows(counts)[segment]]
+        denoisers = [self._denoiser(segment, plans[segment].coarse, both) for segment, both in ends.items()]
         latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows])
-        return dict(zip(chosen, latents.split([counts[segment] for segment in chosen]), strict=True))
+        return dict(zip(ends, latents.split([counts[segment] for segment in ends]), strict=True))
 
-    def _one_by_one(
-        self, ends: Tensor, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise
-    ) -> dict[int, Tensor]:
-        """Each chosen segment run by run; the others take their share of the noise."""
+    def _one_by_one(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
+        """Each of these segments run by run; the others take their share of the noise."""
         noisy_steps = self.settings.steps if self.settings.eta > 0 else 0
         drawn: dict[int, Tensor] = {}
         for segment, plan in enumerate(plans):
-            if segment in chosen:
-                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment : segment + 2], plan)
+            if segment in ends:
+                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment], plan)
             else:
                 noise.leave_out(plan, noisy_steps)
         return drawn
@@ -299,15 +336,15 @@ def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
 
 
 def _decode(
-    model: ToonCrafter, latents: Mapping[int, Tensor], keyframes: list[Encoded], two_pass: bool
+    model: ToonCrafter, latents: Mapping[int, Tensor], encoded: Mapping[int, Encoded], keyframes: int, two_pass: bool
 ) -> dict[int, Tensor]:
     """Frames (3, t, H, W) in [0, 1] on the CPU, one segment after the other, from latents (t, c, h, w), both by the
-    segments' numbers; after the last keyframe comes the first."""
+    segments' numbers; after the last of so many keyframes comes the first."""
     decoded: dict[int, Tensor] = {}
     with model.at_work(model.autoencoder):
         for index, rows in latents.items():
             segment = rearrange((rows / LATENT_SCALE).to(model.dtype), "t c h w -> 1 c t h w")
-            references = references_between(keyframes[index], keyframes[(index + 1) % len(keyframes)])
+            references = references_between(encoded[index], encoded[(index + 1) % keyframes])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
             decoded[index] = ((frames[0].float() + 1) / 2).clamp(0, 1).cpu()
     return decoded

@@ -11,12 +11,25 @@ import torch
 from torch import nn
 
 from .files.checkpoint import CheckpointError, read_checkpoint
+from .memory import free_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower
 from .models.unet.projector import ImageProjector
 from .models.unet.sketch_encoder import SketchEncoder
 from .models.unet.unet import UNet
 from .models.vae.autoencoder import Autoencoder
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""Precisions of weights and activations, by name."""
+
+
+def working_device(name: str) -> torch.device:
+    """The device of this name, once it is known to work; ValueError where it does not."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name} cannot be used: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,14 @@ class ToonCrafter:
         finally:
             for parameter, data in waiting:
                 parameter.data = data
+
+    def stay_at_work(self) -> None:
+        """Keep all weights on the device and in the dtype of the work, so that no stage has to move any; where that
+        would take more than half of the free memory, each stage goes on moving its own."""
+        parts = (self.unet, self.autoencoder, self.projector, self.text, self.vision, self.sketch_encoder)
+        if self.copied_bytes(*parts) <= free_bytes(self.device) / 2:
+            for part in filter(None, parts):
+                part.to(self.device, self.dtype)
 
     def copied_bytes(self, *modules: nn.Module | None) -> int:
         """What `at_work` takes for these modules: copies of all weights that are elsewhere or in another dtype."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from bundled import FRAMES, MIDDLE, scene_graph, sketched_graph, true_frames, upload
-from comfy_harness.prompts import Prompt, changed, node
+from comfy_harness.prompts import Prompt, changed, interpolation, node
 from comfy_harness.server import ComfyServer, PromptFailed
 from PIL import Image
 from results import frames_of, latents_of
 from torch import Tensor
 
+from tooncrafter_core.__main__ import main
 from tooncrafter_core.files.media import read_image
 from tooncrafter_core.sketches.lines import extract_lines
 
@@ -178,3 +180,64 @@ def test_what_the_nodes_refuse(comfy_server: ComfyServer, graph: Prompt) -> None
         prompt["save"] = node("SaveImage", images=["extract", 0], filename_prefix="sketches")
         with pytest.raises(PromptFailed, match=message):
             comfy_server.run(prompt)
+
+
+def test_a_list_of_shots_on_a_server(
+    comfy_server: ComfyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each shot is a prompt; drawn ones are not sent again, and what the server says of another is told."""
+    for name, colour in (("a", "white"), ("b", "grey"), ("line", "black")):
+        Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
+    shot = {"keyframes": ["a.png", "b.png"], "width": 64, "height": 64, "frames": 3, "steps": 1}
+    shots = [
+        {**shot, "name": "plain", "retiming": {"length": 5}},
+        {**shot, "name": "sketched", "sketches": {"1@0.5": "line.png"}},
+        {**shot, "name": "broken", "keyframes": ["a.png", "notes.png"]},
+    ]
+    (tmp_path / "notes.png").write_text("not a picture")
+    (tmp_path / "shots.jsonl").write_text("\n".join(map(json.dumps, shots)))
+    models = ["-c", "model.ckpt", "--sketch-encoder", "sketch_encoder.ckpt"]
+    out = tmp_path / "out"
+    command = ["batch", str(tmp_path / "shots.jsonl"), "--out", str(out), *models, "--comfyui", comfy_server.url]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "3 shots: 2 drawn, 0 kept, 1 failed. 8 frames" in said.out
+    assert "shot broken: " in said.err and "is not a picture" in said.err
+    assert read_image(out / "shots" / "plain" / "0004.png").shape == (3, 64, 64)
+    assert len(list((out / "shots" / "sketched").iterdir())) == 3
+    assert main(command) == 1
+    assert "0 drawn, 2 kept, 1 failed" in capsys.readouterr().out
+    assert main([*command, "-c", "no.ckpt"]) == 1
+    assert "refused /prompt" in (refused := capsys.readouterr().err) and "no.ckpt" in refused
+    assert main([*command[:-1], "http://127.0.0.1:9", "-c", "no.ckpt"]) == 2
+    assert "no ComfyUI answers at http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_a_shot_of_a_list_goes_through_the_graph(comfy_server: ComfyServer, tmp_path: Path) -> None:
+    """Its keyframes, counts, size and seed; a number behind the end is refused, and a line that is no shot is named."""
+    for name, colour in (("a", "white"), ("b", "grey")):
+        Image.new("RGB", (24, 16), colour).save(tmp_path / f"{name}.png")
+    shot = {
+        "keyframes": ["a.png", "b.png", "a.png"],
+        "width": 64,
+        "height": 64,
+        "frames": "3, 4",
+        "seed": 5,
+        "steps": 1,
+    }
+    path = tmp_path / "shots.jsonl"
+    path.write_text(json.dumps({**shot, "name": "hop"}) + "\n")
+    prompt = interpolation(["tooncrafter_first.png"], encode={"fps": 10})
+    prompt |= {
+        "list": node("ToonCrafterShotList", shot_list=str(path)),
+        "shot": node("ToonCrafterTakeShot", shots=["list", 0], index=0),
+    }
+    wires = {"keyframes": 0, "frames": 1, "width": 2, "height": 3, "fps": 4, "loop": 5}
+    prompt = changed(prompt, "encode", **{name: ["shot", slot] for name, slot in wires.items()})
+    prompt = changed(prompt, "sampler", seed=["shot", 8], steps=["shot", 9], guidance_scale=["shot", 10])
+    assert frames_of(comfy_server, prompt).shape == (6, 3, 64, 64)
+    with pytest.raises(PromptFailed, match="index is 1; expected 0 to 0"):
+        comfy_server.run(changed(prompt, "shot", index=1))
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(PromptFailed, match=r"shots\.jsonl, line 2: name is None"):
+        comfy_server.run(prompt)

@@ -17,6 +17,11 @@ NODES = {
     "ToonCrafterSeeds": ["INT"],
     "ToonCrafterSeedSheet": ["IMAGE"],
     "ToonCrafterPickSeed": ["LATENT"],
+    "ToonCrafterShotList": ["TOONCRAFTER_SHOTS", "INT"],
+    "ToonCrafterTakeShot": [
+        *("IMAGE", "STRING", "INT", "INT", "INT", "BOOLEAN", "STRING", "STRING"),
+        *("INT", "INT", "FLOAT", "IMAGE", "STRING", "STRING", "STRING"),
+    ],
     "ToonCrafterMatchColours": ["IMAGE"],
     "ToonCrafterMatte": ["IMAGE", "MASK"],
     "ToonCrafterRetime": ["IMAGE", "LATENT"],

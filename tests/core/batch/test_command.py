@@ -1,0 +1,79 @@
+"""The command `batch`: what it draws is what `interpolate` draws, and what it says of mistakes before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
+from tooncrafter_core.__main__ import main
+from tooncrafter_core.files.media import read_image
+
+SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3")
+SHOT = {"name": "hop", "keyframes": ["0.png", "1.png", "2.png"], "sketches": {"1": "0.png"}, "seed": 4}
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """A list of one shot with three keyframes and a sketch."""
+    generator = torch.Generator().manual_seed(2)
+    for number in range(3):
+        pixels = (torch.rand(16, 16, 3, generator=generator) * 255).byte()
+        Image.fromarray(pixels.numpy()).save(tmp_path / f"{number}.png")
+    path = tmp_path / "shots.jsonl"
+    path.write_text(json.dumps(SHOT) + "\n")
+    return path
+
+
+def test_segments_by_workers_on_ray_are_those_of_one_run(
+    shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one test that goes the whole way: a cluster is started, draws both segments with real models, and ends."""
+    out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
+    command = ["batch", str(shots), "--out", str(out), *SIZE, "-c", model, "--sketch-encoder", sketch, "--threads", "1"]
+    assert main(command) == 0
+    assert "1 shots: 1 drawn, 0 kept, 0 failed. 5 frames" in capsys.readouterr().out
+    pictures = [read_image(shots.parent / f"{number}.png") for number in range(3)]
+    expected = interpolate(
+        ToonCrafter.load(*tiny_files),
+        pictures,
+        Settings(width=16, height=16, steps=2, frames=3, seed=4),
+        {1: Sketch(pictures[0])},
+    )
+    drawn = torch.stack([read_image(file) for file in sorted((out / "shots" / "hop").iterdir())])
+    assert torch.equal(drawn, (expected * 255).round() / 255)
+    assert main(command) == 0
+    assert "0 drawn, 1 kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "--workers is 0; expected 1 to 4096"),
+        (["--steps", "0"], "shots.jsonl, line 1: steps is 0"),
+        (["-c", "no.ckpt", "--sketch-encoder", "s"], "no.ckpt"),
+        ([], "shot hop has sketches; give a --sketch-encoder"),
+        (["--sketch-encoder", "s", "--comfyui", "http://x", "--workers", "2"], "--workers is for Ray"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shots.parent / "out"
+    assert main(["batch", str(shots), "--out", str(out), "-c", "model.ckpt", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.startswith("error: ") and said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_result_in_place_of_a_keyframe(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shots.parent / "shots" / "hop"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (shots.parent / f"{number}.png").rename(folder / f"000{number}.png")
+    shots.write_text(json.dumps({"name": "hop", "keyframes": "shots/hop"}) + "\n")
+    assert main(["batch", str(shots), "--out", str(shots.parent), "-c", "model.ckpt"]) == 2
+    assert "would replace" in capsys.readouterr().err
+    assert len(list(folder.iterdir())) == 2

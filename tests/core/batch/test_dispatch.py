@@ -1,0 +1,175 @@
+"""Tasks are handed out until every shot is drawn or has failed, whoever draws; and what is there is not drawn again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from simulated_shots import SleepingModel, files_of, make_shots
+
+from tooncrafter_core.batch.plan import Plan, plan
+from tooncrafter_core.batch.report import Report
+from tooncrafter_core.batch.results.digest import WeightDigests, shot_key
+from tooncrafter_core.batch.results.store import Results
+from tooncrafter_core.batch.run import run
+from tooncrafter_core.batch.runners.dispatch import ATTEMPTS, Outcome, WorkerLostError
+from tooncrafter_core.batch.shots.shot import Shot
+from tooncrafter_core.batch.work import Task, Worker
+
+Failing = Callable[[Task], BaseException | None]
+
+
+@dataclass
+class HerePool:
+    """A pool of one worker in this process; `failing` says how a task fails, if it does."""
+
+    results: Results
+    failing: Failing = lambda task: None
+    done: list[Task] = field(default_factory=list)
+    entered: int = 0
+    _given: list[Task] = field(default_factory=list)
+
+    def __enter__(self) -> HerePool:
+        self.entered += 1
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def free(self) -> Sequence[Hashable]:
+        return [] if self._given else ["here"]
+
+    def start(self, worker: Hashable, task: Task) -> None:
+        self._given.append(task)
+
+    def wait(self) -> Sequence[Outcome]:
+        task = self._given.pop()
+        self.done.append(task)
+        if error := self.failing(task):
+            return [Outcome(task, None, error)]
+        try:
+            return [Outcome(task, Worker(SleepingModel(), self.results).do(task), None)]
+        except ValueError as error:
+            return [Outcome(task, None, error)]
+
+    def steps(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "out")
+
+
+def planned(shots: Sequence[Shot], results: Results, weights: Sequence[str] = ("w",)) -> Plan:
+    return plan(shots, results, weights, trained=16, whole=False)
+
+
+def drawn(shots: Sequence[Shot], results: Results, failing: Failing = lambda task: None) -> tuple[Report, HerePool]:
+    pool = HerePool(results, failing)
+    return run(shots, results, planned(shots, results), pool), pool
+
+
+def test_nothing_is_drawn_twice(results: Results, tmp_path: Path) -> None:
+    shots = make_shots(tmp_path, 3)
+    shots.append(replace(shots[0], name="again"))
+    report, pool = drawn(shots, results)
+    assert len(pool.done) == 3 and report.kept == {"again"}
+    files = files_of(results)
+    assert len(files) == 12
+    assert files["shots/again/0001.png"] == files["shots/shot0000/0001.png"] != files["shots/shot0001/0001.png"]
+
+    renamed = [*shots, replace(shots[1], name="renamed")]
+    report, pool = drawn(renamed, results)
+    assert (pool.entered, len(report.kept)) == (0, 5)
+    assert files_of(results)["shots/renamed/0001.png"] == files["shots/shot0001/0001.png"]
+
+    (results.frames("shot0002") / "0001.png").unlink()
+    changed = [shots[0], replace(shots[1], settings=replace(shots[1].settings, seed=9)), shots[2]]
+    assert [task.shot.name for task in drawn(changed, results)[1].done] == ["shot0001", "shot0002"]
+
+
+def test_what_a_key_depends_on(tmp_path: Path) -> None:
+    (shot,) = make_shots(tmp_path, 1)
+    key = shot_key(shot, ["w"])
+    assert shot_key(replace(shot, name="other"), ["w"]) == key
+    settings = [replace(shot.settings, width=24), replace(shot.settings, loop=True)]
+    others = [replace(shot, counts=(4,)), *(replace(shot, settings=each) for each in settings)]
+    assert len({key, shot_key(shot, ["v"]), *(shot_key(each, ["w"]) for each in others)}) == 5
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "first.png")
+    assert shot_key(shot, ["w"]) != key
+
+
+def test_a_weight_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "model"
+    file.write_bytes(b"one")
+    first = WeightDigests(tmp_path / "kept.json").of(file)
+    with monkeypatch.context() as patch:
+        patch.setattr("tooncrafter_core.batch.results.digest.file_digest", lambda path: "read again")
+        assert WeightDigests(tmp_path / "kept.json").of(file) == first
+        file.write_bytes(b"other")
+        assert WeightDigests(tmp_path / "kept.json").of(file) == "read again"
+
+
+def test_segments_come_from_several_tasks_and_from_an_earlier_run(results: Results, tmp_path: Path) -> None:
+    keyframes = ["first.png", "last.png", "first.png", "last.png"]
+    (shot,) = make_shots(tmp_path, 1, keyframes=keyframes, frames="3, 4, 5", retiming={"hold": 2})
+    tasks = planned([shot], results).tasks
+    assert [task.segment for task in tasks] == [0, 1, 2, None]
+    Worker(SleepingModel(), results).do(tasks[1])
+    _, pool = drawn([shot], results)
+    assert [task.segment for task in pool.done] == [0, 2, None]
+    files = files_of(results)
+    assert len(files) == 10
+    assert not list(results.folder.glob("parts/*"))
+    whole = Results(tmp_path / "whole")
+    Worker(SleepingModel(), whole).do(replace(tasks[-1]))
+    assert files_of(whole) == files
+
+
+def test_failures_are_told_and_the_others_go_on(results: Results, tmp_path: Path) -> None:
+    shots = make_shots(tmp_path, 4)
+    shots[1] = replace(shots[1], settings=replace(shots[1].settings, prompt="ValueError"))
+    shots[2] = replace(shots[2], keyframes=(tmp_path / "gone.png", shots[2].keyframes[1]))
+    report, _ = drawn(shots, results)
+    assert list(report.records) == ["shot0000", "shot0003"]
+    assert report.failures["shot0001"] == "it cannot be drawn"
+    assert "gone.png" in report.failures["shot0002"]
+    assert "4 shots: 2 drawn, 0 kept, 2 failed" in report.summary()
+    page = results.report.read_text()
+    assert "it cannot be drawn" in page and "strips/shot0003.png" in page and results.frame_strip("shot0003").is_file()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (WorkerLostError("it was lost"), ATTEMPTS),
+        (OSError("no room"), ATTEMPTS),
+        (FileNotFoundError("gone"), 1),
+        (KeyError("bug"), 1),
+    ],
+    ids=repr,
+)
+def test_what_may_pass_is_tried_again(error: Exception, tries: int, results: Results, tmp_path: Path) -> None:
+    shots = make_shots(tmp_path, 2)
+    failed = Counter[str]()
+
+    def failing(task: Task) -> BaseException | None:
+        failed[task.shot.name] += 1
+        return error if task.shot.name == "shot0000" else None
+
+    report, _ = drawn(shots, results, failing)
+    assert failed == {"shot0000": tries, "shot0001": 1}
+    assert str(error.args[0]) in report.failures["shot0000"]
+    assert ("tried 5 times" in report.failures["shot0000"]) == (tries > 1)
+    once = Counter[str]()
+
+    def failing_once(task: Task) -> BaseException | None:
+        once[task.shot.name] += 1
+        return error if once[task.shot.name] == 1 else None
+
+    assert (len(drawn(shots, results, failing_once)[0].failures) == 0) == (tries > 1)

@@ -1,0 +1,83 @@
+"""By what a result is known: a digest of everything it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ...files.whole import written_whole
+from ..shots.shot import Shot
+
+VERSION = 1
+"""Raised when the same input comes to other frames."""
+_BLOCK = 1 << 22
+
+
+def shot_key(shot: Shot, weights: Sequence[str]) -> str:
+    """The digest of a shot's pictures, settings and weights. Its name, and where its files lie, are not in it.
+
+    Args:
+        shot: the shot.
+        weights: what stands for the model: digests of its files, its dtype.
+
+    Returns:
+        32 hexadecimal digits
+
+    Raises:
+        OSError: a picture cannot be read.
+    """
+    given = asdict(shot)
+    del given["name"]
+    given["keyframes"] = [file_digest(file) for file in shot.keyframes]
+    given["sketches"] = [[each.frame, each.strength, file_digest(each.picture)] for each in shot.sketches]
+    text = json.dumps([VERSION, list(weights), given], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class WeightDigests:
+    """Digests of weight files, each read whole once.
+
+    A header or a sample would be quicker and could miss a change: a file that was trained further has the same header,
+    and a merged LoRA changes some tensors only. So all bytes count, and what they came to is kept beside the results
+    for a file of the same path, size and time of change.
+
+    Args:
+        kept: where they are kept.
+    """
+
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+
+    def of(self, path: Path) -> str:
+        """The digest of a file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = path.resolve().stat()
+        mark = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        known = self._read()
+        if mark not in known:
+            known[mark] = file_digest(path)
+            with written_whole(self._kept) as unfinished:
+                unfinished.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        return known[mark]
+
+    def _read(self) -> dict[str, str]:
+        try:
+            known = json.loads(self._kept.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or changed by hand: they are made anew
+            return {}
+        return known if isinstance(known, dict) else {}

@@ -1,0 +1,1 @@
+"""Who draws the shots: workers on Ray, or servers of ComfyUI."""
