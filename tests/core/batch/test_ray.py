@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -76,6 +77,7 @@ def cluster_of_two(folder: Path) -> Iterator[str]:
         for process in reversed(started):
             for child in [*process.children(recursive=True), process]:
                 child.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _node(command: list[str], environment: Mapping[str, str]) -> psutil.Process:
