@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,9 +187,30 @@ class ComfyServer:
         answer = json.loads(self._request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
         return str(answer["name"])
 
-    def interrupt(self) -> None:
-        """Ask the running prompt to stop, as the page's button does."""
-        self.post_json("/interrupt", {})
+    def interrupt(self, prompt_id: str | None = None) -> None:
+        """Ask the running prompt to stop, as the page's button does; or this one, if it is running."""
+        self.post_json("/interrupt", {} if prompt_id is None else {"prompt_id": prompt_id})
+
+    def wait_for_start(self, prompt_id: str, timeout: float = 300) -> None:
+        """Wait until a queued prompt runs, or has run."""
+
+        def started() -> bool:
+            waiting = self.get_json("/queue")["queue_pending"]
+            return all(prompt_id != entry[1] for entry in waiting)
+
+        self._wait_until(started, timeout, "the prompt to start")
+
+    def memory(self) -> int:
+        """Bytes of main memory that are the server's own: without the pages of mapped files."""
+        assert self._process is not None
+        used = psutil.Process(self._process.pid).memory_info()
+        return int(used.rss - getattr(used, "shared", 0))
+
+    def kill(self) -> None:
+        """End the server as a power cut does; what it has written stays."""
+        assert self._process is not None
+        _signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._process.wait()
 
     def free(self) -> None:
         """Have the server unload its models and forget its cached results.
