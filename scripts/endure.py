@@ -69,11 +69,8 @@ def _prompts(folder: Path, count: int, seed: int) -> bool:
 
 
 def _memory(folder: Path, count: int, seed: int) -> bool:
-    nodes = folder / "custom_nodes"
-    nodes.mkdir()
-    (nodes / "failing_allocations.py").symlink_to(failing_allocations.__file__)
     bad = 0
-    with ComfyServer(folder) as server:
+    with ComfyServer(folder, nodes=[Path(failing_allocations.__file__)]) as server:
         for name in NODES:
             sites = list(fail_allocations(server, _prompt(0), [name], count))
             wrong = [site for site in sites if not site.right]

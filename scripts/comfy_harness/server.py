@@ -79,7 +79,7 @@ class ComfyServer:
 
     Use it as a context manager. `base` is ComfyUI's base directory, by default a new temporary one that is
     removed afterwards. `models` maps paths below its models folder ("checkpoints/x.safetensors") to the files
-    to be found there. `pack` is the folder of the custom node.
+    to be found there, `nodes` are files of further custom nodes. `pack` is the folder of the custom node.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class ComfyServer:
         base: Path | None = None,
         *,
         models: Mapping[str, Path] | None = None,
+        nodes: Sequence[Path] = (),
         pack: Path = ROOT,
         arguments: Sequence[str] = ("--cpu",),
         environment: Mapping[str, str] | None = None,
@@ -96,6 +97,7 @@ class ComfyServer:
         self.base = Path(tempfile.mkdtemp(prefix="tooncrafter-")) if base is None else base.absolute()
         self.log_path = self.base / "server.log"
         self._models = dict(models or {})
+        self._nodes = list(nodes)
         self._pack = pack
         self._arguments = list(arguments)
         self._environment = dict(environment or {})
@@ -245,6 +247,8 @@ class ComfyServer:
         for folder in FOLDERS:
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         _place(self._pack, self.base / "custom_nodes" / PACK_NAME)
+        for file in self._nodes:
+            _place(file, self.base / "custom_nodes" / file.name)
         for name, source in self._models.items():
             _place(source, self.base / "models" / name)
 
