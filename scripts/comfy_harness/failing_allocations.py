@@ -48,7 +48,10 @@ def _storages(values: Any) -> set[int]:
 
 
 class FailAllocation:
-    """Make one allocation in the next runs of a node fail, and tell how many the last run of the node before had."""
+    """Make one allocation in the next runs of a node fail, and tell how many the last run of the node before had.
+
+    Without the name of a node all are as they were.
+    """
 
     RETURN_TYPES = ()
     OUTPUT_NODE = True
@@ -71,7 +74,10 @@ class FailAllocation:
 
         cls = type(self)
         cls.undo()
-        before = cls.allocations.count
+        cls.undo = staticmethod(lambda: None)
+        told = {"ui": {"allocations": [cls.allocations.count]}}
+        if not node:
+            return told
         patched = NODE_CLASS_MAPPINGS[node]
         execute = patched.__dict__["execute"].__func__
 
@@ -88,7 +94,7 @@ class FailAllocation:
         patched.execute = classmethod(failing)
         patched.fingerprint_inputs = classmethod(lambda *_, **__: float("nan"))  # never from the cache
         cls.undo = staticmethod(undo)
-        return {"ui": {"allocations": [before]}}
+        return told
 
 
 NODE_CLASS_MAPPINGS = {"TestFailAllocation": FailAllocation}

@@ -36,11 +36,10 @@ class Endured:
     memory: Sequence[int]
 
     @property
-    def growth(self) -> float:
-        """Memory over the last fifth of the prompts by that over the second fifth, medians; after the first fifth all
-        models are loaded."""
-        fifth = max(1, len(self.memory) // 5)
-        return median(self.memory[-fifth:]) / median(self.memory[fifth : 2 * fifth] or self.memory)
+    def fifths(self) -> list[float]:
+        """Medians of the memory over each fifth of the prompts; all models are loaded after the first."""
+        count = len(self.memory)
+        return [median(self.memory[count * n // 5 : count * (n + 1) // 5]) for n in range(5)]
 
 
 def endure_prompts(server: ComfyServer, variants: Sequence[Prompt], count: int, seed: int) -> Endured:
@@ -53,8 +52,10 @@ def endure_prompts(server: ComfyServer, variants: Sequence[Prompt], count: int, 
         seed: of what is random.
     """
     choice = random.Random(seed)
+    expected = [frames_of(server, server.run(variant)) for variant in variants]  # with the time that loading takes
     started = time.monotonic()
-    expected = [frames_of(server, server.run(variant)) for variant in variants]
+    for variant in variants:
+        frames_of(server, server.run(variant))
     usual = (time.monotonic() - started) / len(variants)
     order = _order(len(variants), count, choice)
     # ComfyUI does not save again what it has just saved.
