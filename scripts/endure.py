@@ -63,25 +63,17 @@ def _prompts(folder: Path, count: int, seed: int) -> bool:
 
 
 def _memory(folder: Path, count: int, seed: int) -> bool:
-    bad = 0
     with ComfyServer(folder, nodes=[Path(failing_allocations.__file__)]) as server:
-        for name in NODES:
-            sites = list(fail_allocations(server, _prompt(0), [name], count))
-            wrong = [site for site in sites if not site.right]
-            told = sum(site.message is not None for site in sites)
-            log.info(
-                "%s: %d failures in %d allocations, %d told, %d survived, %d wrong",
-                name,
-                len(sites),
-                sites[0].allocations,
-                told - sum(site.message is not None for site in wrong),
-                len(sites) - told,
-                len(wrong),
-            )
-            for site in wrong:
-                log.info("  %s", site)
-            bad += len(wrong)
-    return not bad
+        sites = list(fail_allocations(server, _prompt(0), NODES, count))
+    for name in NODES:
+        own = [site for site in sites if site.name == name]
+        told, wrong = sum(site.message is not None for site in own), sum(not site.right for site in own)
+        counts = (len(own), own[0].allocations, told, len(own) - told, wrong)
+        log.info("%s: %d failures in %d allocations, %d told, %d survived; %d wrong", name, *counts)
+    for site in sites:
+        if not site.right:
+            log.info("%s", site)
+    return all(site.right for site in sites)
 
 
 def _kills(folder: Path, count: int, seed: int) -> bool:

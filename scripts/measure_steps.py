@@ -3,10 +3,10 @@
     python scripts/measure_steps.py --out steps --scenes 4
 
 A real ComfyUI draws 16 frames of each scene, which no training has seen, without guidance and with one decoding pass:
-with ToonCrafter Sampler (eta 0), and with KSampler and the `simple` scheduler. Numbers are PSNR (dB) of frames 1 to 14,
-means over the scenes. They are kept in `--out`: started again, it goes on where it stopped; scenes come one after the
-other, so that it can be ended after any. Writes `steps.md` and `steps.png` there. Only the default samplers that this
-ComfyUI has are measured.
+with ToonCrafter Sampler (eta 0), and with KSampler and the `simple` scheduler. Numbers are perceptual distance and PSNR
+(dB) of frames 1 to 14, means over the scenes. They are kept in `--out`: started again, it goes on where it stopped.
+Scenes come one after the other, so that it can be ended after any. Writes `steps.md` there and `steps.png`, which leaves
+out what is worse than a cross-dissolve. Only the default samplers that this ComfyUI has are measured.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,11 +32,13 @@ from draw_curves import draw_curves
 from PIL import Image
 from torch import Tensor
 
-from tooncrafter_core.evaluation.metrics import cross_dissolve, psnr
+from tooncrafter_core.evaluation.ladder import SET
+from tooncrafter_core.evaluation.metrics import Distance, cross_dissolve, perceptual_distances, psnr
 from tooncrafter_core.evaluation.report.store import Results, Values
 from tooncrafter_core.evaluation.report.summary import table
 from tooncrafter_core.evaluation.scenes import SIZE, picture, scenes
 from tooncrafter_core.files.media import read_image
+from tooncrafter_core.training.losses.perceptual import load_perceptual
 
 TINY = ROOT / "assets" / "tooncrafter-tiny"
 FILES = {"as it is": TINY / "tooncrafter-tiny.safetensors", "with the LoRA": TINY / "loras" / BUNDLED_LORA}
@@ -71,8 +74,11 @@ class Setting:
         return prompt
 
 
-Means = dict[Setting, float | None]
-"""None where a sampler does not go with so few steps."""
+Means = dict[Setting, Values]
+"""By the name of the measure; nothing where a sampler refuses."""
+
+MEASURES = {"distance": ("Perceptual distance", 4), "psnr": ("PSNR, dB", 2)}
+"""What a table says of them: title and digits."""
 
 
 def main() -> int:
@@ -81,6 +87,7 @@ def main() -> int:
     add = parser.add_argument
     add("--out", type=Path, default=Path("steps"), help="folder of the results (default %(default)s)")
     add("--scenes", type=int, default=4, help="(default %(default)s)")
+    add("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth", help="(default %(default)s)")
     add("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 12, 20, 50], help="(default %(default)s)")
     add(
         "--samplers",
@@ -89,23 +96,30 @@ def main() -> int:
         help="(default %(default)s)",
     )
     options = parser.parse_args()
-    found, dissolve = measure(options)
+    try:
+        found, dissolve = measure(options)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     text = "\n".join(_report(options, found, dissolve)) + "\n"
     (options.out / "steps.md").write_text(text)
     curves = {
-        f"{sampler}, {model}": {s.steps: found[s] for s in found if (s.model, s.sampler) == (model, sampler)}
+        f"{sampler}, {model}": {
+            setting.steps: values["distance"]
+            for setting, values in found.items()
+            if (setting.model, setting.sampler) == (model, sampler) and values.get("distance", 9) < dissolve["distance"]
+        }
         for model in FILES
         for sampler in _samplers(found)
     }
-    draw_curves(curves, "steps", "PSNR, dB").save(options.out / "steps.png")
+    draw_curves(curves, "steps", "perceptual distance").save(options.out / "steps.png")
     sys.stdout.write(text)
     return 0
 
 
-def measure(options: argparse.Namespace) -> tuple[Means, float]:
-    """Every setting's mean over the scenes, and the cross-dissolve's."""
-    results = Results(options.out / "values.jsonl")
-    values: dict[Setting, list[float]] = {}
+def measure(options: argparse.Namespace) -> tuple[Means, Values]:
+    """Every setting's means over the scenes, and the cross-dissolve's."""
+    results, distance = Results(options.out / "values.jsonl"), load_perceptual(options.perceptual)
+    values: dict[Setting, list[Values]] = {}
     dissolves = []
     with tempfile.TemporaryDirectory() as folder, ComfyServer() as server:
         known = server.object_info()["KSampler"]["input"]["required"]["sampler_name"][0]
@@ -114,27 +128,33 @@ def measure(options: argparse.Namespace) -> tuple[Means, float]:
         for number, scene in enumerate(scenes(options.scenes, SCENES_SEED)):
             truth = torch.stack([picture(scene, frame / (FRAMES - 1)) for frame in range(FRAMES)])
             keyframes = [_upload(server, Path(folder) / f"{number}_{end}.png", truth[end]) for end in (0, -1)]
-            dissolves.append(_between(cross_dissolve(truth[0], truth[-1], FRAMES), truth))
+            dissolves.append(_between(cross_dissolve(truth[0], truth[-1], FRAMES), truth, distance))
             for setting in settings:
                 key = f"{_hashes(setting.model)} {setting} {SCENES_SEED} {number}"
-                got = results.get(key, partial(_measured, server, setting.prompt(keyframes), truth))
-                values.setdefault(setting, []).extend(got.values())
+                make = partial(_measured, server, setting.prompt(keyframes), truth, distance)
+                values.setdefault(setting, []).append(results.get(key, make))
             log.info("scene %d of %d", number + 1, options.scenes)
-    return {s: mean(decibels) if (decibels := values[s]) else None for s in settings}, mean(dissolves)
+    return {setting: _means(values[setting]) for setting in settings}, _means(dissolves)
 
 
-def _measured(server: ComfyServer, prompt: Prompt, truth: Tensor) -> Values:
-    """PSNR; nothing where the sampler refuses."""
+def _measured(server: ComfyServer, prompt: Prompt, truth: Tensor, distance: Distance) -> Values:
+    """Nothing where the sampler refuses."""
     try:
         files = server.outputs(server.run(prompt, timeout=3600))
     except PromptFailed as failure:
         log.info("%s", failure)
         return {}
-    return {"psnr": _between(torch.stack([read_image(file) for file in files]), truth)}
+    return _between(torch.stack([read_image(file) for file in files]), truth, distance)
 
 
-def _between(frames: Tensor, truth: Tensor) -> float:
-    return psnr(frames[1:-1], truth[1:-1])
+@torch.no_grad()
+def _between(frames: Tensor, truth: Tensor, distance: Distance) -> Values:
+    inner = frames[1:-1], truth[1:-1]
+    return {"distance": float(perceptual_distances(distance, *inner).mean()), "psnr": psnr(*inner)}
+
+
+def _means(values: Sequence[Values]) -> Values:
+    return {name: mean(each[name] for each in values) for name in MEASURES if all(values)}
 
 
 def _upload(server: ComfyServer, file: Path, drawn: Tensor) -> str:
@@ -152,22 +172,19 @@ def _samplers(found: Means) -> list[str]:
     return list(dict.fromkeys(setting.sampler for setting in found))
 
 
-def _report(options: argparse.Namespace, found: Means, dissolve: float) -> Iterator[str]:
-    """Lines of Markdown: a table for each model."""
+def _report(options: argparse.Namespace, found: Means, dissolve: Values) -> Iterator[str]:
+    """Lines of Markdown: two tables for each model."""
     for model in FILES:
-        yield f"The model {model} (SHA-256 {_hashes(model).replace(' ', ' and ')}), PSNR in dB:"
+        yield f"The model {model} (SHA-256 {_hashes(model).replace(' ', ' and ')}), {options.scenes} scene(s)."
+        for measure, (title, digits) in MEASURES.items():
+            rows = [
+                [s, *(f"{found[Setting(model, s, n)].get(measure, math.nan):.{digits}f}" for n in options.steps)]
+                for s in _samplers(found)
+            ]
+            yield ""
+            yield table([title, *map(str, options.steps)], rows)
         yield ""
-        rows = [
-            [sampler, *(_shown(found[Setting(model, sampler, steps)]) for steps in options.steps)]
-            for sampler in _samplers(found)
-        ]
-        yield table(["steps", *map(str, options.steps)], rows)
-        yield ""
-    yield f"A cross-dissolve has {dissolve:.2f}. {options.scenes} scenes."
-
-
-def _shown(decibels: float | None) -> str:
-    return "" if decibels is None else f"{decibels:.2f}"
+    yield f"A cross-dissolve: distance {dissolve['distance']:.4f}, {dissolve['psnr']:.2f} dB."
 
 
 if __name__ == "__main__":
