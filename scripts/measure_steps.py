@@ -5,7 +5,7 @@
 A real ComfyUI draws 16 frames of each scene, which no training has seen, without guidance and with one decoding pass:
 with ToonCrafter Sampler (eta 0), and with KSampler and the `simple` scheduler. Numbers are perceptual distance and PSNR
 (dB) of frames 1 to 14, means over the scenes. They are kept in `--out`: started again, it goes on where it stopped.
-Scenes come one after the other, so that it can be ended after any. Writes `steps.md` there and `steps.png`, which leaves
+Scenes come one after the other, so that it can be ended after any. Writes `steps.md` and `steps.png`, which leaves
 out what is worse than a cross-dissolve. Only the default samplers that this ComfyUI has are measured.
 """
 
