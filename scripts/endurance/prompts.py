@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import torch
 from comfy_harness.prompts import Prompt, changed
@@ -36,10 +35,10 @@ class Endured:
     memory: Sequence[int]
 
     @property
-    def fifths(self) -> list[float]:
-        """Medians of the memory over each fifth of the prompts; all models are loaded after the first."""
+    def fifths(self) -> list[int]:
+        """The least memory over each fifth of the prompts: it is more while the next one is at work already."""
         count = len(self.memory)
-        return [median(self.memory[count * n // 5 : count * (n + 1) // 5]) for n in range(5)]
+        return [min(self.memory[count * n // 5 : count * (n + 1) // 5]) for n in range(5)]
 
 
 def endure_prompts(server: ComfyServer, variants: Sequence[Prompt], count: int, seed: int) -> Endured:
