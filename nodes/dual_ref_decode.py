@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from einops import rearrange
 
 from ..tooncrafter_core.frames.keyframes import keep_keyframes as with_keyframes
+from ..tooncrafter_core.memory import naming_lack
 from ..tooncrafter_core.timeline import join_segments, segment_ends
 from . import checks
 from .host.progress import FrameProgress
@@ -46,6 +47,7 @@ class ToonCrafterDualRefDecode(io.ComfyNode):
         )
 
     @classmethod
+    @naming_lack("Decoding")
     def execute(
         cls,
         vae: ToonCrafterVAE,

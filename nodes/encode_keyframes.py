@@ -15,6 +15,7 @@ from torch import Tensor
 from ..tooncrafter_core.files.images import FITS, Fit, fit_images, pad_to_latents
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.limits import Job
+from ..tooncrafter_core.memory import naming_lack
 from ..tooncrafter_core.timeline import segment_ends, segment_frames, written
 from . import checks
 from .frame_counts import frames_input
@@ -95,6 +96,7 @@ class ToonCrafterEncodeKeyframes(io.ComfyNode):
         )
 
     @classmethod
+    @naming_lack("Encoding the keyframes")
     def execute(cls, keyframes: list[Tensor], **wires: list[Any]) -> io.NodeOutput:
         given = {name: checks.single(name, values, "keyframes") for name, values in wires.items()}
         clip_vision, vae = checks.clip_vision(given.pop("clip_vision")), checks.vae(given.pop("vae"))

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
+from ..tooncrafter_core.memory import naming_lack
 from . import checks
 from .files import check_there, offered, path_of
 from .host.model import load_model
@@ -69,6 +70,7 @@ class ToonCrafterLoader(io.ComfyNode):
         return check_there("checkpoints", checkpoint)
 
     @classmethod
+    @naming_lack("Loading the models")
     def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:
         checks.widgets(cls, {"checkpoint": checkpoint, "weight_dtype": weight_dtype})
         opened = read_checkpoint(path_of("checkpoints", checkpoint))

@@ -11,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..tooncrafter_core.memory import naming_lack
 from ..tooncrafter_core.redo import parse_segments
 from ..tooncrafter_core.sampling.coarse_to_fine import plan_runs
 from ..tooncrafter_core.sampling.guidance import Interval
@@ -88,6 +89,7 @@ class ToonCrafterSampler(io.ComfyNode):
         )
 
     @classmethod
+    @naming_lack("Sampling")
     def execute(
         cls,
         model: ModelPatcher,

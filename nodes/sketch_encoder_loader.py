@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..tooncrafter_core.files.checkpoint import CheckpointError, read_checkpoint
+from ..tooncrafter_core.memory import naming_lack
 from . import checks
 from .files import check_there, offered, path_of
 from .host.control import load_control_net
@@ -39,6 +40,7 @@ class ToonCrafterSketchEncoderLoader(io.ComfyNode):
         return check_there("controlnet", sketch_encoder)
 
     @classmethod
+    @naming_lack("Loading the sketch encoder")
     def execute(cls, sketch_encoder: str) -> io.NodeOutput:
         checks.widgets(cls, {"sketch_encoder": sketch_encoder})
         opened = read_checkpoint(path_of("controlnet", sketch_encoder))

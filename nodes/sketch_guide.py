@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..tooncrafter_core.files.images import POLARITIES, Polarity, fit_images, pad_to_latents, sketch_hints
+from ..tooncrafter_core.memory import naming_lack
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ..tooncrafter_core.sketches.indices import parse_frame_indices, parse_strengths
 from ..tooncrafter_core.timeline import join_segments, place_sketches, place_strengths
@@ -70,6 +71,7 @@ class ToonCrafterSketchGuide(io.ComfyNode):
         )
 
     @classmethod
+    @naming_lack("Placing the sketches")
     def execute(cls, sketches: list[Tensor] | None = None, **wires: list[Any]) -> io.NodeOutput:
         given = {name: checks.single(name, values, "sketches") for name, values in wires.items()}
         positive, negative = (checks.conditioning(given.pop(name), name) for name in ("positive", "negative"))

@@ -44,7 +44,8 @@ def main() -> None:
     ):
         for example in chosen:
             workflow = as_workflow(page, example)
-            prompt = _saving_as(example.name, with_stand_ins(to_api_prompt(page), STEPS))
+            sent = to_api_prompt(page)
+            prompt = _saving_as(example.name, with_stand_ins(sent, STEPS) if example.files else sent)
             history = server.run(prompt, timeout=3600)
             frames = _frames(server.outputs(history)[-1])
             _thumbnail(frames).save(WORKFLOWS / f"{example.name}.jpg", quality=90)

@@ -42,6 +42,7 @@ from .toon_crafter import ToonCrafter
 
 
 @torch.inference_mode()
+@naming_lack("Interpolation")
 def interpolate(
     model: ToonCrafter,
     keyframes: Sequence[Tensor] | Tensor,

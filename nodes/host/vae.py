@@ -20,7 +20,7 @@ from ...tooncrafter_core.decoding import decode
 from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.finite import NotFiniteError, is_finite
 from ...tooncrafter_core.limits import AutoencoderDemands, Job, check_room
-from ...tooncrafter_core.memory import decode_bytes, encode_bytes, naming_lack
+from ...tooncrafter_core.memory import decode_bytes, encode_bytes
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
 from ...tooncrafter_core.models.vae.chunking import Chunking, Report, silent
@@ -100,11 +100,10 @@ class ToonCrafterVAE(VAE):
         """
         memory = self.memory_used_encode(images.shape, self.vae_dtype)
         management.load_models_gpu([self.patcher], memory_required=memory)
-        with naming_lack("Encoding the keyframes"):
-            encoded = [
-                self.first_stage_model.encode_keyframes(self.process_input(image).to(self.device, self.vae_dtype))
-                for image in images.split(1)
-            ]
+        encoded = [
+            self.first_stage_model.encode_keyframes(self.process_input(image).to(self.device, self.vae_dtype))
+            for image in images.split(1)
+        ]
         latents = torch.cat([e.latents.to(self.output_device).float() for e in encoded])
         features = zip(*(e.features for e in encoded), strict=True)
         return latents, [torch.cat([m.to(self.output_device) for m in maps]) for maps in features]

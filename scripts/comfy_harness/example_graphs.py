@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfy_harness.prompts import (
+    BUNDLED_LORA,
     BUNDLED_MODEL,
     BUNDLED_SKETCH_ENCODER,
     Prompt,
@@ -39,6 +40,7 @@ _PUBLISHED_MEMORY = (
     "Counted for 512 x 320 pixels and fp16, not yet measured on a card: weights 2.9 GiB, sampling 0.8 GiB more, "
     "decoding 1.2 to 3.8 GiB. Where a card has less, ComfyUI keeps weights in main memory and decoding works in parts."
 )
+_TINY_MEMORY = "About 1 GB of main memory; no graphics card needed."
 _TINY = {"width": 128, "height": 64, "fps": 24}
 _TINY_SAMPLING = {"steps": 20, "guidance_scale": 1.0}
 _TEXT = "a cartoon ball hops over a meadow"
@@ -119,6 +121,7 @@ def examples() -> list[Example]:
     """All of them, the simplest first."""
     return [
         _quick_start(),
+        _four_steps(),
         _published_weights(),
         _smaller_files(),
         _sketch_guide(),
@@ -189,7 +192,25 @@ def _quick_start() -> Example:
         [],
         _animated(with_sketches(plain, ["tooncrafter_sketch_07.png"], "7", BUNDLED_SKETCH_ENCODER, 1.5)),
         {**_keyframe_titles(2), "sketches": "Sketch for frame 7"},
-        "About 1 GB of main memory; no graphics card needed.",
+        _TINY_MEMORY,
+    )
+
+
+def _four_steps() -> Example:
+    sampling = {"steps": 4, "guidance_scale": 1.0, "eta": 0.0}
+    plain = interpolation(
+        ["tooncrafter_first.png", "tooncrafter_last.png"], BUNDLED_MODEL, encode=_TINY, sample=sampling, text="ball"
+    )
+    lora = node("LoraLoaderModelOnly", model=["loader", 0], lora_name=BUNDLED_LORA, strength_model=1.0)
+    return Example(
+        "four_steps",
+        "Four steps instead of twenty",
+        "The small model with a LoRA that was trained to do with 4 steps what the model does with 20. It goes with "
+        "steps 4, guidance_scale 1 and eta 0 in the Sampler: with other settings take the LoRA out.",
+        [],
+        _animated({**changed(plain, "sampler", model=["lora", 0]), "lora": lora}),
+        _keyframe_titles(2),
+        _TINY_MEMORY,
     )
 
 

@@ -20,7 +20,17 @@ NODE_HEADING = 30
 """The title bar of a node is above its position."""
 
 GROUPS = {
-    "Model": ("#88A", {"ToonCrafterLoader", "CLIPLoader", "CLIPVisionLoader", "CLIPTextEncode", "RescaleCFG"}),
+    "Model": (
+        "#88A",
+        {
+            "ToonCrafterLoader",
+            "LoraLoaderModelOnly",
+            "CLIPLoader",
+            "CLIPVisionLoader",
+            "CLIPTextEncode",
+            "RescaleCFG",
+        },
+    ),
     "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch", "ToonCrafterLoadPictures"}),
     "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterExtractSketch", "ToonCrafterSketchGuide"}),
     "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),

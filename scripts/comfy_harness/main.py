@@ -6,14 +6,19 @@ newest page.
 ComfyUI imports torchvision, whose compiled operators do not load beside a torch built for the CPU only;
 importing it then ends with "operator torchvision::nms does not exist". Declaring those operators is enough,
 since nothing here calls them. With a torch that matches torchvision this runs ComfyUI as it is.
+
+Nothing in it can reach another machine; what tries is told so, as by a firewall, and the log has it.
 """
 
 import ctypes
+import errno
 import importlib.util
+import logging
 import os
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +29,10 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+LOOPBACK = (None, "", "localhost", "127.0.0.1", "::1")
+REFUSED = "refused to reach"
+"""In the log for each try."""
+
 _declared: list[torch.library.Library] = []
 """Keeps what was declared: a library takes its operators with it when it goes."""
 
@@ -50,7 +59,21 @@ def declare_operators() -> None:
         _declared.append(library)
 
 
+def stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook of Python's: raise OSError where a socket is to reach another machine, or looks for one."""
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    if (host.decode() if isinstance(host, bytes) else host) not in LOOPBACK:
+        logging.warning("%s %s", REFUSED, host)
+        raise OSError(errno.ENETUNREACH, f"{REFUSED} {host}")
+
+
 def main() -> None:
+    sys.addaudithook(stay_on_this_machine)
     declare_operators()
     chosen = os.environ.get("TOONCRAFTER_COMFYUI", "")
     comfyui = COMFYUIS[chosen]

@@ -10,6 +10,8 @@ Prompt = dict[str, dict[str, Any]]
 BUNDLED_MODEL = "tooncrafter-tiny (bundled)"
 BUNDLED_SKETCH_ENCODER = "tooncrafter-tiny sketch encoder (bundled)"
 """What the loaders call the small model that comes with the nodes."""
+BUNDLED_LORA = "tooncrafter-tiny-4steps.safetensors"
+"""What Load LoRA calls the one that comes with it."""
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

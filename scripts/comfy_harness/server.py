@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +79,7 @@ class ComfyServer:
 
     Use it as a context manager. `base` is ComfyUI's base directory, by default a new temporary one that is
     removed afterwards. `models` maps paths below its models folder ("checkpoints/x.safetensors") to the files
-    to be found there. `pack` is the folder of the custom node.
+    to be found there, `nodes` are files of further custom nodes. `pack` is the folder of the custom node.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ComfyServer:
         base: Path | None = None,
         *,
         models: Mapping[str, Path] | None = None,
+        nodes: Sequence[Path] = (),
         pack: Path = ROOT,
         arguments: Sequence[str] = ("--cpu",),
         environment: Mapping[str, str] | None = None,
@@ -94,6 +97,7 @@ class ComfyServer:
         self.base = Path(tempfile.mkdtemp(prefix="tooncrafter-")) if base is None else base.absolute()
         self.log_path = self.base / "server.log"
         self._models = dict(models or {})
+        self._nodes = list(nodes)
         self._pack = pack
         self._arguments = list(arguments)
         self._environment = dict(environment or {})
@@ -185,9 +189,30 @@ class ComfyServer:
         answer = json.loads(self._request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
         return str(answer["name"])
 
-    def interrupt(self) -> None:
-        """Ask the running prompt to stop, as the page's button does."""
-        self.post_json("/interrupt", {})
+    def interrupt(self, prompt_id: str | None = None) -> None:
+        """Ask the running prompt to stop, as the page's button does; or this one, if it is running."""
+        self.post_json("/interrupt", {} if prompt_id is None else {"prompt_id": prompt_id})
+
+    def wait_for_start(self, prompt_id: str, timeout: float = 300) -> None:
+        """Wait until a queued prompt runs, or has run."""
+
+        def started() -> bool:
+            waiting = self.get_json("/queue")["queue_pending"]
+            return all(prompt_id != entry[1] for entry in waiting)
+
+        self._wait_until(started, timeout, "the prompt to start")
+
+    def memory(self) -> int:
+        """Bytes of main memory that are the server's own: without the pages of mapped files."""
+        assert self._process is not None
+        used = psutil.Process(self._process.pid).memory_info()
+        return int(used.rss - getattr(used, "shared", 0))
+
+    def kill(self) -> None:
+        """End the server as a power cut does; what it has written stays."""
+        assert self._process is not None
+        _signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._process.wait()
 
     def free(self) -> None:
         """Have the server unload its models and forget its cached results.
@@ -222,6 +247,8 @@ class ComfyServer:
         for folder in FOLDERS:
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         _place(self._pack, self.base / "custom_nodes" / PACK_NAME)
+        for file in self._nodes:
+            _place(file, self.base / "custom_nodes" / file.name)
         for name, source in self._models.items():
             _place(source, self.base / "models" / name)
 

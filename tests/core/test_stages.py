@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from benchmark import PeakMemory
+from comfy_harness.failing_allocations import FailingAllocations
 from torch import Tensor, nn
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
-from tooncrafter_core.memory import LackOfMemoryError, naming_lack
+from tooncrafter_core.memory import REMEDY, LackOfMemoryError, naming_lack
 
 PARTS = ("text", "vision", "projector", "autoencoder", "unet", "sketch_encoder")
 RUN: dict[str, Any] = {"settings": Settings(width=32, height=24, steps=2, frames=6)}
@@ -135,6 +136,27 @@ def test_a_stage_without_memory_is_named(
             interpolate(tiny, **pictures, **RUN)
     finally:
         hook.remove()
+
+
+def test_memory_that_runs_out_anywhere(loaded: ToonCrafter, pictures: dict[str, Any]) -> None:
+    """At the first allocation, the last and some between, once or from there on: a message with the remedy, or the same
+    frames from smaller chunks; afterwards all is as before."""
+    run: dict[str, Any] = {**pictures, "width": 16, "height": 16, "settings": Settings(steps=1, frames=3)}
+    before = weights(loaded)
+    with FailingAllocations() as allocations:
+        expected = interpolate(loaded, **run)
+    last = allocations.count
+    assert last > 1000
+    for number, at in enumerate((1, *range(last // 7, last, last // 7), last)):
+        lasting = number % 2 == 1
+        try:
+            with FailingAllocations(at, lasting):
+                frames = interpolate(loaded, **run)
+            assert not lasting and (frames - expected).abs().max() < 1e-4
+        except LackOfMemoryError as error:
+            assert str(error).endswith(REMEDY)
+        assert weights(loaded) == before
+    assert torch.equal(interpolate(loaded, **run), expected)
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfy_harness import failing_allocations
 from comfy_harness.browser import find_chromium, open_page
+from comfy_harness.main import REFUSED
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import controlnet_tensors, write_stand_ins
 from playwright.sync_api import Page
@@ -71,8 +73,9 @@ def comfy_server(
     paths = folder / "extra_model_paths.yaml"
     paths.write_text(f"other_place:\n  base_path: {elsewhere}\n  checkpoints: .\n  controlnet: .\n")
     arguments = ("--cpu", "--preview-method", "latent2rgb", "--extra-model-paths-config", str(paths))
-    with ComfyServer(models=models, arguments=arguments) as server:
+    with ComfyServer(models=models, arguments=arguments, nodes=[Path(failing_allocations.__file__)]) as server:
         yield server
+        assert REFUSED not in server.log_text(), "something on the server asked for another machine"
 
 
 @pytest.fixture(scope="session")

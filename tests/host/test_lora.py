@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_harness.prompts import BUNDLED_MODEL, Prompt, interpolation, node
+from comfy_harness.prompts import BUNDLED_LORA, BUNDLED_MODEL, Prompt, interpolation, node
 from comfy_harness.server import ROOT, ComfyServer
 from results import latents_of
 from safetensors.torch import save_file
@@ -19,7 +19,6 @@ from tooncrafter_core.training.run.export import published, write_checkpoint
 from tooncrafter_core.training.run.low_rank import merge, read_lora
 
 TINY = ROOT / "assets" / "tooncrafter-tiny"
-DISTILLED = "tooncrafter-tiny-4steps.safetensors"
 DRAWN = ROOT / "assets" / "keyframes"
 RANK, ALPHA, STRENGTH = 2, 1.0, 0.8
 LAYERS = {
@@ -80,7 +79,7 @@ def write_distilled(path: Path) -> None:
     """The small model with its LoRA merged, all in float32."""
     model = read_checkpoint(TINY / "tooncrafter-tiny.safetensors")
     unet = model.load("unet").float()
-    merge(unet, read_lora(TINY / "loras" / DISTILLED))
+    merge(unet, read_lora(TINY / "loras" / BUNDLED_LORA))
     whole = {name: tensor.float() for name, tensor in model.tensors.items()}
     write_checkpoint({**whole, **published("unet", unet)}, path)
 
@@ -119,7 +118,7 @@ def test_a_lora_is_merged_into_the_spatial_layers(server: ComfyServer, drawings:
 def test_the_distilled_lora_is_offered_and_is_the_merged_model(server: ComfyServer, drawings: list[str]) -> None:
     """With the pack's own folder among ComfyUI's, in which no other file is."""
     offered = server.object_info()["LoraLoaderModelOnly"]["input"]["required"]["lora_name"][0]
-    assert sorted(offered) == ["style.safetensors", DISTILLED]
+    assert sorted(offered) == ["style.safetensors", BUNDLED_LORA]
 
     def prompt(checkpoint: str) -> Prompt:
         sizes, sampling = {"width": 64, "height": 64, "frames": 4}, {"steps": 4, "guidance_scale": 1.0, "eta": 0.0}
@@ -127,7 +126,7 @@ def test_the_distilled_lora_is_offered_and_is_the_merged_model(server: ComfyServ
         return {name: made[name] for name in made if name not in ("decode", "save")}
 
     plain = prompt(BUNDLED_MODEL)
-    found = latents_of(server, with_lora(plain, DISTILLED, 1.0))
+    found = latents_of(server, with_lora(plain, BUNDLED_LORA, 1.0))
     expected, without = latents_of(server, prompt("distilled.safetensors")), latents_of(server, plain)
     assert (found - expected).norm() < 0.01 * expected.norm(), "beyond the rounding of float16 weights"
     assert (found - without).norm() > 0.05 * without.norm()

@@ -39,9 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         torch.save({"state_dict": weights}, file)
     files["controlnet/good_sketch.ckpt"] = base / "sketch.ckpt"
     torch.save(random_tensors(SKETCH, seed=1), base / "sketch.ckpt")
-    (base / "comfy" / "custom_nodes").mkdir(parents=True)
-    (base / "comfy" / "custom_nodes" / "memory_nodes.py").symlink_to(Path(__file__).with_name("memory_nodes.py"))
-    with ComfyServer(base / "comfy", models=files) as running:
+    with ComfyServer(base / "comfy", models=files, nodes=[Path(__file__).with_name("memory_nodes.py")]) as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from endurance.kills import WRITES, kill_writes
 from file_limits import files_of_at_most, kill_at
 from PIL import Image
 from torch import Tensor
@@ -62,6 +63,14 @@ def test_killed_over_an_older_result(result: Path) -> None:
     after = content(result.parent)
     assert {name: after[name] for name in before} == before
     assert all(name.startswith("unfinished-") for name in after.keys() - before.keys())
+
+
+def test_killed_at_any_time(tmp_path: Path) -> None:
+    """Each kind of write twice; `scripts/endure.py kills` does it more often."""
+    kills = list(kill_writes(tmp_path, 2, seed=0))
+    assert [name for name, _, _ in kills] == list(WRITES)
+    assert any(killed for _, killed, _ in kills)
+    assert [name for name, _, broken in kills if broken] == []
 
 
 def test_full_disk(result: Path) -> None:
