@@ -18,9 +18,11 @@ OLDEST_PYTHON = (3, 10)
 PINNED = ROOT / "scripts" / "requirements-dev.txt"
 TRAINING = ROOT / "scripts" / "requirements-training.txt"
 EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
+RAY = ROOT / "scripts" / "requirements-ray.txt"
 WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
 OTHER_HOSTS = ROOT / "scripts" / "requirements-other-hosts.txt"
-SOURCES = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
+OWN_NEEDS = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, RAY)
+SOURCES = (*OWN_NEEDS, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
 FOREIGN_PATHS = "extra_model_paths.yaml"
 """Names a folder of the package's own that carries ComfyUI, and would stop ComfyUI from starting."""
 
