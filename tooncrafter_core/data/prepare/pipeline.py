@@ -78,8 +78,10 @@ def prepare(films: Sequence[Film], settings: Settings, folder: Path, run: Runner
 
     What earlier runs with the same folder have done is not done again.
 
+    Where no clip is left, no list is there either.
+
     Raises:
-        ValueError: a file that the settings name cannot be used, a result is damaged, or no clip is left.
+        ValueError: a file that the settings name cannot be used, or a result is damaged.
         OSError: a file cannot be written.
     """
     store = Store(folder / RESULTS)
@@ -105,6 +107,8 @@ def prepare(films: Sequence[Film], settings: Settings, folder: Path, run: Runner
     outcome = Outcome(list(films), found, items, distances, _clips(films, kept, settings, clips))
     if outcome.clips:
         write_manifest(folder / LIST, outcome.clips)
+    else:
+        (folder / LIST).unlink(missing_ok=True)
     return outcome
 
 

@@ -55,11 +55,13 @@ def run(steps: Sequence[Step], items: Sequence[Any]) -> None:
     """Call all steps on each item; see `pipeline.Runner`.
 
     Raises:
-        Exception: what a step raised.
+        ValueError: a file cannot be used, or cannot be read or written where the step ran.
     """
     resources = ray.cluster_resources()
     gpus, cpus = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
-    data = ray.data.from_items([{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items))
+    data = ray.data.from_items(
+        [{"item": pickle.dumps(item), "error": ""} for item in items], override_num_blocks=len(items)
+    )
     groups = [(on_gpu, list(some)) for on_gpu, some in groupby(steps, lambda step: step.on_gpu and gpus > 0)]
     for number, (on_gpu, some) in enumerate(groups, start=1):
         most = min(gpus if on_gpu else cpus, len(items))
@@ -70,24 +72,34 @@ def run(steps: Sequence[Step], items: Sequence[Any]) -> None:
             num_gpus=1 if on_gpu else 0,
             compute=ActorPoolStrategy(min_size=1, max_size=most),
         )
-    for done, _ in enumerate(data.iter_rows(), start=1):
+    for done, row in enumerate(data.iter_rows(), start=1):
+        if row["error"]:
+            raise ValueError(row["error"])
         if done % _EVERY == 0 or done == len(items):
             log.info("%d of %d", done, len(items))
 
 
 class _Worker:
-    """Some steps in one process. They are set up with the first item, where their errors are the item's."""
+    """Some steps in one process. Errors go with the rows, for Ray would wrap them in its own."""
 
     def __init__(self, steps: Sequence[Step], last: bool) -> None:
         self._steps, self._last = steps, last
         self._calls: list[Callable[[Any], Any]] | None = None
 
-    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["error"]:
+            return row
+        try:
+            item = self._work(pickle.loads(row["item"]))
+        except (ValueError, OSError) as error:
+            return {"item": b"", "error": str(error) or type(error).__name__}
+        return {"item": b"" if self._last else pickle.dumps(item), "error": ""}
+
+    def _work(self, item: Any) -> Any:
         if self._calls is None:
             torch.set_num_threads(1)
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             self._calls = [step.setup(device) for step in self._steps]
-        item = pickle.loads(row["item"])
         for call in self._calls:
             item = call(item)
-        return {"item": b"" if self._last else pickle.dumps(item)}
+        return item

@@ -64,7 +64,7 @@ def write(outcome: Outcome, settings: Settings, folder: Path) -> Path:
     Raises:
         OSError: a file cannot be written.
     """
-    parts = [_HEAD, "<h1>Clip list</h1>\n", _table(_counts(outcome, settings)), *_unreadable(outcome)]
+    parts = [_HEAD, "<h1>Clip list</h1>\n", _table(_counts(outcome)), *_unreadable(outcome)]
     for measured in _measured(outcome, settings):
         parts.append(f"<h2>{escape(measured.name)}</h2>\n<p>{escape(measured.limit)} = {measured.bound:g}</p>\n")
         parts.append(_histogram([value for value, _ in measured.values], measured.bound))
@@ -78,7 +78,7 @@ def write(outcome: Outcome, settings: Settings, folder: Path) -> Path:
     return page
 
 
-def _counts(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, int]]:
+def _counts(outcome: Outcome) -> Iterator[tuple[str, int]]:
     """[what, how many]; from `stretches` on, what falls adds up to it together with the clips."""
     yield "films", len(outcome.films)
     yield "frames", sum(found["frames"] for found in outcome.found)

@@ -32,13 +32,13 @@ def keep(hashes: Sequence[str], distance: int) -> list[tuple[int, bool]]:
 
     The first has no other before it and gets the number of all bits.
     """
-    bits = np.array([list(bytes.fromhex(text)) for text in hashes], np.uint8).reshape(len(hashes), -1)
+    bits = np.array([list(bytes.fromhex(text)) for text in hashes], np.uint8)
     ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
     kept = np.zeros(len(hashes), bool)
     walked = []
     for index in range(len(hashes)):
         earlier = bits[:index][kept[:index]]
-        nearest = int(ones[earlier ^ bits[index]].sum(axis=1).min()) if len(earlier) else 8 * bits.shape[1]
+        nearest = int(ones[earlier ^ bits[index]].sum(axis=1).min()) if len(earlier) else 4 * len(hashes[index])
         kept[index] = nearest > distance
         walked.append((nearest, bool(kept[index])))
     return walked
