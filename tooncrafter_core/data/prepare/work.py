@@ -80,7 +80,9 @@ class Item:
 class Step(Protocol):
     """A piece of work that can be handed to another process."""
 
-    on_gpu: bool
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU makes it faster."""
 
     def setup(self, device: torch.device) -> Callable[[Any], Any]:
         """What does the work, one item after the other; made once in a process."""

@@ -6,8 +6,10 @@ import json
 import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from drawn_film import pan
 from torchvision.models.optical_flow import raft_small
 from transformers import (
     BertTokenizerFast,
@@ -25,7 +27,9 @@ from transformers import (
 from tooncrafter_core.data.prepare.film import Film
 from tooncrafter_core.data.prepare.pipeline import here, prepare
 from tooncrafter_core.data.prepare.settings import Aesthetics, Agreement, Captions, Motion, Settings, TextArea
+from tooncrafter_core.data.prepare.stages import motion
 from tooncrafter_core.data.prepare.stages.aesthetics import read_head
+from tooncrafter_core.data.prepare.views import Views
 from tooncrafter_core.training.run.settings import SettingsError, read_settings
 
 _TOWER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -100,12 +104,16 @@ def test_captions_that_do_not_fit_fall(film: Film, clip: Path, tmp_path: Path) -
     assert [item.fault for item in outcome.items] == ["caption does not fit", "still", *["caption does not fit"] * 2]
 
 
-def test_raft_takes_the_place_of_dis(film: Film, tmp_path: Path) -> None:
+def test_raft_takes_the_place_of_dis(tmp_path: Path) -> None:
     weights = tmp_path / "raft.pth"
     torch.save(raft_small().state_dict(), weights)
-    settings = Settings(motion=Motion(raft=weights, least=0, most_flicker=255))
-    measured = prepare([film], settings, tmp_path / "raft", here).items[0].results["motion"]["motion"]
-    assert measured != prepare([film], Settings(), tmp_path / "dis", here).items[0].results["motion"]["motion"]
+    views = Views(np.stack(pan(1)[:3]), np.stack(pan(1)[:3]))
+    by_raft, by_dis = (
+        motion.measurer(settings, torch.device("cpu"))(views, {})["motion"]
+        for settings in (Motion(raft=weights), Motion())
+    )
+    assert by_dis == pytest.approx(2 * 2, rel=0.1)
+    assert 0 < by_raft != by_dis
 
 
 def test_linear_layers_in_a_row_are_one(tmp_path: Path) -> None:
