@@ -139,4 +139,5 @@ def stretch_frames(stretch: Stretch) -> Iterator[av.VideoFrame]:
 
 def to_array(frame: av.VideoFrame, size: tuple[int, int], pixels: str = "rgb24") -> Frames:
     """A frame of the wanted [width, height], averaged where it becomes smaller."""
-    return frame.to_ndarray(format=pixels, width=size[0], height=size[1], interpolation="AREA")
+    array = frame.to_ndarray(format=pixels, width=size[0], height=size[1], interpolation="AREA")
+    return np.asarray(array, np.uint8)

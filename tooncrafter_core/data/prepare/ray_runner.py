@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 import torch
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from .pipeline import Runner
 from .work import Step
@@ -59,14 +59,15 @@ def run(steps: Sequence[Step], items: Sequence[Any]) -> None:
     """
     resources = ray.cluster_resources()
     gpus, cpus = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
-    data = ray.data.from_items(
+    data: Dataset = ray.data.from_items(
         [{"item": pickle.dumps(item), "error": ""} for item in items], override_num_blocks=len(items)
     )
+    worker: Any = _Worker  # Ray's hints know functions only
     groups = [(on_gpu, list(some)) for on_gpu, some in groupby(steps, lambda step: step.on_gpu and gpus > 0)]
     for number, (on_gpu, some) in enumerate(groups, start=1):
         most = min(gpus if on_gpu else cpus, len(items))
         data = data.map(
-            _Worker,
+            worker,
             fn_constructor_args=(some, number == len(groups)),
             num_cpus=0 if on_gpu else 1,
             num_gpus=1 if on_gpu else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from PIL import Image
@@ -26,10 +27,11 @@ def measurer(settings: Captions, device: torch.device) -> Callable[[Views, dict[
 
     folder = settings.model
     try:
-        model = AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True).to(device).eval()
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True)
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder} holds no image-to-text model of transformers: {error}") from error
+    model = model.to(device).eval()
     asked = {"text": settings.prompt} if settings.prompt else {}
 
     @torch.inference_mode()
