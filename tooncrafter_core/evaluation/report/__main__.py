@@ -49,8 +49,8 @@ SHOWN, EXTREMES = 8, 4
 KEYFRAME_RATE = 12
 """Frames per second the model is told for pictures that are not from a clip."""
 
-_UNTOLD = ("prompt", "negative_prompt", "frame_rate", "seed")
-"""Settings that are each clip's own."""
+_UNTOLD = ("prompt", "negative_prompt", "width", "height", "fit", "loop", "frames", "frame_rate", "seed")
+"""Settings that are each clip's own, or told with the clips."""
 
 _log = logging.getLogger("report")
 
@@ -109,6 +109,8 @@ def _path(text: str) -> Path:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     _check_size(options.width, options.height)
     settings = Settings(
+        width=options.width,
+        height=options.height,
         steps=options.steps,
         guidance_scale=options.guidance,
         guidance_rescale=options.guidance_rescale,
@@ -280,7 +282,7 @@ def _cost(options: argparse.Namespace, settings: Settings) -> dict[str, float]:
     _log.info("measuring time and memory in a process of its own")
     guidance = settings.guidance_scale if settings.guidance_scale != 1 else 2.0
     settings = replace(settings, steps=20, guidance_scale=guidance)
-    return cost.measure(options.model, options.width, options.height, asdict(settings))
+    return cost.measure(options.model, asdict(settings))
 
 
 def _about(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:

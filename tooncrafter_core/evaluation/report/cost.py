@@ -23,7 +23,7 @@ TIMEOUT = 1800
 """Seconds after which a measurement is given up."""
 
 
-def measure(model: Path, width: int, height: int, settings: dict[str, Any], threads: int = 2) -> dict[str, float]:
+def measure(model: Path, settings: dict[str, Any], threads: int = 2) -> dict[str, float]:
     """Run this file in a fresh process: what was allocated or kept before does not count.
 
     Returns:
@@ -34,7 +34,7 @@ def measure(model: Path, width: int, height: int, settings: dict[str, Any], thre
         ValueError: it failed; the message is what it said.
     """
     command = [sys.executable, "-m", __name__, "--model", str(model), "--settings", json.dumps(settings)]
-    command += ["--width", str(width), "--height", str(height), "--threads", str(threads)]
+    command += ["--threads", str(threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode:
@@ -69,8 +69,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     imported = time.monotonic()
     model = ToonCrafter.load(options.model)
     loaded = time.monotonic()
-    keyframes = torch.rand(2, 3, options.height, options.width, generator=torch.Generator().manual_seed(0))
-    settings = Settings(**json.loads(options.settings) | {"width": options.width, "height": options.height})
+    settings = Settings(**json.loads(options.settings))
+    keyframes = torch.rand(2, 3, settings.height, settings.width, generator=torch.Generator().manual_seed(0))
     interpolate(model, keyframes, settings)
     return {
         "seconds": time.monotonic() - loaded,
@@ -78,8 +78,6 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         "import_seconds": imported - started,
         "peak_bytes": peak_bytes(),
         "load_average": load_average,
-        "width": options.width,
-        "height": options.height,
         "threads": options.threads,
         **asdict(settings),
     }
@@ -88,9 +86,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="a complete checkpoint")
-    parser.add_argument("--settings", default='{"steps": 20}', help="settings that differ from the defaults, as JSON")
-    parser.add_argument("--width", type=int, default=128, help="pixels")
-    parser.add_argument("--height", type=int, default=64, help="pixels")
+    parser.add_argument("--settings", default="{}", help="settings that differ from the defaults, as JSON")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     sys.stdout.write(json.dumps(_run(parser.parse_args())) + "\n")
     return 0

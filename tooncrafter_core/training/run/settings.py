@@ -296,7 +296,7 @@ class DistilSettings(DenoiserSettings, frozen=True):
         return self
 
 
-AnySettings = TypeVar("AnySettings", bound=RunSettings)
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
