@@ -52,7 +52,8 @@ def with_stand_ins(prompt: Prompt, steps: int) -> Prompt:
         if name in towers:
             continue
         inputs = {key: stand_in(value) for key, value in made["inputs"].items()}
-        changed[name] = {**made, "inputs": {**inputs, **settings.get(made["class_type"], {})}}
+        wired = {key: value for key, value in inputs.items() if isinstance(value, list)}
+        changed[name] = {**made, "inputs": {**inputs, **settings.get(made["class_type"], {}), **wired}}
     return changed
 
 
