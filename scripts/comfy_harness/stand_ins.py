@@ -10,7 +10,7 @@ from random_checkpoint import random_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from comfy_harness.example_graphs import CONTROLNET, MODEL, PRUNED, SKETCH_ENCODER, UPSCALER
+from comfy_harness.examples.parts import CONTROLNET, MODEL, PRUNED, SKETCH_ENCODER, UPSCALER
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt
 from tooncrafter_core.models.config import ModelConfig, SketchConfig
 

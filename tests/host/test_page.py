@@ -16,7 +16,7 @@ from comfy_harness.browser import (
     screenshot,
     watch_the_end,
 )
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from make_subgraph import NAME as BLUEPRINT

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 from comfy_harness.browser import load_workflow, missing_nodes, to_api_prompt
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
@@ -46,7 +46,7 @@ def test_there_are_workflows() -> None:
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
-    """Without missing nodes, and with the settings of `example_graphs.py`."""
+    """Without missing nodes, and with the settings of `comfy_harness/examples`."""
     _load(page, file)
     assert missing_nodes(page) == []
     made, sent = EXAMPLES[file.stem].prompt, to_api_prompt(page)
