@@ -38,6 +38,7 @@ def with_stand_ins(prompt: Prompt, steps: int) -> Prompt:
         "ToonCrafterEncodeKeyframes": {"width": 128, "height": 64, "fps": 24},
         "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
         "KSampler": {"steps": steps, "cfg": 1.0},
+        "ImageScale": {"width": 128, "height": 64},
     }
     (loader,) = (name for name, made in prompt.items() if made["class_type"] == "ToonCrafterLoader")
     towers = {name: _TOWERS[made["class_type"]] for name, made in prompt.items() if made["class_type"] in _TOWERS}

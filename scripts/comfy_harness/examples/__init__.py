@@ -21,6 +21,7 @@ def examples() -> list[Example]:
         drawings.line_art(),
         drawings.colourise_sketches(),
         drawings.transparent_line_art(),
+        drawings.hold_region(),
         stock.stock_ksampler(),
         stock.controlnet_chain(),
         finishing.upscale_chain(),

@@ -59,3 +59,36 @@ def transparent_line_art() -> Example:
         animated(changed(prompt, "save", images=["matte", 0])),
         keyframe_titles(2),
     )
+
+
+def hold_region() -> Example:
+    plain = published_graph()
+    size = {name: plain["encode"]["inputs"][name] for name in ("width", "height")}
+    prompt = {
+        **changed(plain, "sampler", latent=["held", 0]),
+        "fitted": node("ImageScale", image=["keyframes_0", 0], upscale_method="lanczos", **size, crop="center"),
+        "still": node("RepeatImageBatch", image=["fitted", 0], amount=plain["encode"]["inputs"]["frames"]),
+        "encoded": node("VAEEncode", pixels=["still", 0], vae=["loader", 3]),
+        "mask": node("LoadImageMask", image="tooncrafter_mask.png", channel="red"),
+        "held": node("SetLatentNoiseMask", samples=["encoded", 0], mask=["mask", 0]),
+        "joined": node(
+            "ImageCompositeMasked",
+            destination=["still", 0],
+            source=["decode", 0],
+            mask=["mask", 0],
+            x=0,
+            y=0,
+            resize_source=False,
+        ),
+    }
+    return Example(
+        "hold_region",
+        "Hold a region by mask",
+        "What is black in the mask stays as it is in the first keyframe, here the sun and both sides; frames are drawn "
+        "where it is white. The mask is used twice: in the Sampler, so that what is drawn goes with what is held, and "
+        "on the frames, so that what is held is the drawing itself. Leave room around what moves. Width, height and "
+        "frames have to be those of Encode Keyframes.",
+        [published.MODEL],
+        animated(changed(prompt, "save", images=["joined", 0])),
+        {**keyframe_titles(2), "mask": "White is drawn, black is held", "still": "As many as frames"},
+    )
