@@ -18,9 +18,8 @@ FRAME_NODES: Prompt = {
     "distinct": node("ToonCrafterDropDuplicates", frames=_PICTURES, threshold=4.0),
     "sheet": node("ToonCrafterContactSheet", frames=_PICTURES, columns=2, keyframes="0", sketches=""),
     "skin": node("ToonCrafterOnionSkin", frames=_PICTURES, frame=0, before=1, after=1, **_TINTS, opacity=0.5),
-    "gif": node("ToonCrafterSaveGif", frames=_PICTURES, filename_prefix="gif", fps=12),
     "seeds": node("ToonCrafterSeeds", seeds="0"),
     "seed_sheet": node("ToonCrafterSeedSheet", seeds=["seeds", 0], frames=_PICTURES, shown=2),
     "picked": node("ToonCrafterPickSeed", seeds=["seeds", 0], latents=_LATENT, seed=0),
 }
-"""By names of ours."""
+"""By names of ours; each has an output, for a sink behind it."""
