@@ -7,6 +7,7 @@ from .encode_keyframes import ToonCrafterEncodeKeyframes
 from .extract_sketch import ToonCrafterExtractSketch
 from .frames.match_colours import ToonCrafterMatchColours
 from .frames.matte import ToonCrafterMatte
+from .frames.save_gif import ToonCrafterSaveGif
 from .frames.sheets import ToonCrafterContactSheet, ToonCrafterOnionSkin
 from .frames.timing import (
     ToonCrafterDropDuplicates,
@@ -49,4 +50,5 @@ class ToonCrafterExtension(ComfyExtension):
             ToonCrafterDropDuplicates,
             ToonCrafterContactSheet,
             ToonCrafterOnionSkin,
+            ToonCrafterSaveGif,
         ]

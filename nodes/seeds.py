@@ -35,6 +35,7 @@ class ToonCrafterSeeds(io.ComfyNode):
 
     @classmethod
     def execute(cls, seeds: str) -> io.NodeOutput:
+        checks.widgets(cls, {"seeds": seeds})
         return io.NodeOutput(parse_seeds(seeds))
 
 
@@ -59,6 +60,7 @@ class ToonCrafterSeedSheet(io.ComfyNode):
 
     @classmethod
     def execute(cls, seeds: list[int], frames: list[Tensor], shown: list[int]) -> io.NodeOutput:
+        checks.widgets(cls, {"shown": checks.single("shown", shown, "seeds and frames")})
         _check_counts(seeds, frames=frames)
         clips = [checks.pictures(batch, "frames") for batch in frames]
         sheet = variants_sheet(clips, [f"seed {seed}" for seed in seeds], shown[0])
@@ -84,6 +86,7 @@ class ToonCrafterPickSeed(io.ComfyNode):
 
     @classmethod
     def execute(cls, seeds: list[int], latents: list[dict[str, Any]], seed: list[int]) -> io.NodeOutput:
+        checks.widgets(cls, {"seed": checks.single("seed", seed, "seeds and latents")})
         _check_counts(seeds, latents=latents)
         if seed[0] not in seeds:
             raise ValueError(f"seed is {seed[0]}; expected one of those that ran: {', '.join(map(str, seeds))}")

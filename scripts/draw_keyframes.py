@@ -36,6 +36,13 @@ def sketch(moment: float) -> Image.Image:
     return _finished(image)
 
 
+def mask() -> Image.Image:
+    """White where the ball passes, with room around it, black elsewhere."""
+    image, draw = _paper("black")
+    draw.rectangle(_scaled(96, 48, 400, 296), fill="white")
+    return _finished(image)
+
+
 def _meadow(draw: ImageDraw.ImageDraw, sun: str, grass: str) -> None:
     _circle(draw, 440, 86, 34, sun)
     draw.rectangle(_scaled(-8, 262, 520, 330), fill=grass, outline=_INK, width=_stroke())
@@ -82,6 +89,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, moment in {"first": 0, "top": 0.5, "last": 1}.items():
         picture(moment).save(folder / f"{name}.png")
+    mask().save(folder / "mask.png")
     for frame in (0, 7, FRAMES - 1):
         sketch(frame / (FRAMES - 1)).save(folder / f"sketch_{frame:02}.png")
     first, *others = (sketch(frame / (FRAMES - 1)) for frame in range(FRAMES))

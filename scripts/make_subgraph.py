@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 from comfy_harness.browser import open_page
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer
 from playwright.sync_api import Page

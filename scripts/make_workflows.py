@@ -1,4 +1,4 @@
-"""Makes `workflows/`: each graph of `example_graphs.py` in the page's own format, and a thumbnail of what it draws.
+"""Makes `workflows/`: each graph of `comfy_harness/examples` in the page's own format, and a thumbnail.
 
     .venv/bin/python scripts/make_workflows.py [NAME ...]     # without names: all
 
@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 import av
 from comfy_harness.browser import open_page, to_api_prompt
-from comfy_harness.example_graphs import Example, examples
+from comfy_harness.examples import examples
+from comfy_harness.examples.example import Example
 from comfy_harness.prompts import Prompt, changed
 from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer

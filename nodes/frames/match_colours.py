@@ -42,6 +42,7 @@ class ToonCrafterMatchColours(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, frames_per_segment: int | str, strength: float) -> io.NodeOutput:
+        checks.widgets(cls, {"frames_per_segment": frames_per_segment, "strength": strength})
         checks.pictures(frames, "frames")
         spans = spans_of_frames(len(frames), read_counts(frames_per_segment))
         colours, alpha = to_rgb(frames[..., :3].movedim(-1, 1)), frames[..., 3:]

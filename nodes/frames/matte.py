@@ -48,6 +48,7 @@ class ToonCrafterMatte(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, transparent: float, opaque: float) -> io.NodeOutput:
+        checks.widgets(cls, {"transparent": transparent, "opaque": opaque})
         pictures = checks.pictures(frames, "frames")
         alpha = key(pictures, transparent, opaque)
         return io.NodeOutput(cut_out(pictures, alpha).movedim(1, -1), 1 - alpha[:, 0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -38,6 +40,7 @@ class ToonCrafterContactSheet(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, columns: int, keyframes: str, sketches: str) -> io.NodeOutput:
+        checks.widgets(cls, {"columns": columns, "keyframes": keyframes, "sketches": sketches})
         pictures = checks.pictures(frames, "frames")
         marked = [parse_frame_indices(text, None, len(pictures)) for text in (keyframes, sketches)]
         sheet = contact_sheet(pictures, columns, *marked)
@@ -73,12 +76,12 @@ class ToonCrafterOnionSkin(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, frames: Tensor, frame: int, before: int, after: int, before_tint: str, after_tint: str, opacity: float
-    ) -> io.NodeOutput:
+    def execute(cls, frames: Tensor, frame: int, **settings: Any) -> io.NodeOutput:
+        checks.widgets(cls, {"frame": frame, **settings})
         pictures = checks.pictures(frames, "frames")
         if frame >= len(pictures):
             raise ValueError(f"frame is {frame}; expected 0 to {len(pictures) - 1} for {len(pictures)} frames")
-        skin = OnionSkin(before, after, parse_tint(before_tint), parse_tint(after_tint), opacity)
+        tints = [parse_tint(settings[name]) for name in ("before_tint", "after_tint")]
+        skin = OnionSkin(settings["before"], settings["after"], *tints, settings["opacity"])
         shown = onion_skin(pictures, frame, skin)
         return io.NodeOutput(shown.movedim(0, -1)[None])

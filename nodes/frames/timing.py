@@ -76,6 +76,8 @@ class ToonCrafterRetime(io.ComfyNode):
         frames: Tensor | None = None,
         latent: Latent | None = None,
     ) -> io.NodeOutput:
+        settings = {"frames_per_segment": frames_per_segment, "curve": curve, "length": length, "blend": blend}
+        checks.widgets(cls, settings)
         progress = parse_curve(curve)
         return _retimed(frames, latent, frames_per_segment, lambda spans: eased(spans, progress, length), blend)
 
@@ -101,6 +103,7 @@ class ToonCrafterHoldFrames(io.ComfyNode):
     def execute(
         cls, frames_per_segment: int | str, hold: int, frames: Tensor | None = None, latent: Latent | None = None
     ) -> io.NodeOutput:
+        checks.widgets(cls, {"frames_per_segment": frames_per_segment, "hold": hold})
         return _retimed(frames, latent, frames_per_segment, lambda spans: held(spans, hold))
 
 
@@ -126,6 +129,7 @@ class ToonCrafterTrimKeyframes(io.ComfyNode):
     def execute(
         cls, frames_per_segment: int | str, drop: int, frames: Tensor | None = None, latent: Latent | None = None
     ) -> io.NodeOutput:
+        checks.widgets(cls, {"frames_per_segment": frames_per_segment, "drop": drop})
         return _retimed(frames, latent, frames_per_segment, lambda spans: trimmed(spans, drop))
 
 
@@ -150,6 +154,7 @@ class ToonCrafterPingPong(io.ComfyNode):
 
     @classmethod
     def execute(cls, repeat_ends: bool, frames: Tensor | None = None, latent: Latent | None = None) -> io.NodeOutput:
+        checks.widgets(cls, {"repeat_ends": repeat_ends})
         return _retimed(frames, latent, 0, lambda spans: there_and_back(spans.total, repeat_ends))
 
 
@@ -178,6 +183,7 @@ class ToonCrafterDropDuplicates(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, threshold: float) -> io.NodeOutput:
+        checks.widgets(cls, {"threshold": threshold})
         checks.pictures(frames, "frames")
         return io.NodeOutput(take(frames, distinct(frames.movedim(-1, 1), threshold)))
 

@@ -34,6 +34,10 @@ GROUPS = {
     "Keyframes": ("#3f789e", {"LoadImage", "ImageBatch", "ToonCrafterLoadPictures"}),
     "Sketches": ("#b06634", {"ToonCrafterSketchEncoderLoader", "ToonCrafterExtractSketch", "ToonCrafterSketchGuide"}),
     "Another ControlNet": ("#b58b2a", {"ControlNetLoader", "Canny", "ControlNetApplyAdvanced"}),
+    "Held region": (
+        "#6a8a5a",
+        {"ImageScale", "RepeatImageBatch", "VAEEncode", "LoadImageMask", "SetLatentNoiseMask"},
+    ),
     "In-betweens": (
         "#8A8",
         {
@@ -50,6 +54,7 @@ GROUPS = {
         "#A88",
         {
             "ToonCrafterMatte",
+            "ImageCompositeMasked",
             "UpscaleModelLoader",
             "ImageUpscaleWithModel",
             "SaveAnimatedWEBP",

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from comfy_harness.example_graphs import Example
+from comfy_harness.examples.example import Example
 from comfy_harness.layout import GROUPS, lay_out
 from comfy_harness.prompts import Prompt
 

@@ -10,7 +10,7 @@ from random_checkpoint import random_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from comfy_harness.example_graphs import CONTROLNET, MODEL, PRUNED, SKETCH_ENCODER, UPSCALER
+from comfy_harness.examples.parts import CONTROLNET, MODEL, PRUNED, SKETCH_ENCODER, UPSCALER
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt
 from tooncrafter_core.models.config import ModelConfig, SketchConfig
 
@@ -38,6 +38,7 @@ def with_stand_ins(prompt: Prompt, steps: int, size: tuple[int, int] = (128, 64)
         "ToonCrafterEncodeKeyframes": {"width": size[0], "height": size[1], "fps": 24},
         "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
         "KSampler": {"steps": steps, "cfg": 1.0},
+        "ImageScale": {"width": 128, "height": 64},
     }
     (loader,) = (name for name, made in prompt.items() if made["class_type"] == "ToonCrafterLoader")
     towers = {name: _TOWERS[made["class_type"]] for name, made in prompt.items() if made["class_type"] in _TOWERS}
@@ -52,7 +53,8 @@ def with_stand_ins(prompt: Prompt, steps: int, size: tuple[int, int] = (128, 64)
         if name in towers:
             continue
         inputs = {key: stand_in(value) for key, value in made["inputs"].items()}
-        changed[name] = {**made, "inputs": {**inputs, **settings.get(made["class_type"], {})}}
+        wired = {key: value for key, value in inputs.items() if isinstance(value, list)}
+        changed[name] = {**made, "inputs": {**inputs, **settings.get(made["class_type"], {}), **wired}}
     return changed
 
 

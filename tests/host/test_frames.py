@@ -78,6 +78,18 @@ def test_sheets(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     assert 0.005 < changed_pixels < 0.2
 
 
+def test_a_gif_moves(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
+    saved = node("ToonCrafterSaveGif", frames=["clip", 0], filename_prefix="shots/hop", fps=10)
+    (path,) = comfy_server.outputs(comfy_server.run({**clip, "node": saved}))
+    assert (path.parent.name, path.suffix) == ("shots", ".gif")
+    with Image.open(path) as moving:
+        assert (moving.n_frames, moving.info["duration"], moving.size) == (16, 100, truth.shape[:1:-1])
+        moving.seek(8)
+        shown = torch.from_numpy(np.asarray(moving.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+    distances = (shown - truth).abs().mean(dim=(1, 2, 3))
+    assert distances.argmin() == 8 and distances[8] < 0.01
+
+
 def test_transparency_reaches_the_files(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     """PNG and animated WebP: the corner is transparent, and what is opaque is the clip's."""
     matte = node("ToonCrafterMatte", frames=["clip", 0], transparent=6.0, opaque=24.0)

@@ -21,7 +21,7 @@ from comfy_harness.browser import (
     to_api_prompt,
     watch_the_end,
 )
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins

@@ -16,7 +16,7 @@ from comfy_harness.browser import (
     screenshot,
     watch_the_end,
 )
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from make_subgraph import NAME as BLUEPRINT
@@ -50,25 +50,23 @@ LEAST_LIKENESS = """async () => {
         part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
     return Math.min(...likeness);
 }"""
-CONNECT_BLUEPRINT = """sketch => {
+CONNECT_BLUEPRINT = """sketched => {
     const [node] = app.graph.nodes;
-    const load = file => {
-        const picture = add('LoadImage');
-        picture.widgets.find(widget => widget.name === 'image').value = file;
-        return picture;
-    };
     const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
-    const both = add('ImageBatch');
-    load('tooncrafter_first.png').connect(0, both, 0);
-    load('tooncrafter_last.png').connect(0, both, 1);
+    const load = (...names) => {
+        const pictures = add('ToonCrafterLoadPictures');
+        const files = names.map(name => `tooncrafter_${name}.png`).join('\\n');
+        pictures.widgets.find(widget => widget.name === 'pictures').value = files;
+        return pictures;
+    };
     const slot = (slots, name) => slots.findIndex(slot => slot.name === name);
-    both.connect(0, node, slot(node.inputs, 'keyframes'));
-    if (sketch) load(sketch).connect(0, node, slot(node.inputs, 'sketches'));
+    load('first', 'top', 'last').connect(0, node, slot(node.inputs, 'keyframes'));
+    if (sketched) load('sketch_00', 'sketch_15').connect(0, node, slot(node.inputs, 'sketches'));
     node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
     const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName, widget]));
     shown.steps.value = 2;
     shown.frames.value = 5;
-    shown.frame_indices.value = '2';
+    shown.frame_indices.value = '2, 6';
     return Object.keys(shown);
 }"""
 SAMPLER_STEPS = "app.graph.nodes.find(node => node.type === 'ToonCrafterSampler').widgets.find(w => w.name === 'steps')"
@@ -205,23 +203,24 @@ def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
     assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
 
 
-@pytest.mark.parametrize("sketch", ["tooncrafter_sketch_07.png", None], ids=["guided", "free"])
+@pytest.mark.parametrize("sketched", [True, False], ids=["guided", "free"])
 def test_search_offers_a_blueprint_that_draws(
-    page: Page, comfy_server: ComfyServer, pictures: Path, sketch: str | None
+    page: Page, comfy_server: ComfyServer, pictures: Path, sketched: bool
 ) -> None:
-    """With the pack's own drawings and small model, and none of the stock inputs."""
+    """Three keyframes, with two sketches and without, in four nodes at most, with the pack's own files."""
     forget(page)
     page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     search = page.locator(".comfy-vue-node-search-container")
     search.locator("input").fill("in-between")
     search.get_by_role("option").filter(has_text=BLUEPRINT).click()
     page.wait_for_function("app.graph.nodes.length === 1")
-    widgets = page.evaluate(CONNECT_BLUEPRINT, sketch)
+    widgets = page.evaluate(CONNECT_BLUEPRINT, sketched)
+    assert page.evaluate("app.graph.nodes.length") == (4 if sketched else 3)
     assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
     before = set((comfy_server.base / "output").glob("*.png"))
     queue(page)
     assert end_of_run(page) == "execution_success"
-    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 5
+    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")
 
 

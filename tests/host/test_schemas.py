@@ -31,6 +31,7 @@ NODES = {
     "ToonCrafterDropDuplicates": ["IMAGE"],
     "ToonCrafterContactSheet": ["IMAGE"],
     "ToonCrafterOnionSkin": ["IMAGE"],
+    "ToonCrafterSaveGif": [],
 }
 PUBLISHED = {
     "ToonCrafterEncodeKeyframes": {"width": 512, "height": 320, "frames": "16", "fps": 10},

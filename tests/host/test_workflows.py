@@ -8,10 +8,14 @@ from pathlib import Path
 import av
 import pytest
 from comfy_harness.browser import load_workflow, missing_nodes, to_api_prompt
-from comfy_harness.example_graphs import examples
+from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
+from kijai_graph import kijai_graph
+from kijai_graphs.convert import convert
+from kijai_graphs.graph import Graph
+from kijai_graphs.kinds import ALL
 from PIL import Image
 from playwright.sync_api import Page
 
@@ -43,7 +47,7 @@ def test_there_are_workflows() -> None:
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
-    """Without missing nodes, and with the settings of `example_graphs.py`."""
+    """Without missing nodes, and with the settings of `comfy_harness/examples`."""
     _load(page, file)
     assert missing_nodes(page) == []
     made, sent = EXAMPLES[file.stem].prompt, to_api_prompt(page)
@@ -73,3 +77,27 @@ def test_workflow_says_what_it_does(file: Path) -> None:
 def test_workflow_has_a_thumbnail(file: Path) -> None:
     with Image.open(file.with_suffix(".jpg")) as thumbnail:
         assert thumbnail.format == "JPEG" and min(thumbnail.size) >= 256
+
+
+def test_converted_graph_runs_as_the_page_sends_it(page: Page, comfy_server: ComfyServer) -> None:
+    """What was a graph of Kijai's nodes opens without missing nodes and draws, at the size of its pictures."""
+    graph = Graph.read(kijai_graph())
+    convert(graph)
+    load_workflow(page, graph.saved())
+    assert missing_nodes(page) == []
+    sent = to_api_prompt(page)
+    (sampler,) = (made["inputs"] for made in sent.values() if made["class_type"] == "ToonCrafterSampler")
+    assert (sampler["seed"], sampler["steps"], sampler["guidance_scale"]) == (3, 20, 7)
+    history = comfy_server.run(with_stand_ins(sent, steps=2))
+    saved = comfy_server.outputs(history)
+    assert len(saved) == 16 and _frames_and_size(saved[0]) == (1, (128, 64))
+
+
+def test_converter_knows_the_nodes_as_they_are(comfy_server: ComfyServer) -> None:
+    known = comfy_server.object_info()
+    for kind in ALL:
+        info = known[kind.type]
+        inputs = {**info["input"]["required"], **info["input"].get("optional", {})}
+        found = {name: "COMBO" if isinstance(given[0], list) else given[0] for name, given in inputs.items()}
+        assert {**kind.sockets, **kind.widgets} == found, kind.type
+        assert list(kind.outputs.values()) == info["output"], kind.type

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 from bundled import sketched_graph
-from comfy_harness.prompts import Prompt, batch, changed, node
+from comfy_harness.prompts import Prompt, batch, changed, node, settings_of
 from comfy_harness.server import ComfyServer, PromptFailed, PromptRejected
+from frame_nodes import FRAME_NODES
 from results import frames_of
 from torch import Tensor
 
@@ -34,6 +35,9 @@ SOMETIMES = (
     "a tensor of five dimensions", "a tensor of two dimensions",
 )  # fmt: skip
 """Kinds of `wrong_nodes.MADE`: what goes to every input, and what a few of go to each."""
+
+NO_SETTING = ("None", "NaN", "an empty list", "an object")
+"""Kinds that are neither number nor choice nor text."""
 
 LIKE = {
     "LATENT": ("{}", "samples None", "samples a list"),
@@ -367,6 +371,15 @@ def test_what_is_accepted_works(server: ComfyServer, good: Prompt, outcomes: lis
     faults += [typed(good, *given) for given in TYPED_ACCEPTED]
     refused = [outcome for outcome in outcomes_of(server, faults) if outcome.by]
     assert not refused, lines(refused)
+
+
+def test_nodes_for_frames_refuse_what_is_no_setting(server: ComfyServer, good: Prompt) -> None:
+    """What no widget takes, over a wire to each of their settings."""
+    graph = {**good, **FRAME_NODES}
+    settings = [(name, given) for name, made in FRAME_NODES.items() for given in settings_of(made)]
+    found = outcomes_of(server, [emitted(graph, at, kind, 0) for at in settings for kind in NO_SETTING])
+    unclear = [o for o in found if (o.by, o.exception) != (o.fault.node, "ValueError") or o.fault.name not in o.message]
+    assert not unclear, lines(unclear)
 
 
 def test_a_good_graph_gives_the_same_frames_as_before(

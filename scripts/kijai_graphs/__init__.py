@@ -1,0 +1,1 @@
+"""Graphs of Kijai's DynamiCrafter nodes as graphs of these ones; Python's standard library only."""
