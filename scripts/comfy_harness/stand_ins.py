@@ -38,7 +38,7 @@ def with_stand_ins(prompt: Prompt, steps: int, size: tuple[int, int] = (128, 64)
         "ToonCrafterEncodeKeyframes": {"width": size[0], "height": size[1], "fps": 24},
         "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
         "KSampler": {"steps": steps, "cfg": 1.0},
-        "ImageScale": {"width": 128, "height": 64},
+        "ImageScale": {"width": size[0], "height": size[1]},
     }
     (loader,) = (name for name, made in prompt.items() if made["class_type"] == "ToonCrafterLoader")
     towers = {name: _TOWERS[made["class_type"]] for name, made in prompt.items() if made["class_type"] in _TOWERS}

@@ -141,7 +141,7 @@ def test_a_stage_without_memory_is_named(
 def test_memory_that_runs_out_anywhere(loaded: ToonCrafter, pictures: dict[str, Any]) -> None:
     """At the first allocation, the last and some between, once or from there on: a message with the remedy, or the same
     frames from smaller chunks; afterwards all is as before."""
-    run: dict[str, Any] = {**pictures, "width": 16, "height": 16, "settings": Settings(steps=1, frames=3)}
+    run: dict[str, Any] = {**pictures, "settings": Settings(width=16, height=16, steps=1, frames=3)}
     before = weights(loaded)
     with FailingAllocations() as allocations:
         expected = interpolate(loaded, **run)

@@ -224,7 +224,7 @@ def test_shares_of_dropped_conditions(workshop: Workshop, tmp_path: Path) -> Non
 
 def test_a_dropped_condition_is_the_pipelines_unconditional_one(player: DenoiserPlayer, workshop: Workshop) -> None:
     model = ToonCrafter.load(workshop.start)
-    _, unconditional = _contexts(model, [torch.rand(1, 3, SIDE, SIDE)], Settings(frames=FRAMES))
+    _, unconditional = _contexts(model, {0: torch.rand(1, 3, SIDE, SIDE)}, Settings(frames=FRAMES))
     torch.testing.assert_close(player.denoising.blank_text, unconditional.text)
     image = resample_frames(player.projector(player.denoising.blank_vision), FRAMES)
     torch.testing.assert_close(image, unconditional.image, rtol=1e-4, atol=1e-5)
