@@ -1,6 +1,6 @@
 """Put a trained small model into assets/tooncrafter-tiny, as the Loader offers it.
 
-    python scripts/pack_tiny.py [--run FOLDER]
+    python scripts/pack_tiny.py [--run FOLDER] [--halfway-from FILE]
 
 Takes the decoder's training of the run, with the denoiser's U-Net and projector in the place of its own where that was
 trained beside it, and the sketch encoder, and writes them in float16, with the settings they work best with.
@@ -48,11 +48,18 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("~/.cache/tooncrafter-training/tiny").expanduser())
+    parser.add_argument(
+        "--halfway-from",
+        type=Path,
+        help="a model before the decoder's training: its autoencoder and the trained one's mean",
+    )
     parser.add_argument("--out", type=Path, default=TINY, help="folder of the two files (default %(default)s)")
     options = parser.parse_args()
     trained = read_checkpoint(options.run / "decoder" / "model.safetensors")
     working = working_settings(cast(Autoencoder, trained.load("autoencoder").float()))
     model = {**trained.tensors, **_denoiser(options.run / "denoiser" / "model.safetensors")}
+    if options.halfway_from is not None:
+        model |= _halfway(read_checkpoint(options.halfway_from).tensors, model)
     sketch = read_checkpoint(options.run / "sketch" / "model.safetensors").tensors
     pack(model, options.out / "tooncrafter-tiny.safetensors", working)
     pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
@@ -96,6 +103,12 @@ def _denoiser(path: Path) -> dict[str, Tensor]:
         return {}
     prefixes = PREFIXES["unet"], PREFIXES["projector"]
     return {name: tensor for name, tensor in read_checkpoint(path).tensors.items() if name.startswith(prefixes)}
+
+
+def _halfway(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The autoencoder's weights in the middle of two trainings' (Wortsman et al. 2022)."""
+    names = [name for name in after if name.startswith(PREFIXES["autoencoder"])]
+    return {name: 0.5 * before[name].float() + 0.5 * after[name].float() for name in names}
 
 
 def pack(tensors: Mapping[str, Tensor], packed: Path, working: WorkingSettings) -> None:
