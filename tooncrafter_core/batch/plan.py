@@ -86,8 +86,8 @@ def _kept(wanted: Mapping[str, str], keys: Mapping[str, str], results: Results) 
             kept[name] = record
     left = {name: source for name, source in wanted.items() if name not in kept}
     while left:
-        name = next((name for name in left if name not in left.values()), None)
-        if name is None:  # names that changed places
+        name = next((each for each in left if each not in left.values()), "")
+        if not name:  # names that changed places
             left.popitem()
             continue
         source = left.pop(name)
