@@ -27,14 +27,21 @@ def main() -> None:
     parser.add_argument("graph", type=Path, help="a workflow that ComfyUI's page has saved")
     parser.add_argument("-o", "--out", type=Path, required=True, help="where the new one goes")
     options = parser.parse_args()
+    if options.graph.resolve() == options.out.resolve():
+        raise SystemExit(f"--out would replace {options.graph}, which is read; name another file.")
+    if options.out.is_dir():
+        raise SystemExit(f"{options.out} is a folder; expected the name of a file.")
     try:
-        graph = Graph.read(json.loads(options.graph.read_text(encoding="utf-8")))
+        graph = Graph.read(json.loads(options.graph.read_text(encoding="utf-8-sig")))
         report = convert(graph)
-        _write(graph, options.out)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SystemExit(f"{options.graph}: {error}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise SystemExit(f"{options.graph} cannot be read: {error}") from None
     except (NotAWorkflowError, CannotConvertError) as error:
         raise SystemExit(f"{options.graph} cannot be converted: {error}.") from None
+    try:
+        _write(graph, options.out)
+    except OSError as error:
+        raise SystemExit(f"{options.out} cannot be written: {error.strerror}") from None
     for line in (*report.lines(), f"Written to {options.out}"):
         log.info(line)
 
@@ -42,8 +49,11 @@ def main() -> None:
 def _write(graph: Graph, path: Path) -> None:
     """The file appears whole or not at all."""
     unfinished = path.with_name(f"unfinished-{path.name}")
-    unfinished.write_text(json.dumps(graph.saved(), indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(json.dumps(graph.saved(), indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

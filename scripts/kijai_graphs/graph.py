@@ -71,10 +71,14 @@ class Graph:
         if not isinstance(saved, dict) or not isinstance(saved.get("nodes"), list):
             raise NotAWorkflowError(_what_else(saved))
         nodes, wires = saved["nodes"], saved.get("links") or []
-        if not all(isinstance(node, dict) and isinstance(node.get("id"), int) and "type" in node for node in nodes):
+        if not all(isinstance(node, dict) and _has_number_and_type(node) for node in nodes):
             raise NotAWorkflowError("one of its nodes has no number or no type; save it again in ComfyUI")
-        if not isinstance(wires, list) or not all(isinstance(wire, list) and len(wire) == 6 for wire in wires):
-            raise NotAWorkflowError("its links are not lists of six; save it again in ComfyUI")
+        if not all(_is_whole(node) for node in nodes):
+            raise NotAWorkflowError("one of its nodes has no place, or inputs and outputs that are none; save it again")
+        if len({node["id"] for node in nodes}) < len(nodes):
+            raise NotAWorkflowError("two of its nodes have one number; save it again in ComfyUI")
+        if not isinstance(wires, list) or not all(map(_is_wire, wires)):
+            raise NotAWorkflowError("its links are not lists of six with numbers of nodes; save it again in ComfyUI")
         rest = {name: value for name, value in saved.items() if name not in ("nodes", "links")}
         return cls({node["id"]: node for node in nodes}, {wire[0]: wire for wire in wires}, rest)
 
@@ -89,7 +93,8 @@ class Graph:
             if not wire or self.nodes.get(wire[1], {}).get("type") != "Reroute":
                 break
             wire = next((self.wires.get(entry["link"]) for entry in self.nodes[wire[1]]["inputs"]), None)
-        return Output(wire[1], wire[2]) if wire and wire[1] in self.nodes else None
+        there = wire and wire[1] in self.nodes and 0 <= wire[2] < len(self.nodes[wire[1]].get("outputs") or ())
+        return Output(wire[1], wire[2]) if wire and there else None
 
     def add(self, kind: NodeKind, values: list[Any], like: Node, below: float) -> Node:
         """A new node `below` pixels lower than another one, in its colours, and on or off as it is."""
@@ -109,10 +114,10 @@ class Graph:
 
     def detach(self, node: Node) -> None:
         """Take off the wires into a node."""
-        for entry in node.get("inputs", ()):
+        for entry in node.get("inputs") or ():
             wire = self.wires.pop(entry.get("link"), None)
             if wire:
-                output = self.nodes.get(wire[1], {}).get("outputs", [])[wire[2] : wire[2] + 1]
+                output = (self.nodes.get(wire[1], {}).get("outputs") or [])[wire[2] : wire[2] + 1]
                 for one in output:
                     one["links"] = [number for number in one["links"] or () if number != wire[0]]
             entry["link"] = None
@@ -131,7 +136,7 @@ class Graph:
         """Take wires away that begin at outputs which are no more."""
         for wire in wires:
             del self.wires[wire[0]]
-            for entry in self.nodes.get(wire[3], {}).get("inputs", ()):
+            for entry in self.nodes.get(wire[3], {}).get("inputs") or ():
                 if entry.get("link") == wire[0]:
                     entry["link"] = None
 
@@ -154,7 +159,7 @@ class Graph:
 
 def input_of(node: Node, name: str) -> dict[str, Any]:
     """An input by its name; empty where there is none."""
-    return next((entry for entry in node.get("inputs", ()) if entry.get("name") == name), {})
+    return next((entry for entry in node.get("inputs") or () if entry.get("name") == name), {})
 
 
 def place_of(node: Node) -> tuple[float, float]:
@@ -162,6 +167,27 @@ def place_of(node: Node) -> tuple[float, float]:
     place = node.get("pos", (0, 0))
     x, y = place.values() if isinstance(place, dict) else place
     return x, y
+
+
+def _has_number_and_type(node: Node) -> bool:
+    return type(node.get("id")) is int and isinstance(node.get("type"), str)
+
+
+def _is_whole(node: Node) -> bool:
+    """Whether its inputs and outputs are lists, or left out, and its place is one, or left out."""
+    sockets = [node.get(name) or [] for name in ("inputs", "outputs")]
+    place = node.get("pos", (0, 0))
+    numbers = list(place.values()) if isinstance(place, dict) else place
+    return (
+        all(isinstance(some, list) and all(isinstance(one, dict) for one in some) for some in sockets)
+        and isinstance(numbers, list | tuple)
+        and len(numbers) == 2
+        and all(isinstance(number, int | float) for number in numbers)
+    )
+
+
+def _is_wire(wire: object) -> bool:
+    return isinstance(wire, list) and len(wire) == 6 and all(type(number) is int for number in wire[:4])
 
 
 def _what_else(saved: object) -> str:

@@ -133,5 +133,9 @@ def _folded(node: Node) -> Node:
 def _lost(node: Node) -> list[str]:
     """What is connected and has no counterpart."""
     known = {*_WIRED, *_TO_SAMPLER, *_TO_ENCODE}
-    names = [entry["name"] for entry in node["inputs"] if entry.get("link") is not None and entry["name"] not in known]
+    names = [
+        entry["name"]
+        for entry in node.get("inputs") or ()
+        if entry.get("link") is not None and entry["name"] not in known
+    ]
     return [f"{named(node)}: what was connected to {name}" for name in names]

@@ -112,7 +112,15 @@ def test_what_cannot_be_converted_is_named_and_stays() -> None:
         assert all(any(one["type"].endswith(kind) for one in graph.nodes.values()) for kind in kinds)
 
 
-@pytest.mark.parametrize("saved", [[], {}, {"nodes": 3}, {"nodes": [{"id": 1}]}, {"nodes": [], "links": [{}]}])
+@pytest.mark.parametrize(
+    "saved",
+    [
+        *([], {}, {"nodes": 3}, {"nodes": [{"id": 1}]}, {"nodes": [], "links": [{}]}),
+        *({"nodes": [{"id": 1, "type": "A", **more}]} for more in ({"pos": None}, {"inputs": [None]}, {"type": 3})),
+        *({"nodes": 2 * [{"id": 1, "type": "A"}]}, {"nodes": [], "links": [[[1], 1, 0, 2, 0, "A"]]}),
+    ],
+    ids=str,
+)
 def test_what_is_no_workflow_is_refused(saved: object) -> None:
     with pytest.raises(NotAWorkflowError):
         Graph.read(saved)
@@ -128,6 +136,22 @@ def test_a_graph_without_kijais_nodes_is_refused() -> None:
     saved["nodes"] = saved["nodes"][:2]
     with pytest.raises(CannotConvertError, match="LoadImage"):
         convert(Graph.read(saved))
+
+
+def test_nodes_without_sockets_and_wires_that_begin_nowhere() -> None:
+    saved = kijai_graph()
+    for one in saved["nodes"]:
+        one["outputs"] = None
+    assert not any("Interpolation" in line for line in convert(Graph.read(saved)).converted)
+    for one in saved["nodes"]:
+        one["inputs"] = None
+    convert(Graph.read(saved))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_settings_that_are_no_numbers(value: float) -> None:
+    with pytest.raises(UnknownSettingsError):
+        Settings.read([value, 7, 1, 16, 0, "fixed", 10])
 
 
 def test_settings_of_both_versions() -> None:
@@ -156,3 +180,8 @@ def test_command_needs_nothing_but_python(tmp_path: Path) -> None:
     failed = subprocess.run([*run, str(broken), "-o", str(out)], capture_output=True, text=True)
     assert failed.returncode == 1 and str(broken) in failed.stderr and "Traceback" not in failed.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.json", "graph.json", "out.json"]
+    itself = subprocess.run([*run, str(graph), "-o", str(graph)], capture_output=True, text=True)
+    assert itself.returncode == 1 and "would replace" in itself.stderr
+    assert json.loads(graph.read_text()) == kijai_graph()
+    folder = subprocess.run([*run, str(graph), "-o", str(tmp_path)], capture_output=True, text=True)
+    assert folder.returncode == 1 and "is a folder" in folder.stderr

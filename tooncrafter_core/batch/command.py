@@ -91,7 +91,7 @@ def _on_servers(options: argparse.Namespace, results: Results) -> _On:
         if getattr(options, option) is not None:
             raise ValueError(f"--{option} is for Ray; servers of ComfyUI have their own, leave it out with --comfyui")
     models = ServerModels(options.checkpoint, options.sketch_encoder)
-    servers = [Server(url) for url in dict.fromkeys(options.comfyui)]
+    servers = list(dict.fromkeys(map(Server.at, options.comfyui)))
     return _On(ComfyUIPool(servers, models, results), ["comfyui", str(models)], _TRAINED)
 
 
@@ -177,6 +177,8 @@ def run_shots(options: argparse.Namespace) -> None:
     """
     check_file(options.output)
     source, folder = options.source, options.output.absolute().parent
+    if source.resolve() == options.output.resolve():
+        raise ValueError(f"--output would replace {source}, which is read; name another")
     folder.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         entries = entries_of_folder(source, folder, options.frames)

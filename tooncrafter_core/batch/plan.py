@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..sampling.coarse_to_fine import count_runs, plan_runs
@@ -33,7 +33,8 @@ class Plan:
 def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], trained: int, whole: bool) -> Plan:
     """Compare a list with the results.
 
-    A shot that an earlier run drew under another name is copied here and now.
+    A shot that an earlier run drew under another name is copied here and now, as after names that moved on by one.
+    Where names changed places, one of their shots is drawn again.
 
     Args:
         shots: the list.
@@ -47,27 +48,53 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
     """
     made = Plan()
     known = {record.key: name for name, record in results.records()}
-    drawn: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    steps: dict[str, dict[int, int]] = {}
     for shot in shots:
         try:
-            key, steps = shot_key(shot, weights), _steps(shot, trained)
+            keys[shot.name], steps[shot.name] = shot_key(shot, weights), _steps(shot, trained)
         except (OSError, ValueError) as error:
             made.failures[shot.name] = " ".join(str(error).split())
+    wanted = {name: known[key] for name, key in keys.items() if key in known}
+    made.kept = _kept(wanted, keys, results)
+    drawn: dict[str, str] = {}
+    for shot in shots:
+        if shot.name not in keys or shot.name in made.kept:
             continue
-        record = results.record(shot.name)
-        if record is not None and record.key == key:
-            made.kept[shot.name] = record
-        elif key in drawn:
+        key = keys[shot.name]
+        if key in drawn:
             made.twins[shot.name] = drawn[key]
-        elif key in known and (record := results.record(known[key])):
-            results.copy(known[key], shot.name, record)
-            made.kept[shot.name] = record
         else:
             drawn[key] = shot.name
-            task = Task(shot, key, None, sum(steps.values()))
-            kept = [segment for segment in steps if results.has_part(key, segment)]
-            made.tasks += [task] if whole else tasks_of(task, steps, kept)
+            task = Task(shot, key, None, sum(steps[shot.name].values()))
+            there = [segment for segment in steps[shot.name] if results.has_part(key, segment)]
+            made.tasks += [task] if whole else tasks_of(task, steps[shot.name], there)
     return made
+
+
+def _kept(wanted: Mapping[str, str], keys: Mapping[str, str], results: Results) -> dict[str, Record]:
+    """Records of shots that are drawn already, under their names or, from here on, as copies.
+
+    Args:
+        wanted: the name under which a result lies, by the shot's.
+        keys: by the shot's name.
+        results: of earlier runs. A copy takes the place of what had its name, so each waits for those made of that.
+    """
+    kept: dict[str, Record] = {}
+    for name, key in keys.items():
+        if (record := results.record(name)) is not None and record.key == key:
+            kept[name] = record
+    left = {name: source for name, source in wanted.items() if name not in kept}
+    while left:
+        name = next((each for each in left if each not in left.values()), "")
+        if not name:  # names that changed places
+            left.popitem()
+            continue
+        source = left.pop(name)
+        if (record := results.record(source)) is not None:
+            results.copy(source, name, record)
+            kept[name] = record
+    return kept
 
 
 def _steps(shot: Shot, trained: int) -> dict[int, int]:

@@ -93,6 +93,23 @@ def test_nothing_is_drawn_twice(results: Results, tmp_path: Path) -> None:
     assert [task.shot.name for task in drawn(changed, results)[1].done] == ["shot0001", "shot0002"]
 
 
+def test_names_that_moved_on(results: Results, tmp_path: Path) -> None:
+    """A new shot at the front takes a name of the old ones, each of which has the next one's now."""
+    shots = make_shots(tmp_path, 4)
+    drawn(shots[:3], results)
+    before = files_of(results)
+    moved = [replace(shot, name=shots[(number + 1) % 4].name) for number, shot in enumerate(shots)]
+    report, pool = drawn(moved, results)
+    assert [task.shot.name for task in pool.done] == ["shot0000"] and len(report.kept) == 3
+    for number in range(3):
+        old, new = f"shots/shot{number:04}/0001.png", f"shots/shot{number + 1:04}/0001.png"
+        assert files_of(results)[new] == before[old]
+
+    swapped = [replace(moved[0], name=moved[1].name), replace(moved[1], name=moved[0].name)]
+    assert len(drawn(swapped, results)[1].done) == 1
+    assert not planned(swapped, results).tasks
+
+
 def test_what_a_key_depends_on(tmp_path: Path) -> None:
     (shot,) = make_shots(tmp_path, 1)
     key = shot_key(shot, ["w"])

@@ -74,6 +74,8 @@ def test_a_list_is_read(folder: Path) -> None:
         ({**GOOD, "retiming": {"speed": 2}}, "retiming is"),
         ({**GOOD, "retiming": {"curve": "sine in"}}, "need a length"),
         ({**GOOD, "retiming": {"hold": 0}}, "hold is 0; expected a whole number from 1 to 16"),
+        ({**GOOD, "name": "unfinished-hop"}, "name is unfinished-hop; results in work"),
+        ({**GOOD, "prompt": "\ud800"}, "half of a character"),
         ({**GOOD, "name": "HOP"}, "name is HOP, as in line 1"),
     ],
     ids=str,
@@ -136,6 +138,7 @@ def test_an_exposure_sheet_becomes_a_list(folder: Path) -> None:
         ("frame,keyframe\n1,keys/1.png\n1,keys/9.png\n", "line 3: frame is 1, after 1; expected rising frames"),
         ("frame,keyframe\none,keys/1.png\n", "line 2: frame is 'one'; expected a whole number"),
         ("frame,keyframe\n1,keys/2.png\n", "line 2: no picture keys/2.png"),
+        ("frame,keyframe,sketch\n5,,keys/1.png\n5,,keys/9.png\n", "line 3: frame 5 has a sketch already"),
         ("frame,keyframe\n1,keys/1.png,x\n", "line 2: more cells than the 2 columns"),
         ("frame,keyframe,seed\n1,keys/1.png,1\n9,keys/9.png,2\n", "line 3: seed is 2, and 1 before"),
         ("frame,keyframe\n1,keys/1.png\n", "shot sheet from line 2 on: got 1 keyframe(s)"),
@@ -147,3 +150,10 @@ def test_a_sheets_mistakes(sheet: str, message: str, folder: Path, capsys: pytes
     assert main(["shots", str(folder / "sheet.csv"), "-o", str(folder / "shots.jsonl")]) == 2
     assert f"{folder / 'sheet.csv'}" in (said := capsys.readouterr().err) and message in said
     assert not (folder / "shots.jsonl").exists()
+
+
+def test_a_list_in_place_of_its_sheet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = folder / "sheet.csv"
+    sheet.write_text(text := "frame,keyframe\n1,keys/1.png\n4,keys/9.png\n")
+    assert main(["shots", str(sheet), "-o", str(sheet)]) == 2
+    assert "would replace" in capsys.readouterr().err and sheet.read_text() == text

@@ -12,8 +12,10 @@ import uuid
 from collections.abc import Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any
 
@@ -48,14 +50,30 @@ class Server:
     """One server of ComfyUI with these nodes.
 
     Attributes:
-        url: such as http://127.0.0.1:8188.
+        url: such as http://127.0.0.1:8188, without a slash at its end.
     """
 
     url: str
 
+    @classmethod
+    def at(cls, url: str) -> Server:
+        """Raises ValueError where that is no address of a server."""
+        try:
+            address = urllib.parse.urlsplit(url)
+            valid = address.scheme in ("http", "https") and address.hostname and (address.port or 1)
+        except ValueError:
+            valid = None
+        if not valid:
+            raise ValueError(f"--comfyui is {url}; expected an address such as http://127.0.0.1:8188")
+        return cls(url.rstrip("/"))
+
     def check(self) -> None:
         """Raise ServerAwayError or ValueError unless it answers and has the nodes."""
-        if "ToonCrafterLoader" not in self._json("/object_info/ToonCrafterLoader"):
+        try:
+            known = self._json("/object_info/ToonCrafterLoader")
+        except json.JSONDecodeError as error:
+            raise ValueError(f"what answers at {self.url} is not ComfyUI; name the address of its page") from error
+        if "ToonCrafterLoader" not in known:
             raise ValueError(f"ComfyUI at {self.url} has no ToonCrafter nodes; install this pack there")
 
     def upload(self, picture: Path) -> str:
@@ -67,22 +85,42 @@ class Server:
         body = head.encode() + picture.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         return str(json.loads(self._ask("/upload/image", body, f"multipart/form-data; boundary={boundary}"))["name"])
 
-    def draw(self, prompt: Prompt) -> Tensor:
+    def draw(self, prompt: Prompt, stop: Event) -> Tensor:
         """Run a prompt; its frames (n, 3, H, W) in [0, 1].
+
+        Args:
+            prompt: it.
+            stop: when this is set, the server is told to leave it.
 
         Raises:
             ValueError: the server refused it, or a node raised.
-            ServerAwayError: it does not answer.
+            ServerAwayError: it does not answer, or the prompt is no longer in its queue.
+            InterruptedError: it was stopped.
         """
         body = json.dumps({"prompt": prompt}).encode()
         run = json.loads(self._ask("/prompt", body, "application/json"))["prompt_id"]
         while not (history := self._json(f"/history/{run}")):
-            time.sleep(_MOMENT)
+            if not self._has(run) and not self._json(f"/history/{run}"):  # it may have ended in between
+                raise ServerAwayError(f"ComfyUI at {self.url} has dropped the prompt; its queue was emptied there")
+            if stop.wait(_MOMENT):
+                self._leave(run)
+                raise InterruptedError("stopped")
         for event, details in history[run]["status"]["messages"]:
             if event in ("execution_error", "execution_interrupted"):
                 said = details.get("exception_message", "it was interrupted there").strip()
                 raise ValueError(f"{self.url}, node {details.get('node_type')}: {said}")
         return torch.stack([self._picture(image) for image in history[run]["outputs"][SHOWN]["images"]])
+
+    def _has(self, run: str) -> bool:
+        """Whether a prompt waits or runs."""
+        queue = self._json("/queue")
+        return any(run == entry[1] for entries in queue.values() for entry in entries)
+
+    def _leave(self, run: str) -> None:
+        """Take a prompt out of the queue, or stop it where it runs."""
+        self._ask("/queue", json.dumps({"delete": [run]}).encode())
+        if any(run == entry[1] for entry in self._json("/queue")["queue_running"]):
+            self._ask("/interrupt", json.dumps({"prompt_id": run}).encode())
 
     def _picture(self, image: dict[str, str]) -> Tensor:
         data = self._ask(f"/view?{urllib.parse.urlencode(image)}")
@@ -93,15 +131,15 @@ class Server:
         return json.loads(self._ask(path))
 
     def _ask(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
-        request = urllib.request.Request(self.url.rstrip("/") + path, data=body, headers={"Content-Type": kind})
+        request = urllib.request.Request(self.url + path, data=body, headers={"Content-Type": kind})
         try:
             with _OPENER.open(request, timeout=_TIMEOUT) as answer:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
             raise ValueError(f"{self.url} refused {path}: {_refusal(error)}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
+        except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
+            reason = " ".join(str(getattr(error, "reason", error)).split())
             raise ServerAwayError(f"no ComfyUI answers at {self.url} ({reason}); start it, or name another") from error
 
 
@@ -136,6 +174,7 @@ class ComfyUIPool:
     _running: dict[Future[Record], tuple[Server, Task]] = field(default_factory=dict)
     _silent: dict[Server, int] = field(default_factory=dict)
     """Shots in a row that a server gave no answer to."""
+    _stop: Event = field(default_factory=Event)
 
     def __enter__(self) -> ComfyUIPool:
         for server in self.servers:
@@ -147,6 +186,7 @@ class ComfyUIPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def free(self) -> Sequence[Server]:
@@ -177,7 +217,7 @@ class ComfyUIPool:
         started, shot = time.perf_counter(), task.shot
         pictures = {*shot.keyframes, *(sketch.picture for sketch in shot.sketches)}
         uploaded = {str(picture): server.upload(picture) for picture in pictures}
-        frames = server.draw(shot_prompt(shot, self.models, uploaded))
+        frames = server.draw(shot_prompt(shot, self.models, uploaded), self._stop)
         shown = shot.retiming.apply(frames, shot.counts)
         record = Record(task.key, len(shown), round(time.perf_counter() - started, 3), server.url)
         self.results.write(shot.name, shown, record)

@@ -93,6 +93,7 @@ class _Rows:
     line: int
     keyframes: dict[int, str] = field(default_factory=dict)
     sketches: dict[str, str] = field(default_factory=dict)
+    sketched: set[int] = field(default_factory=set)
     more: Entry = field(default_factory=dict)
 
     def add(self, row: dict[str, str], folder: Path, list_folder: Path) -> None:
@@ -107,6 +108,9 @@ class _Rows:
             self.keyframes[int(text)] = _file(keyframe, folder, list_folder)
         if sketch:
             name, at, strength = sketch.rpartition("@") if "@" in sketch else (sketch, "", "")
+            if int(text) in self.sketched:
+                raise ValueError(f"frame {text} has a sketch already; give it one")
+            self.sketched.add(int(text))
             self.sketches[f"{int(text)}{at}{strength}"] = _file(name, folder, list_folder)
         for name, value in row.items():
             given = value if name in _TEXTS else _value(value)

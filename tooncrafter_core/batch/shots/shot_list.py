@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def _parse(line: str, folder: Path, defaults: Mapping[str, object]) -> Shot:
         raise ValueError(
             f'no JSON ({error.msg}, column {error.colno}); expected an object such as {{"name": ..., "keyframes": ...}}'
         ) from error
+    if re.search("[\ud800-\udfff]", json.dumps(entry, ensure_ascii=False)):
+        raise ValueError(r"half of a character, \ud800 to \udfff; give both halves, or the character itself")
     if not isinstance(entry, dict):
         raise ValueError(f"a JSON {type(entry).__name__}; expected an object with name and keyframes")
     return parse_shot(entry, folder, defaults)

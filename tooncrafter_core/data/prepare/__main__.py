@@ -54,13 +54,13 @@ def _make(paths: list[Path], out: Path, config: Path | None, address: str | None
         out.mkdir(parents=True, exist_ok=True)
         with ray_runner.started(address) as run:
             outcome = prepare(films, settings, out.absolute(), run)
+        page = report.write(outcome, settings, out)
     except (ValueError, FileNotFoundError, ConnectionError) as error:
         log.error("%s", error)
         return 2
     except OSError as error:
         log.error("%s", error)
         return 1
-    page = report.write(outcome, settings, out)
     if not outcome.clips:
         log.error("no clip is left, so there is no %s; %s shows what fell where and by which setting", out / LIST, page)
         return 1

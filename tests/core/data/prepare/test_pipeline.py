@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from drawn_film import FPS, SHOT, flicker, pan, write_film
 
-from tooncrafter_core.data.prepare import report
+from tooncrafter_core.data.prepare import pipeline, ray_runner, report
+from tooncrafter_core.data.prepare.__main__ import main
 from tooncrafter_core.data.prepare.film import Film, open_film
 from tooncrafter_core.data.prepare.pipeline import LIST, here, open_films, prepare
 from tooncrafter_core.data.prepare.settings import Duplicates, Motion, Settings, Shots, Split
@@ -40,6 +42,14 @@ def test_every_stretch_is_kept_or_falls_for_its_reason(film: Film, tmp_path: Pat
     assert outcome.found[0]["shots"] == 5
     assert [item.stretch.first for item in outcome.items] == [0, SHOT, 2 * SHOT, 3 * SHOT]
     assert [item.fault for item in outcome.items] == [None, "still", None, "duplicate"]
+
+
+def test_a_report_that_cannot_be_written_is_told(film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = pipeline.Outcome([film], [], [], {}, [])
+    monkeypatch.setattr(pipeline, "prepare", lambda *_: outcome)
+    monkeypatch.setattr(ray_runner, "started", lambda _: nullcontext(here))
+    (tmp_path / report.PAGE).mkdir()
+    assert main([str(film.path), "--out", str(tmp_path)]) == 1
 
 
 def test_motion_is_the_way_in_px_of_the_clip(film: Film, tmp_path: Path) -> None:
