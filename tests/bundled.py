@@ -55,9 +55,9 @@ def true_frames(count: int = FRAMES) -> Tensor:
     return torch.stack([picture(SCENE, frame / (count - 1)) for frame in range(count)])
 
 
-def assert_in_betweens(frames: Tensor, ends: float = 24.0) -> None:
-    """The ends are the keyframes, to so many dB of PSNR, and the figure is on its path in the middle."""
+def assert_in_betweens(frames: Tensor) -> None:
+    """The ends are the keyframes, to 24 dB of PSNR, and the figure is on its path in the middle."""
     assert frames.shape == (FRAMES, 3, SIZE[1], SIZE[0])
     for frame, moment in ((frames[0], 0), (frames[-1], 1)):
-        assert psnr(frame[None], picture(SCENE, moment)[None]) > ends
+        assert psnr(frame[None], picture(SCENE, moment)[None]) > 24
     assert is_at(SCENE, frames[MIDDLE], MIDDLE / (FRAMES - 1))
