@@ -12,7 +12,6 @@ out what is worse than a cross-dissolve. Only the default samplers that this Com
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import math
 import sys
@@ -38,6 +37,7 @@ from tooncrafter_core.evaluation.report.store import Results, Values
 from tooncrafter_core.evaluation.report.summary import table
 from tooncrafter_core.evaluation.scenes import SIZE, picture, scenes
 from tooncrafter_core.files.media import read_image
+from tooncrafter_core.files.whole import file_digest
 from tooncrafter_core.training.losses.perceptual import load_perceptual
 
 TINY = ROOT / "assets" / "tooncrafter-tiny"
@@ -165,7 +165,7 @@ def _upload(server: ComfyServer, file: Path, drawn: Tensor) -> str:
 def _hashes(model: str) -> str:
     """Beginnings of the SHA-256 of the files that a model is made of."""
     files = list(FILES.values())[: 1 if model == "as it is" else 2]
-    return " ".join(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files)
+    return " ".join(file_digest(file)[:16] for file in files)
 
 
 def _samplers(found: Means) -> list[str]:

@@ -1,11 +1,12 @@
 """Results that appear whole or not at all: written beside their name, then renamed.
 
 What is half written is called `unfinished-NAME`. A failure removes it. What a killed run leaves is replaced, with a
-warning, by the next run that writes NAME, so there is never more than one.
+warning, by the next run that writes NAME, so there is never more than one. And files told apart by all they hold.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -20,6 +21,20 @@ from safetensors import SafetensorError
 log = logging.getLogger(__name__)
 
 _PROBE = bytes(1 << 16)
+_BLOCK = 1 << 22
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

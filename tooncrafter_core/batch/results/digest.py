@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ...files.whole import written_whole
+from ...files.whole import file_digest, written_whole
 from ..shots.shot import Shot
 
 VERSION = 1
 """Raised when the same input comes to other frames."""
-_BLOCK = 1 << 22
 
 
 def shot_key(shot: Shot, weights: Sequence[str]) -> str:
@@ -35,15 +34,6 @@ def shot_key(shot: Shot, weights: Sequence[str]) -> str:
     given["sketches"] = [[each.frame, each.strength, file_digest(each.picture)] for each in shot.sketches]
     text = json.dumps([VERSION, list(weights), given], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class WeightDigests:

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..results.digest import file_digest
+from ...files.whole import file_digest
 from ..results.store import Record, Results
 from ..work import Task
 from .comfyui_prompt import SHOWN, Prompt, ServerModels, shot_prompt

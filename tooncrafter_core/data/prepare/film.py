@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +11,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ...files.whole import file_digest
+
 UNREADABLE = (ValueError, EOFError, av.error.PatchWelcomeError)
 """What reading frames raises for damaged files; `av.error.InvalidDataError` is a ValueError. What the system raises, as
 for a disk that is gone, says nothing of the file and is not among them."""
-
-_CHUNK = 1 << 22
 
 Frames = NDArray[np.uint8]
 """(t, H, W, 3)"""
@@ -91,11 +90,7 @@ def open_film(path: Path) -> Film:
         raise ValueError(f"{path} cannot be read as a video ({error}); expected one that ffmpeg can decode") from error
     if not (width and height and rate):
         raise ValueError(f"{path} says no size or frame rate; write it anew with: ffmpeg -i FILE -c copy NEW.mkv")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return Film(path.absolute(), digest.hexdigest(), float(rate), width, height)
+    return Film(path.absolute(), file_digest(path), float(rate), width, height)
 
 
 def decode(film: Film, start: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:

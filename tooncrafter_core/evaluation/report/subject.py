@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...files.whole import file_digest
 from ...models.vae.autoencoder import reference_pairs
 from ...pipeline import interpolate
 from ...settings import Settings
@@ -115,9 +115,5 @@ def picture_window(name: str, first: Tensor, last: Tensor, fps: int, seed: int) 
 
 @lru_cache
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            hashed.update(block)
-    return hashed.hexdigest()
+    """SHA-256 of a file, which is read once."""
+    return file_digest(path)
