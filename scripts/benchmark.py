@@ -207,10 +207,11 @@ def half_layers() -> Layers:
 
 
 def efficient_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """`scaled_dot_product_attention` by the kernel a GPU has, which a meta tensor does not choose."""
+    """`scaled_dot_product_attention` by the kernel a GPU has, which a meta tensor does not choose; with what it keeps
+    for gradients where they are recorded."""
     batch, _, channels = q.shape
     q, k, v = (x.reshape(batch, -1, heads, channels // heads).transpose(1, 2) for x in (q, k, v))
-    out = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, False)[0]
+    out = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, torch.is_grad_enabled())[0]
     return out.transpose(1, 2).reshape(batch, -1, channels)
 
 

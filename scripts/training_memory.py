@@ -25,6 +25,7 @@ from tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
 from tooncrafter_core.training.run.low_rank import LoRA
 from tooncrafter_core.training.run.recompute import recompute_blocks
 from tooncrafter_core.training.tasks.denoiser import temporal_layers
+from tooncrafter_core.training.tasks.distil import SPARED
 
 CARDS = 24, 40, 80
 """GiB."""
@@ -88,7 +89,7 @@ def _denoiser(name: str, frozen: Callable[[nn.ModuleList], list[nn.Module]], ran
 
 def _lora(unet: nn.Module, rank: int) -> LoRA:
     with torch.device("meta"):
-        return LoRA(unet, rank, spared=("fps_embedding",)).to(torch.bfloat16)
+        return LoRA(unet, rank, SPARED).to(torch.bfloat16)
 
 
 def _sketch() -> Trained:
@@ -134,16 +135,8 @@ def _forget(parameter: Tensor) -> None:
     parameter.grad = None
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """By the kernel a GPU has, with what it keeps for the way back."""
-    batch, _, channels = q.shape
-    q, k, v = (x.reshape(batch, -1, heads, channels // heads).transpose(1, 2) for x in (q, k, v))
-    out = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, True)[0]
-    return out.transpose(1, 2).reshape(batch, -1, channels)
-
-
 def _layers() -> Layers:
-    return Layers(device="meta", dtype=torch.bfloat16, attention=_attention)
+    return Layers(device="meta", dtype=torch.bfloat16, attention=benchmark.efficient_attention)
 
 
 def _meta(*shape: int) -> Tensor:

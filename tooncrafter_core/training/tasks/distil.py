@@ -29,7 +29,7 @@ from .denoiser import (
     segment_strip,
 )
 
-_SPARED = ("fps_embedding",)
+SPARED = ("fps_embedding",)
 """What the model is told of the frame rate stays as it is: no batch shows all of them."""
 
 
@@ -144,7 +144,7 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
     denoiser = denoiser_player(start, settings, accelerator).requires_grad_(False)
     earlier = read_lora(settings.begin) if settings.begin else {}
     merge(denoiser.unet, earlier)
-    lora = LoRA(denoiser.unet, settings.rank, _SPARED)
+    lora = LoRA(denoiser.unet, settings.rank, SPARED)
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
     segments = draws_of_segments(settings, start, accelerator)
