@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import folder_paths
@@ -46,7 +45,7 @@ class ToonCrafterShotList(io.ComfyNode):
         """What list and pictures are now; a name that comes over a wire is not known yet (None)."""
         if shot_list is None:
             return math.nan
-        files = [_path(shot_list), *(file for shot in read_shots(_path(shot_list)) for file in _pictures(shot))]
+        files = [_path(shot_list), *(file for shot in read_shots(_path(shot_list)) for file in shot.pictures)]
         return [f"{file} {file.stat().st_mtime_ns}" for file in files]
 
     @classmethod
@@ -132,11 +131,6 @@ def _path(shot_list: str) -> Path:
     return path
 
 
-def _pictures(shot: Shot) -> Iterator[Path]:
-    yield from shot.keyframes
-    yield from (sketch.picture for sketch in shot.sketches)
-
-
 def _read(file: Path) -> Tensor:
     return read_image(file).movedim(0, -1)[None]
 
@@ -146,6 +140,5 @@ def _sketches(shot: Shot) -> tuple[object, object, object]:
     if not shot.sketches:
         stop = ExecutionBlocker(f"The shot {shot.name} has no sketches; bypass Sketch Guide for it.")
         return [stop], stop, stop
-    own = [shot.settings.sketch_strength if s.strength is None else s.strength for s in shot.sketches]
     indices = ", ".join(str(sketch.frame) for sketch in shot.sketches)
-    return [_read(sketch.picture) for sketch in shot.sketches], indices, ", ".join(map(str, own))
+    return [_read(sketch.picture) for sketch in shot.sketches], indices, ", ".join(map(str, shot.strengths))

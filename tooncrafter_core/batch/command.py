@@ -137,7 +137,7 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
     for shot in shots:
         if shot.sketches and not has_sketch_encoder:
             raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")
-        for source in (*shot.keyframes, *(each.picture for each in shot.sketches)):
+        for source in shot.pictures:
             if source.resolve().is_relative_to(results.frames(shot.name).resolve()):
                 raise ValueError(
                     f"the result of shot {shot.name} would replace {source}, which is read; name another --out"

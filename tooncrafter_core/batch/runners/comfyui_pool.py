@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -197,8 +197,8 @@ class ComfyUIPool:
         return [server for server in alive if server not in busy]
 
     def start(self, worker: Hashable, task: Task) -> None:
-        assert isinstance(worker, Server)
-        self._running[self._threads.submit(self._draw, worker, task)] = worker, task
+        server = cast(Server, worker)
+        self._running[self._threads.submit(self._draw, server, task)] = server, task
 
     def wait(self) -> Sequence[Outcome]:
         done, _ = wait(self._running, timeout=_MOMENT, return_when=FIRST_COMPLETED)
@@ -215,8 +215,7 @@ class ComfyUIPool:
 
     def _draw(self, server: Server, task: Task) -> Record:
         started, shot = time.perf_counter(), task.shot
-        pictures = {*shot.keyframes, *(sketch.picture for sketch in shot.sketches)}
-        uploaded = {str(picture): server.upload(picture) for picture in pictures}
+        uploaded = {str(picture): server.upload(picture) for picture in set(shot.pictures)}
         frames = server.draw(shot_prompt(shot, self.models, uploaded), self._stop)
         shown = shot.retiming.apply(frames, shot.counts)
         record = Record(task.key, len(shown), round(time.perf_counter() - started, 3), server.url)

@@ -90,7 +90,6 @@ def _encode(shot: Shot) -> dict[str, Any]:
 
 
 def _sketches(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -> Prompt:
-    strengths = [shot.settings.sketch_strength if s.strength is None else s.strength for s in shot.sketches]
     return {
         "sketches": _pictures([uploaded[str(sketch.picture)] for sketch in shot.sketches]),
         "sketch_loader": _node("ToonCrafterSketchEncoderLoader", sketch_encoder=models.sketch_encoder),
@@ -102,6 +101,6 @@ def _sketches(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -> 
             sketches=["sketches", 0],
             frame_indices=", ".join(str(sketch.frame) for sketch in shot.sketches),
             strength=shot.settings.sketch_strength,
-            strengths=", ".join(map(str, strengths)),
+            strengths=", ".join(map(str, shot.strengths)),
         ),
     }

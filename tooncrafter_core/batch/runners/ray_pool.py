@@ -15,7 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from ..results.store import Record
 from ..work import Task, Worker
@@ -70,8 +70,7 @@ class _Actor:
         self._worker = self._make()
 
     def do(self, task: Task) -> Record | None:
-        assert self._worker is not None
-        return self._worker.do(task)
+        return cast(Worker, self._worker).do(task)
 
     def steps(self) -> int:
         return self._worker.steps if self._worker is not None else 0

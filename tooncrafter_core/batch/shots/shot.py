@@ -64,6 +64,16 @@ class Shot:
         """Frames that are drawn, before retiming."""
         return total_frames(self.counts, self.settings.loop)
 
+    @property
+    def pictures(self) -> list[Path]:
+        """Everything that is read: keyframes, then sketches."""
+        return [*self.keyframes, *(sketch.picture for sketch in self.sketches)]
+
+    @property
+    def strengths(self) -> list[float]:
+        """Of each sketch: its own, or that of all."""
+        return [self.settings.sketch_strength if each.strength is None else each.strength for each in self.sketches]
+
 
 def parse_shot(entry: Mapping[str, object], folder: Path, defaults: Mapping[str, object]) -> Shot:
     """Read a shot from its line.

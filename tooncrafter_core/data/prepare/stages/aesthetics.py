@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,9 +22,8 @@ def measurer(settings: Aesthetics, device: torch.device) -> Callable[[Views, dic
     Raises:
         ValueError: the model's folder or the head's file cannot be used.
     """
-    assert settings.clip and settings.head  # the settings say both or neither
-    clip = ClipModel(settings.clip, device)
-    weight, bias = read_head(settings.head, clip.width)
+    clip = ClipModel(cast(Path, settings.clip), device)  # the settings say both or neither
+    weight, bias = read_head(cast(Path, settings.head), clip.width)
 
     def measure(views: Views, _: dict[str, Result]) -> Result:
         return {"score": round(float((clip.pictures(views.pictures) @ weight + bias).mean()), 4)}

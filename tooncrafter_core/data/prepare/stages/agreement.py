@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -18,8 +20,7 @@ def measurer(settings: Agreement, device: torch.device) -> Callable[[Views, dict
     Raises:
         ValueError: the model's folder cannot be used.
     """
-    assert settings.clip  # else there is no such stage
-    clip = ClipModel(settings.clip, device)
+    clip = ClipModel(cast(Path, settings.clip), device)  # without it there is no such stage
 
     def measure(views: Views, earlier: dict[str, Result]) -> Result:
         middle = views.pictures[len(views.pictures) // 2][None]
