@@ -47,7 +47,8 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
         OSError: a copy cannot be written.
     """
     made = Plan()
-    known = {record.key: name for name, record in results.records()}
+    earlier = dict(results.records())
+    known = {record.key: name for name, record in earlier.items()}
     keys: dict[str, str] = {}
     steps: dict[str, dict[int, int]] = {}
     for shot in shots:
@@ -56,7 +57,7 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
         except (OSError, ValueError) as error:
             made.failures[shot.name] = " ".join(str(error).split())
     wanted = {name: known[key] for name, key in keys.items() if key in known}
-    made.kept = _kept(wanted, keys, results)
+    made.kept = _kept(wanted, keys, earlier, results)
     drawn: dict[str, str] = {}
     for shot in shots:
         if shot.name not in keys or shot.name in made.kept:
@@ -72,18 +73,18 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
     return made
 
 
-def _kept(wanted: Mapping[str, str], keys: Mapping[str, str], results: Results) -> dict[str, Record]:
+def _kept(
+    wanted: Mapping[str, str], keys: Mapping[str, str], earlier: Mapping[str, Record], results: Results
+) -> dict[str, Record]:
     """Records of shots that are drawn already, under their names or, from here on, as copies.
 
     Args:
         wanted: the name under which a result lies, by the shot's.
         keys: by the shot's name.
-        results: of earlier runs. A copy takes the place of what had its name, so each waits for those made of that.
+        earlier: records of earlier runs, by name.
+        results: theirs. A copy takes the place of what had its name, so each waits for those made of that.
     """
-    kept: dict[str, Record] = {}
-    for name, key in keys.items():
-        if (record := results.record(name)) is not None and record.key == key:
-            kept[name] = record
+    kept = {name: earlier[name] for name, key in keys.items() if name in earlier and earlier[name].key == key}
     left = {name: source for name, source in wanted.items() if name not in kept}
     while left:
         name = next((each for each in left if each not in left.values()), "")
@@ -91,9 +92,8 @@ def _kept(wanted: Mapping[str, str], keys: Mapping[str, str], results: Results) 
             left.popitem()
             continue
         source = left.pop(name)
-        if (record := results.record(source)) is not None:
-            results.copy(source, name, record)
-            kept[name] = record
+        results.copy(source, name, earlier[source])
+        kept[name] = earlier[source]
     return kept
 
 
