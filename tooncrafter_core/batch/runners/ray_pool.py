@@ -21,11 +21,12 @@ from ..results.store import Record
 from ..work import Task, Worker
 from .dispatch import Outcome, WorkerLostError
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a warning that is of no use here
     "RAY_worker_niceness": "0",  # by default workers give way to everything else
 }
+"""Set before Ray is started."""
 _STORE = 80 << 20
 """Bytes of Ray's object store: nothing but tasks and records goes through it."""
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -187,7 +188,7 @@ class RayPool:
                 self._asked[worker.steps.remote()] = worker
 
     def _connect(self) -> None:
-        os.environ.update(_ENVIRONMENT)
+        os.environ.update(ENVIRONMENT)
         import ray
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -19,6 +19,7 @@ import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
+from ...batch.runners.ray_pool import ENVIRONMENT
 from .pipeline import Runner
 from .work import Step
 
@@ -36,6 +37,7 @@ def started(address: str | None) -> Iterator[Runner]:
     Raises:
         ConnectionError: there is no cluster at the address.
     """
+    os.environ.update(ENVIRONMENT)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         options |= {"address": "local", "num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
