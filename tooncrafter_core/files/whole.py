@@ -1,7 +1,8 @@
 """Results that appear whole or not at all: written beside their name, then renamed.
 
-What is half written is called `unfinished-NAME`. A failure removes it. What a killed run leaves is replaced, with a
-warning, by the next run that writes NAME, so there is never more than one. And files told apart by all they hold.
+What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A failure
+removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there is never
+more than one. And files told apart by all they hold.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
+_READ_AND_WRITE = 0o666
 
 
 def file_digest(path: Path) -> str:
@@ -41,23 +43,23 @@ def file_digest(path: Path) -> str:
 def written_whole(path: Path) -> Iterator[Path]:
     """A path beside the wanted one to write a file to; at the end it takes the wanted name.
 
+    Who may read it follows from the process's umask, whatever the library that writes it thinks of that (safetensors
+    lets none but its owner).
+
     Raises:
         OSError: the disk is full or takes no files, which names the wanted file; what it held before is still there.
     """
     target = path.resolve()
-    unfinished = _beside(target, "unfinished")
-    with naming(path):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if unfinished.exists():
-            _warn_of(unfinished)
+    with naming(path), _unfinished(target) as folder:
+        unfinished = folder / target.name
         try:
             yield unfinished
-            os.replace(unfinished, target)
         except (RuntimeError, SafetensorError):  # PyTorch and safetensors keep the system's reason to themselves
             _ask_for_room(unfinished)
             raise
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # file systems that know no such rights
+            unfinished.chmod(folder.stat().st_mode & _READ_AND_WRITE)
+        os.replace(unfinished, target)
 
 
 @contextmanager
@@ -77,20 +79,16 @@ def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
     """
     check_folder(path, own)
     target = path.resolve()
-    unfinished, replaced = _beside(target, "unfinished"), _beside(target, "replaced")
+    replaced = _beside(target, "replaced")
     with naming(path):
         _settle(target, replaced)
-        if unfinished.exists():
-            _warn_of(unfinished)
-            shutil.rmtree(unfinished)
-        unfinished.mkdir(parents=True)
         try:
-            yield unfinished
-            if target.exists():
-                os.rename(target, replaced)
-            os.rename(unfinished, target)
+            with _unfinished(target) as unfinished:
+                yield unfinished
+                if target.exists():
+                    os.rename(target, replaced)
+                os.rename(unfinished, target)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
             _settle(target, replaced)
 
 
@@ -153,8 +151,18 @@ def _beside(path: Path, mark: str) -> Path:
     return path.with_name(f"{mark}-{path.name}")
 
 
-def _warn_of(unfinished: Path) -> None:
-    log.warning("%s is what a run left that was broken off. It is replaced.", unfinished)
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """A new, empty folder beside the target, which goes at the end with what is still in it."""
+    folder = _beside(target, "unfinished")
+    if folder.exists():
+        log.warning("%s is what a run left that was broken off. It is replaced.", folder)
+        folder.unlink() if folder.is_file() else shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ask_for_room(unfinished: Path) -> None:

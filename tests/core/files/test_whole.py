@@ -16,6 +16,8 @@ from torch import Tensor
 
 from tooncrafter_core.files import whole
 from tooncrafter_core.files.media import check_output, write_contact_sheet, write_frames
+from tooncrafter_core.files.whole import written_whole
+from tooncrafter_core.training.run.export import write_checkpoint
 
 KINDS = ["frames.mp4", "frames.webp", "frames.gif", "frames", "sheet.png"]
 LIMIT = 3000
@@ -63,6 +65,36 @@ def test_killed_over_an_older_result(result: Path) -> None:
     after = content(result.parent)
     assert {name: after[name] for name in before} == before
     assert all(name.startswith("unfinished-") for name in after.keys() - before.keys())
+
+
+def test_killed_where_a_library_writes_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """As safetensors does: what it leaves goes with the next run too."""
+    path = tmp_path / "model.safetensors"
+
+    def write_and_be_killed() -> None:
+        with written_whole(path) as unfinished:
+            unfinished.with_name(".tmp123456").write_bytes(bytes(2 * LIMIT))
+
+    kill_at(LIMIT, write_and_be_killed)
+    assert [*content(tmp_path)] == ["unfinished-model.safetensors/.tmp123456"]
+    write_checkpoint({"weight": torch.zeros(3)}, path)
+    assert [*content(tmp_path)] == ["model.safetensors"]
+
+
+def test_a_file_that_an_older_version_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "unfinished-model.safetensors").write_bytes(b"half")
+    write_checkpoint({"weight": torch.zeros(3)}, tmp_path / "model.safetensors")
+    assert [*content(tmp_path)] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_model_follows_from_the_umask(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_checkpoint({"weight": torch.zeros(3)}, tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
 
 
 def test_killed_at_any_time(tmp_path: Path) -> None:
