@@ -14,6 +14,7 @@ from .memory import REMEDY, LackOfMemoryError, decode_bytes, is_out_of_memory, r
 from .models.config import PIXELS_PER_LATENT, AutoencoderConfig
 from .models.vae.autoencoder import Autoencoder
 from .models.vae.chunking import Chunking, Report, silent
+from .models.vae.interleaving import interleaved
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def decode(
     free: Free,
     report: Report = silent,
 ) -> Tensor:
-    """Decode one segment.
+    """Decode one segment; with references, one of more frames than the decoder was trained for in `interleaved` groups.
 
     Half precision that overflows is decoded again in float32. bfloat16, which has float32's range too, would show: its
     steps are 1/256. float32 runs everywhere, and chunks take care of its size.
@@ -42,9 +43,9 @@ def decode(
         autoencoder: on the device of the latents.
         latents: (1, c, t, h, w), not scaled.
         references: as for `Autoencoder.decode_segments`.
-        two_pass: see `Autoencoder.decode_segments_twice`.
+        two_pass: see `Autoencoder.decode_segments_twice`; done in each group.
         free: asked before each try.
-        report: told how far it is; a further try begins anew.
+        report: told how far it is; a further try of a group begins that anew.
 
     Returns:
         frames (1, 3, t, 8 h, 8 w) in about [-1, 1], all finite, in the latents' dtype or in float32
@@ -54,6 +55,34 @@ def decode(
         LackOfMemoryError: the smallest chunks do not fit either.
     """
     _check_latents(latents)
+    frames = latents.shape[2]
+    groups = [list(range(frames))] if references is None else interleaved(frames)
+    if len(groups) == 1:
+        return _decode_group(autoencoder, latents, references, two_pass, free, report)
+    work, done = sum(map(len, groups)), 0
+    decoded: dict[int, Tensor] = {}
+    for group in groups:
+        part = partial(_of_all, report, done / work, len(group) / work)
+        drawn = _decode_group(autoencoder, latents[:, :, group], references, two_pass, free, part)
+        decoded.update(zip(group, drawn.unbind(dim=2), strict=True))
+        done += len(group)
+    return torch.stack([decoded[frame] for frame in range(frames)], dim=2)
+
+
+def _of_all(report: Report, before: float, share: float, done: float) -> None:
+    """Report what is done of a part as what is done of all."""
+    report(before + share * done)
+
+
+def _decode_group(
+    autoencoder: Autoencoder,
+    latents: Tensor,
+    references: list[Tensor] | None,
+    two_pass: bool,
+    free: Free,
+    report: Report,
+) -> Tensor:
+    """Decode frames together, see `decode`."""
     wide = torch.promote_types(latents.dtype, torch.float32)
     for dtype in dict.fromkeys((latents.dtype, wide)):
         with autoencoder.computing_in(dtype):

@@ -11,6 +11,7 @@ import torch
 from .memory import REMEDY, control_bytes, decode_bytes, encode_bytes, feature_bytes, readable, unet_bytes, video_bytes
 from .models.config import PIXELS_PER_LATENT, AutoencoderConfig, SketchConfig, UNetConfig
 from .models.vae.chunking import Chunking
+from .models.vae.interleaving import TRAINED
 from .timeline import written
 
 _SURPLUS = 1.15
@@ -139,7 +140,7 @@ class AutoencoderDemands:
         features = feature_bytes(self.config, height, width, self.dtype)
         encode = encode_bytes(self.config, height, width, self.dtype)
         yield Demand("encoding the keyframes", (Need(self.weights + encode, job.keyframes * features),))
-        sizes = self.config, max(job.frames), *job.latent_size, self.dtype
+        sizes = self.config, min(max(job.frames), TRAINED), *job.latent_size, self.dtype
         result = 2 * sum(job.frames) * 3 * height * width * torch.float32.itemsize  # in segments, and joined
         waiting = (job.keyframes + 2) * features + result
         frames, offloaded = (self.weights + decode_bytes(*sizes, c) for c in (Chunking.FRAMES, Chunking.OFFLOADED))

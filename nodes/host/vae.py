@@ -24,6 +24,7 @@ from ...tooncrafter_core.memory import decode_bytes, encode_bytes
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
 from ...tooncrafter_core.models.vae.chunking import Chunking, Report, silent
+from ...tooncrafter_core.models.vae.interleaving import TRAINED
 from .advice import with_comfyui_flags
 from .attention import attention_for
 from .interruption import stop_if_interrupted
@@ -123,8 +124,10 @@ class ToonCrafterVAE(VAE):
             frames (1, 3, t, H, W) in [0, 1], float32
         """
         model = self.first_stage_model
+        count, height, width = latents.shape[2:]
+        together = count if references is None else min(count, TRAINED)
         whole, frames = (
-            decode_bytes(model.config, *latents.shape[2:], self.vae_dtype, chunking)
+            decode_bytes(model.config, together, height, width, self.vae_dtype, chunking)
             for chunking in (Chunking.WHOLE, Chunking.FRAMES)
         )
         management.load_models_gpu([self.patcher], memory_required=whole, minimum_memory_required=frames)

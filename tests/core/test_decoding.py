@@ -20,6 +20,7 @@ from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
 from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
 from tooncrafter_core.models.vae.chunking import Chunking, Report, silent
+from tooncrafter_core.models.vae.interleaving import interleaved
 from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -132,6 +133,23 @@ def test_how_far_it_is_rises_to_the_end(
     steps = [after - before for before, after in pairwise([0.0, *shares])]
     assert min(steps) > 0 and max(steps) < 1 / 6
     assert shares[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("two_pass", [True, False])
+def test_a_long_segment_is_decoded_in_interleaved_groups(
+    autoencoder: Watched, references: list[Tensor], two_pass: bool
+) -> None:
+    """Every frame comes out in its place, as its group alone decodes it; else all frames are one."""
+    latents = torch.randn(1, 4, 20, 2, 3, generator=torch.Generator().manual_seed(1))
+    shares: list[float] = []
+    frames = decode(autoencoder, latents, references, two_pass, lambda: PLENTY, shares.append)
+    run = autoencoder.decode_segments_twice if two_pass else autoencoder.decode_segments
+    for group in interleaved(20):
+        assert torch.equal(frames[:, :, group[1:-1]], run(latents[:, :, group], references)[:, :, 1:-1])
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    autoencoder.tried.clear()
+    assert torch.equal(decode(autoencoder, latents, None, False, lambda: PLENTY), autoencoder.decode_segments(latents))
+    assert len(autoencoder.tried) == 2
 
 
 def test_a_try_that_fails_begins_anew(autoencoder: Watched, latents: Tensor, references: list[Tensor]) -> None:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> str:
-    """Write the table: one row for each length, compared with the first length's mean."""
+    """Write the table: one row for each length."""
     subject = Subject(
         model=ToonCrafter.load(options.model),
         name=" ".join(map(file_hash, [options.model, *options.perceptual])),
@@ -150,14 +150,18 @@ def _run(options: argparse.Namespace) -> str:
 
 
 def _table(measured: dict[int, list[Values]], runs: dict[int, int]) -> str:
-    lines = ["| frames | runs | figure on its path | mean distance | worst frame | times the mean of the first row |"]
+    """The last two columns compare a scene's worst frame with the mean of the same scene at the first length."""
+    lines = ["| frames | runs | figure on its path | mean distance | worst frame / mean at first | scenes above 2 |"]
     lines.append("| --- | --- | --- | --- | --- | --- |")
-    first = fmean(row["mean"] for row in next(iter(measured.values())))
+    means = [row["mean"] for row in next(iter(measured.values()))]
     for frames, rows in measured.items():
         on_path, looked = (int(sum(row[name] for row in rows)) for name in ("on_path", "looked"))
-        mean, worst = fmean(row["mean"] for row in rows), max(row["worst"] for row in rows)
+        ratios = [row["worst"] / mean for row, mean in zip(rows, means, strict=True)]
+        above = f"{sum(ratio > 2 for ratio in ratios)} of {len(ratios)}"
+        mean, typical = fmean(row["mean"] for row in rows), median(ratios)
         lines.append(
-            f"| {frames} | {runs[frames]} | {on_path} of {looked} | {mean:.3f} | {worst:.3f} | {worst / first:.1f} |"
+            f"| {frames} | {runs[frames]} | {on_path} of {looked} | {mean:.4f} | median {typical:.1f}, "
+            f"largest {max(ratios):.1f} | {above} |"
         )
     return "\n".join(lines) + "\n"
 
