@@ -37,17 +37,16 @@ class Plan:
     @property
     def keyframes(self) -> list[int]:
         """Positions in the coarse run of what the fine runs begin and end with."""
-        spacing = (len(self.coarse) - 1) // len(self.fine)
-        return list(range(0, len(self.coarse), spacing))
+        return [self.coarse.index(joint) for joint in (0, *(span[-1] for span in self.fine))]
 
 
 def plan_runs(frames: int, trained: int) -> Plan:
     """How a segment is drawn.
 
-    A segment of t frames takes the fewest fine runs that cover it, s = ceil((t - 1) / (trained - 1)), and their lengths
-    differ by one at most. The coarse run has as many frames as make every fine run begin and end at one of them: a
-    multiple of s steps, from trained / 2 to trained frames. Frames of the coarse run lie evenly in time, those of the
-    result are whole numbers: each is less than half a frame from where the coarse run drew it.
+    A segment of t frames takes the fewest fine runs that cover it, s = ceil((t - 1) / (trained - 1)). They meet at the
+    coarse frames nearest to s equal parts. The coarse run has as many frames as the model was trained for, or the most
+    below at which no fine run gets longer than that. Its frames lie evenly in time, those of the result are whole
+    numbers: each is half a frame at most from where the coarse run drew it.
 
     Args:
         frames: t.
@@ -65,10 +64,15 @@ def plan_runs(frames: int, trained: int) -> Plan:
             f"frames is {frames}; with this model, which was trained for {trained}, a segment has up to "
             f"{longest**2 + 1}. Take fewer, or add a keyframe in between."
         )
-    steps = longest // spans * spans
-    coarse = tuple(_share(last, step, steps) for step in range(steps + 1))
-    joints = [_share(last, span, spans) for span in range(spans + 1)]
+    coarse, joints = next(filter(None, (_joined(last, steps, spans, longest) for steps in range(longest, 0, -1))))
     return Plan(coarse, tuple(range(first, last + 1) for first, last in pairwise(joints)))
+
+
+def _joined(last: int, steps: int, spans: int, longest: int) -> tuple[tuple[int, ...], list[int]] | None:
+    """Frames of a coarse run of so many steps, and those at which the fine runs meet; None where one is too long."""
+    coarse = tuple(_share(last, step, steps) for step in range(steps + 1))
+    joints = [coarse[_share(steps, span, spans)] for span in range(spans + 1)]
+    return (coarse, joints) if all(last - first <= longest for first, last in pairwise(joints)) else None
 
 
 def count_runs(plans: Sequence[Plan]) -> int:

@@ -37,8 +37,8 @@ def test_no_run_is_longer_than_the_trained_length_or_begins_or_ends_without_a_ke
 def test_time_is_uniform_as_far_as_whole_frames_allow(frames: int) -> None:
     plan = plan_runs(frames, 16)
     lengths = [len(span) for span in plan.fine]
-    assert max(lengths) - min(lengths) <= 1
     step = (frames - 1) / (len(plan.coarse) - 1)
+    assert max(lengths) - min(lengths) <= step + 1
     assert max(abs(frame - index * step) for index, frame in enumerate(plan.coarse)) <= 0.5
     assert all(b > a for a, b in pairwise(plan.coarse))
 
@@ -53,6 +53,11 @@ def test_no_more_runs_than_needed(frames: int, runs: int) -> None:
 def test_joints_of_16_frame_runs_are_where_the_coarse_run_drew_them() -> None:
     assert [list(span) for span in plan_runs(31, 16).fine] == [list(range(16)), list(range(15, 31))]
     assert plan_runs(46, 16).coarse == tuple(range(0, 46, 3))
+
+
+@pytest.mark.parametrize(("frames", "coarse"), [(17, 16), (24, 16), (30, 16), (31, 15), (46, 16), (61, 13), (64, 16)])
+def test_the_coarse_run_is_as_long_as_trained_where_that_gives_joints(frames: int, coarse: int) -> None:
+    assert len(plan_runs(frames, 16).coarse) == coarse
 
 
 def test_the_trained_length_is_the_models() -> None:
