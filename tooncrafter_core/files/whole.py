@@ -47,8 +47,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     lets none but its owner).
 
     Raises:
+        ValueError: the name is that of a device or a pipe.
         OSError: the disk is full or takes no files, which names the wanted file; what it held before is still there.
     """
+    _check_kind(path)
     target = path.resolve()
     with naming(path), _unfinished(target) as folder:
         unfinished = folder / target.name
@@ -109,6 +111,7 @@ def check_file(path: Path) -> None:
     """Raise ValueError unless `written_whole` can write this file, as far as can be told before."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the name of a file")
+    _check_kind(path)
     _check_room(path)
 
 
@@ -116,6 +119,7 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
     """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before."""
     if path.is_file():
         raise ValueError(f"{path} is a file; expected a folder")
+    _check_kind(path)
     target = path.resolve()
     if os.path.ismount(target) or Path.cwd().is_relative_to(target):
         raise ValueError(f"{path} cannot be replaced as a whole; name a folder in it, such as {path / 'frames'}")
@@ -127,6 +131,12 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
                 "would be lost; name a new folder, an empty one, or one that holds nothing but frames of an earlier run"
             )
     _check_room(path)
+
+
+def _check_kind(path: Path) -> None:
+    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a device or a pipe; expected the name of a file or a folder")
 
 
 def _check_room(path: Path) -> None:

@@ -205,6 +205,18 @@ def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest
             check_output(path, 16, 16)
 
 
+@pytest.mark.parametrize("name", ["frames", "frames.gif"])
+def test_a_device_is_not_replaced(name: str, tmp_path: Path) -> None:
+    """As root one could, and everything that writes to /dev/null would fail from then on."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / name).symlink_to(tmp_path / "pipe")
+    for refused in (lambda: check_output(tmp_path / name, 16, 16), lambda: write(tmp_path / name)):
+        with pytest.raises(ValueError, match="is a device or a pipe"):
+            refused()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["pipe", name])
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize(("name", "width"), [("frames.mp4", 16386), ("frames.webp", 16384), ("frames.gif", 65536)])
 def test_sizes_that_a_kind_of_file_cannot_have(name: str, width: int, tmp_path: Path) -> None:
     check_output(tmp_path / name, width - 2, 64)
