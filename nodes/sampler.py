@@ -22,6 +22,7 @@ from .host.ddim import with_guidance_rescale
 from .host.previews import progress_of
 from .host.runs import Job, RunSampler, Walk, count_host_runs
 from .host.sampling import ToonCrafterSampling
+from .host.working_settings import warn_if_far
 from .types import CATEGORY
 
 
@@ -86,6 +87,7 @@ class ToonCrafterSampler(io.ComfyNode):
                 *_interval_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -105,6 +107,7 @@ class ToonCrafterSampler(io.ComfyNode):
         samples = _samples(latent, "latent", keyframes)
         chosen = parse_segments(widgets.segments, keyframes.segments)
         kept = _kept(previous, chosen, keyframes)
+        warn_if_far(cls.hidden, widgets.steps, widgets.guidance_scale)
         plans = [plan_runs(frames, model.model.trained_frames) for frames in keyframes.frames]
         progress = progress_of(model, count_host_runs(plans, chosen) * len(walk.timesteps))
         sampler = RunSampler(

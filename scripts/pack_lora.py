@@ -2,7 +2,7 @@
 
     python scripts/pack_lora.py ~/.cache/tooncrafter-training/distil/consistency/model.safetensors
 
-Takes the checkpoint of the training `distil` and writes it in float16.
+Takes the checkpoint of the training `distil`, with the steps it was trained for, and writes it in float16.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
+from tooncrafter_core.files.working_settings import read_working_settings
 from tooncrafter_core.training.run.export import write_checkpoint
 from tooncrafter_core.training.run.low_rank import read_lora, to_tensors
 
@@ -31,7 +32,8 @@ def main() -> None:
     options = parser.parse_args()
     tensors = to_tensors(read_lora(options.lora))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint({name: tensor.half() for name, tensor in tensors.items()}, options.out)
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    write_checkpoint(halved, options.out, read_working_settings(options.lora))
     size = options.out.stat().st_size
     log.info("%s: %d layers, %.2f MB", options.out, len(read_lora(options.out)), size / 1e6)
     if size > LIMIT:

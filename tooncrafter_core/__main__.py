@@ -17,6 +17,7 @@ from .batch.command import add_batch, add_shots
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
+from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
@@ -159,6 +160,7 @@ def _interpolate(options: argparse.Namespace) -> None:
         if not Path(file).is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES[options.dtype])
+    _warn_if_far(Path(options.checkpoint), settings)
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(model, keyframes, settings, sketches, callback=lambda step: bar.update() and None)
@@ -166,6 +168,12 @@ def _interpolate(options: argparse.Namespace) -> None:
     if options.contact_sheet:
         write_contact_sheet(frames, options.contact_sheet)
     sys.stdout.write(f"{len(frames)} frames in {options.output}\n")
+
+
+def _warn_if_far(checkpoint: Path, settings: Settings) -> None:
+    working = read_working_settings(checkpoint)
+    if working and (warning := working.warning(checkpoint.name, settings.steps, settings.guidance_scale)):
+        sys.stderr.write(f"warning: {warning}\n")
 
 
 def _models(options: argparse.Namespace) -> list[str]:

@@ -24,6 +24,7 @@ from tooncrafter_core.files.media import read_image
 from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
+BUNDLED = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 SMALL = ["--width", "64", "--height", "64", "--steps", "2", "--frames", "3", "--device", "cpu"]
 Refusal = Callable[..., str]
 
@@ -84,6 +85,14 @@ def test_interpolate(
     assert capsys.readouterr().out == f"3 frames in {path}\n"
     assert count_frames(path) == 3
     assert read_image(sheet).shape == (3, 64, 4 * 64)
+
+
+def test_settings_far_from_the_models_own_are_told(
+    pictures: list[str], output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["interpolate", *pictures, "-c", str(BUNDLED), *SMALL, "--guidance-scale", "1", "-o", str(output)]) == 0
+    said = capsys.readouterr().err
+    assert "warning: tooncrafter-tiny.safetensors works best with steps 12; here it is steps 2," in said
 
 
 def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], checkpoint: list[str], output: Path) -> None:

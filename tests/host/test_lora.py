@@ -131,3 +131,19 @@ def test_the_distilled_lora_is_offered_and_is_the_merged_model(server: ComfyServ
     assert (found - expected).norm() < 0.01 * expected.norm(), "beyond the rounding of float16 weights"
     assert (found - without).norm() > 0.05 * without.norm()
     assert "NOT LOADED diffusion_model." not in server.log_text()
+
+
+def test_steps_far_from_the_files_own_are_told(server: ComfyServer, drawings: list[str]) -> None:
+    """The LoRA's count where there is one; one that is turned off counts as none."""
+
+    def told(steps: int, strength: float) -> str:
+        sizes, sampling = {"width": 64, "height": 64, "frames": 2}, {"steps": steps, "guidance_scale": 1.0}
+        made = interpolation(drawings, BUNDLED_MODEL, encode=sizes, sample=sampling, two_pass=False)
+        prompt = {name: made[name] for name in made if name not in ("decode", "save")}
+        before = len(server.log_text())
+        latents_of(server, with_lora(prompt, BUNDLED_LORA, strength))
+        return server.log_text()[before:]
+
+    assert f"{BUNDLED_LORA} works best with steps 4; here it is steps 1," in told(1, 1.0)
+    assert "works best" not in told(4, 1.0)
+    assert "tooncrafter-tiny.safetensors works best with steps 12; here it is steps 4," in told(4, 0.0)

@@ -207,7 +207,8 @@ def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
 def test_search_offers_a_blueprint_that_draws(
     page: Page, comfy_server: ComfyServer, pictures: Path, sketched: bool
 ) -> None:
-    """Three keyframes, with two sketches and without, in four nodes at most, with the pack's own files."""
+    """Three keyframes, with two sketches and without, in four nodes at most, with the pack's own files; the page tells
+    that the model wants more steps."""
     forget(page)
     page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     search = page.locator(".comfy-vue-node-search-container")
@@ -220,6 +221,7 @@ def test_search_offers_a_blueprint_that_draws(
     before = set((comfy_server.base / "output").glob("*.png"))
     queue(page)
     assert end_of_run(page) == "execution_success"
+    page.get_by_text("works best with steps 12; here it is steps 2").first.wait_for()
     assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..models.clip.text_tower import TextTower
@@ -22,8 +21,8 @@ from ..models.unet.unet import UNet
 from ..models.vae.autoencoder import Autoencoder
 from .infer import infer_config
 from .stored_tensor import listing
-from .weight_file import CheckpointError, is_safetensors, read_weight_file
-from .working_settings import WorkingSettings, from_metadata
+from .weight_file import CheckpointError, read_weight_file
+from .working_settings import WorkingSettings, read_working_settings
 
 _DEEPSPEED_PREFIX = "_forward_module."
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
@@ -239,7 +238,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "Stable Diffusion. Choose a ToonCrafter or DynamiCrafter checkpoint."
         )
     try:
-        config, working = infer_config(tensors), _working_settings(path)
+        config, working = infer_config(tensors), read_working_settings(path)
     except ValueError as error:
         raise CheckpointError(
             f"{path.name} is not a checkpoint this program can load: {error}. "
@@ -254,13 +253,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     checkpoint.check()
     return checkpoint
-
-
-def _working_settings(path: Path) -> WorkingSettings | None:
-    if not is_safetensors(path):
-        return None
-    with safe_open(path, framework="pt") as file:
-        return from_metadata(file.metadata())
 
 
 def _named(dtype: torch.dtype) -> str:

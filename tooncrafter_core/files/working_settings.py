@@ -6,16 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
+from pathlib import Path
 from typing import TypeGuard
+
+from safetensors import safe_open
+
+from .weight_file import is_safetensors
 
 METADATA_KEY = "tooncrafter.working_settings"
 _FRACTIONS = ("guidance_scale", "sketch_strength")
 """Entries that need not be whole."""
+_FAR = 2
+"""How many times as much, or as little, is told."""
 
 
 @dataclass(frozen=True)
 class WorkingSettings:
-    """Settings that a model was trained for or measured best with.
+    """Settings that a file's model was trained for or measured best with; None where the file does not say.
 
     Attributes:
         width: of the pictures, pixels.
@@ -29,18 +36,47 @@ class WorkingSettings:
             where nobody knows.
     """
 
-    width: int
-    height: int
-    frames: int
-    frame_rate: int
-    steps: int
-    guidance_scale: float
-    sketch_strength: float
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    frame_rate: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sketch_strength: float | None = None
     preview: tuple[tuple[float, float, float], ...] = ()
 
     def to_metadata(self) -> dict[str, str]:
         """Metadata of a safetensors file."""
-        return {METADATA_KEY: json.dumps(asdict(self))}
+        return {METADATA_KEY: json.dumps({name: value for name, value in asdict(self).items() if value})}
+
+    def warning(self, file: str, steps: int, guidance_scale: float) -> str | None:
+        """What to tell a user whose settings are far from these: a factor of more than two; None where they are not.
+
+        Args:
+            file: name of the file that has these settings.
+            steps: that will be taken.
+            guidance_scale: that they will be taken with.
+        """
+        chosen = {"steps": steps, "guidance_scale": guidance_scale}
+        known = {name: best for name in chosen if (best := getattr(self, name)) is not None}
+        far = [name for name, best in known.items() if not best / _FAR <= chosen[name] <= best * _FAR]
+        if not far:
+            return None
+        best, here = (" and ".join(f"{name} {values[name]:g}" for name in far) for values in (known, chosen))
+        return f"{file} works best with {best}; here it is {here}, which costs quality, time or both."
+
+
+def read_working_settings(path: Path) -> WorkingSettings | None:
+    """The settings that a file carries; None where it has none, as files other than safetensors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: they cannot be read; the message names the entry.
+    """
+    if not is_safetensors(path):
+        return None
+    with safe_open(path, framework="pt") as file:
+        return from_metadata(file.metadata())
 
 
 def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
@@ -57,14 +93,14 @@ def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
     except json.JSONDecodeError as error:
         raise ValueError(f"its metadata {METADATA_KEY} is not JSON: {error}") from error
     names = [field.name for field in fields(WorkingSettings)]
-    if not isinstance(entries, dict) or sorted(entries) != sorted(names):
+    if not isinstance(entries, dict) or not set(entries) <= set(names):
         raise ValueError(f"its metadata {METADATA_KEY} is {text!r}; expected an object with {', '.join(names)}")
-    wrong = [name for name in names if not _fits(name, entries[name])]
+    wrong = [name for name, value in entries.items() if not _fits(name, value)]
     if wrong:
         raise ValueError(
             f"its metadata {METADATA_KEY} has {wrong[0]} = {entries[wrong[0]]!r}; expected {_wanted(wrong[0])}"
         )
-    preview = tuple((float(r), float(g), float(b)) for r, g, b in entries.pop("preview"))
+    preview = tuple((float(r), float(g), float(b)) for r, g, b in entries.pop("preview", []))
     return WorkingSettings(**entries, preview=preview)
 
 

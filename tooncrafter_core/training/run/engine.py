@@ -116,7 +116,7 @@ class Run:
         if self.contestants:
             self._take_steps(time.monotonic() + seconds)
         elif self.accelerator.is_main_process:
-            write_checkpoint(self.task.checkpoint(), path)
+            write_checkpoint(self.task.checkpoint(), path, self.task.working)
         return path
 
     @property
@@ -230,7 +230,7 @@ class Run:
 
     def _save(self) -> None:
         with self.ema.applied(), torch.no_grad():
-            write_checkpoint(self.task.checkpoint(), self.settings.output / CHECKPOINT)
+            write_checkpoint(self.task.checkpoint(), self.settings.output / CHECKPOINT, self.task.working)
         state = {
             "step": self.step,
             "skipped": self.skipped,

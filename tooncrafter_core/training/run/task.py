@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ...files.working_settings import WorkingSettings
+
 
 class Loss(NamedTuple):
     """A loss (0-d), and what to write down of it."""
@@ -43,6 +45,7 @@ class Task:
         collate: samples to a batch, which has an entry `skipped`.
         strip: pictures of what the model does now (3, H, W) in [0, 1].
         checkpoint: all tensors of a checkpoint in the published layout, the model as it is now.
+        working: what the checkpoint says it works best with.
     """
 
     players: Mapping[str, Player]
@@ -50,3 +53,4 @@ class Task:
     collate: Callable[[Sequence[Any]], Any]
     strip: Callable[[], Tensor]
     checkpoint: Callable[[], dict[str, Tensor]]
+    working: WorkingSettings | None = None

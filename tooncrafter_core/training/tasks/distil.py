@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ...files.working_settings import WorkingSettings
 from ...sampling.guidance import guide
 from ...sampling.jump import END, Jump, jump
 from ..clips.cache import Segments, collate_segments, towers
@@ -163,6 +164,7 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
         collate=collate_segments,
         strip=strip,
         checkpoint=checkpoint,
+        working=WorkingSettings(steps=settings.student_steps, guidance_scale=1.0),
     )
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from small_training import Workshop, make, run
 from torch import Tensor
 
+from tooncrafter_core.files.working_settings import WorkingSettings, read_working_settings
 from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.training.clips.cache import Segments, collate_segments
@@ -167,9 +168,10 @@ def test_a_second_round_includes_the_first(workshop: Workshop, cache: Path, tmp_
 
 
 def test_what_it_leaves(workshop: Workshop, tmp_path: Path) -> None:
-    path = run(workshop.settings("distil", tmp_path, steps=1, gradient_checkpointing=True))
+    path = run(workshop.settings("distil", tmp_path, steps=1, gradient_checkpointing=True, **STEPS))
     assert (tmp_path / "strips" / "0000001.png").exists()
     assert all(tensor.isfinite().all() for tensor in load_file(path).values())
+    assert read_working_settings(path) == WorkingSettings(steps=2, guidance_scale=1.0)
 
 
 @pytest.mark.parametrize("teacher", [4, 6, 2])
