@@ -25,6 +25,7 @@ from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
+from played_preview import assert_plays, play
 from playwright.sync_api import Page
 from results import frames_of
 
@@ -85,4 +86,5 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     watch_the_end(newest)
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"
+    assert_plays(play(newest))
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
