@@ -54,7 +54,7 @@ LEAST_LIKENESS = """async () => {
 }"""
 # Of what was handed to the page to show before the last picture, a sheet: how many are frames of such, and how many in all.
 SHEET_AND_FRAMES = """async () => {
-    const pictures = await Promise.all(window.seen.shown.map(blob => createImageBitmap(blob)));
+    const pictures = await Promise.all([...new Set(window.seen.shown)].map(blob => createImageBitmap(blob)));
     const last = pictures.pop();
     const frames = pictures.filter(picture => picture.width * 2 === last.width && picture.height * 2 === last.height);
     return [frames.length, pictures.length];
