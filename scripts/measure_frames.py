@@ -1,4 +1,4 @@
-"""Measures kept keyframes, matched colours and mattes, keyed and sampled, on drawn scenes, which the bundled model interpolates.
+"""Measures kept keyframes, matched colours and mattes on drawn scenes, which the bundled model interpolates.
 
     python scripts/measure_frames.py [--scenes 6]
 
@@ -93,8 +93,8 @@ def _matte(scenes: list[Scene]) -> None:
 
 
 def _sampled_matte(model: ToonCrafter, scenes: list[Scene]) -> None:
-    """Two ways to the matte of sampled frames on white: keyed from them, and sampled from the keyframes' mattes with the
-    same noise. In the in-betweens, against the scene's own matte and against what the frames show."""
+    """Two ways to the matte of sampled frames on white: keyed from them, and sampled from the keyframes' mattes with
+    the same noise. In the in-betweens, against the scene's own matte and against what the frames show."""
     rows = []
     for scene in scenes:
         wanted, white = _true_matte(scene), _clip(replace(scene, ground="plain", sky=_WHITE))

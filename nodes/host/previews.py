@@ -1,5 +1,5 @@
-"""Previews while sampling: all frames in one picture, since ComfyUI's own show the first frame, a keyframe, only; and word
-to the page, which plays them one after the other (`web/previews.js`)."""
+"""Previews while sampling: all frames in one picture, since ComfyUI's own show the first frame, a keyframe, only; and
+word to the page, which plays them one after the other (`web/previews.js`)."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ LEAST_LIKENESS = """async () => {
         part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
     return Math.min(...likeness);
 }"""
-# Of what was handed to the page to show before the last picture, a sheet: how many are frames of such, and how many in all.
+# Of what was handed to the page before the last picture, a sheet: how many are frames of a sheet, and how many in all.
 SHEET_AND_FRAMES = """async () => {
     const pictures = await Promise.all([...new Set(window.seen.shown)].map(blob => createImageBitmap(blob)));
     const last = pictures.pop();
