@@ -83,8 +83,8 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
         assert {name: sent[number]["inputs"][name] for name in settings} == settings
     steps = "app.graph.nodes.find(node => node.type === 'ToonCrafterSampler').widgets.find(w => w.name === 'steps')"
     newest.evaluate(f"() => {{ {steps}.value = 2; }}")
+    assert_plays(play(newest))
     watch_the_end(newest)
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"
-    assert_plays(play(newest))
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
