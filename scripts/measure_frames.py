@@ -1,4 +1,4 @@
-"""Measures kept keyframes, matched colours and keyed mattes on drawn scenes, which the bundled model interpolates.
+"""Measures kept keyframes, matched colours and mattes on drawn scenes, which the bundled model interpolates.
 
     python scripts/measure_frames.py [--scenes 6]
 
@@ -47,14 +47,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=6)
     count = parser.parse_args().scenes
     scenes = [random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)) for seed in range(count)]
-    _compare(scenes)
+    model = ToonCrafter.load(MODEL)
+    _compare(model, scenes)
     _tint(scenes)
     _matte(scenes)
+    _sampled_matte(model, scenes)
 
 
-def _compare(scenes: list[Scene]) -> None:
+def _compare(model: ToonCrafter, scenes: list[Scene]) -> None:
     """What is done to sampled frames."""
-    model = ToonCrafter.load(MODEL)
     rows = []
     for scene in scenes:
         truth = _clip(scene)
@@ -85,13 +86,38 @@ def _matte(scenes: list[Scene]) -> None:
     for name, colour in GROUNDS.items():
         rows = []
         for scene in scenes:
-            white, black, ground = (_clip(replace(scene, ground="plain", sky=c)) for c in (_WHITE, _BLACK, colour))
-            wanted = (1 - (white - black).mean(dim=1, keepdim=True)).clamp(0, 1)
-            found = key(ground, *THRESHOLDS)
-            sides = ((found > 0.5) != (wanted > 0.5)).float().mean()
-            rows.append([float(100 * (found - wanted).abs().mean()), float(100 * sides)])
+            found = key(_clip(replace(scene, ground="plain", sky=colour)), *THRESHOLDS)
+            rows.append(_off(found, _true_matte(scene)))
         off, sides = torch.tensor(rows).mean(dim=0).tolist()
         sys.stdout.write(f"matte on {name}: alpha {off:.2f}% off, {sides:.2f}% of the pixels on the wrong side\n")
+
+
+def _sampled_matte(model: ToonCrafter, scenes: list[Scene]) -> None:
+    """Two ways to the matte of sampled frames on white: keyed from them, and sampled from the keyframes' mattes with
+    the same noise. In the in-betweens, against the scene's own matte and against what the frames show."""
+    rows = []
+    for scene in scenes:
+        wanted, white = _true_matte(scene), _clip(replace(scene, ground="plain", sky=_WHITE))
+        frames = interpolate(model, white[[0, -1]], SETTINGS)
+        keyed = key(frames, *THRESHOLDS)
+        drawn = interpolate(model, wanted[[0, -1]].expand(-1, 3, -1, -1), SETTINGS)
+        sampled = drawn.mean(dim=1, keepdim=True)
+        pairs = ((keyed, wanted), (sampled, wanted), (sampled, keyed))
+        rows.append([_off(found[1:-1], right[1:-1]) for found, right in pairs])
+    names = ("keyed, to the scene", "sampled, to the scene", "sampled, to the keyed")
+    for name, (off, sides) in zip(names, torch.tensor(rows).mean(dim=0).tolist(), strict=True):
+        sys.stdout.write(f"matte of sampled frames, {name}: alpha {off:.2f}% off, {sides:.2f}% on the wrong side\n")
+
+
+def _true_matte(scene: Scene) -> Tensor:
+    white, black = (_clip(replace(scene, ground="plain", sky=colour)) for colour in (_WHITE, _BLACK))
+    return (1 - (white - black).mean(dim=1, keepdim=True)).clamp(0, 1)
+
+
+def _off(found: Tensor, wanted: Tensor) -> list[float]:
+    """Mean difference of two mattes, and the share of pixels that are on another side of one half; both in percent."""
+    sides = ((found > 0.5) != (wanted > 0.5)).float().mean()
+    return [float(100 * (found - wanted).abs().mean()), float(100 * sides)]
 
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)

@@ -6,7 +6,7 @@ from comfy.latent_formats import SD15, LatentFormat
 
 from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.models.config import LATENT_SCALE
-from .previews import side_by_side
+from .previews import Sheet
 
 
 class ToonCrafterLatents(LatentFormat):
@@ -22,7 +22,7 @@ def latent_format(checkpoint: Checkpoint) -> LatentFormat:
     """Stable Diffusion's latents where the file says nothing else, else its own, with previews if it has colours; they
     show all frames."""
     found = _latent_format(checkpoint)
-    found.latent_rgb_factors_reshape = side_by_side
+    found.latent_rgb_factors_reshape = Sheet()
     return found
 
 

@@ -135,6 +135,7 @@ class ToonCrafterModel(BaseModel):
         self.check_fits(kwargs["prompt_type"], kwargs["cross_attn"], keyframes, kwargs.get("control"))
         guides = [encoder.config for encoder in sketch_encoders(kwargs.get("control"))]
         self._check_room(keyframes, guides[0] if guides else None, kwargs["device"])
+        self.latent_format.latent_rgb_factors_reshape.frame_rate = keyframes.frame_rate
         text = kwargs["cross_attn"][:1]
         return {
             "c_concat": CONDNoiseShape(self.process_latent_in(keyframes.condition().to(kwargs["device"]))),

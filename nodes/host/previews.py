@@ -1,4 +1,5 @@
-"""Previews while sampling: all frames in one picture, since ComfyUI's own show the first frame, a keyframe, only."""
+"""Previews while sampling: all frames in one picture, since ComfyUI's own show the first frame, a keyframe, only; and
+word to the page, which plays them one after the other (`web/previews.js`)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from latent_preview import Latent2RGBPreviewer, get_previewer
 from PIL.Image import Image
+from server import PromptServer
 from torch import Tensor
 
 from ...tooncrafter_core.frames.sheets import grid
@@ -19,11 +21,27 @@ _MOST = 16
 """Frames shown; of more, as many evenly spread."""
 
 
-def side_by_side(latents: Tensor) -> Tensor:
-    """Frames (n, c, h, w) row by row, as the latents of one picture (1, c, rows h, columns w)."""
-    shown = min(len(latents), _MOST)
-    chosen = torch.linspace(0, len(latents) - 1, shown).round().long().tolist()
-    return grid(latents[chosen], math.ceil(math.sqrt(shown)))[None]
+class Sheet:
+    """What a latent format has laid out before latents become colours.
+
+    Attributes:
+        frame_rate: frames per second of the film that is sampled; `ToonCrafterModel.extra_conds` sets it for each run.
+    """
+
+    frame_rate: float = 1
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Frames (n, c, h, w) row by row, as the latents of one picture (1, c, rows h, columns w).
+
+        The page hears of it before the picture comes: a page without our script shows the picture as it is.
+        """
+        shown = min(len(latents), _MOST)
+        columns = math.ceil(math.sqrt(shown))
+        told = {"frames": shown, "columns": columns, "frame_rate": self.frame_rate * shown / len(latents)}
+        server = PromptServer.instance
+        server.send_sync("tooncrafter_sheet", told, server.client_id)
+        chosen = torch.linspace(0, len(latents) - 1, shown).round().long().tolist()
+        return grid(latents[chosen], columns)[None]
 
 
 def progress_of(model: ModelPatcher, steps: int) -> Callable[[int, Tensor], None]:
@@ -49,11 +67,15 @@ def _colours_of(latents: LatentFormat) -> Latent2RGBPreviewer | None:
     """None where nothing says what colours the channels are."""
     if latents.latent_rgb_factors is None:
         return None
-    return _AllFrames(latents.latent_rgb_factors)
+    return _AllFrames(latents)
 
 
 class _AllFrames(Latent2RGBPreviewer):
     """For every ComfyUI: older ones do not ask a latent format how its latents are to be laid out."""
 
+    def __init__(self, latents: LatentFormat) -> None:
+        super().__init__(latents.latent_rgb_factors)
+        self._sheet: Sheet = latents.latent_rgb_factors_reshape
+
     def decode_latent_to_preview(self, x0: Tensor) -> Image:
-        return super().decode_latent_to_preview(side_by_side(x0))
+        return super().decode_latent_to_preview(self._sheet(x0))

@@ -25,6 +25,7 @@ from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
+from played_preview import assert_plays, play
 from playwright.sync_api import Page
 from results import frames_of
 
@@ -82,6 +83,7 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
         assert {name: sent[number]["inputs"][name] for name in settings} == settings
     steps = "app.graph.nodes.find(node => node.type === 'ToonCrafterSampler').widgets.find(w => w.name === 'steps')"
     newest.evaluate(f"() => {{ {steps}.value = 2; }}")
+    assert_plays(play(newest))
     watch_the_end(newest)
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"

@@ -20,12 +20,14 @@ from comfy_harness.examples import examples
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from make_subgraph import NAME as BLUEPRINT
+from played_preview import assert_plays, play
 from playwright.sync_api import Page
 
 WORKFLOWS = ROOT / "workflows"
 QUICK_START = WORKFLOWS / "quick_start.json"
 WATCH = """() => {
-    window.seen = {previews: 0, steps: []};
+    window.seen = {previews: 0, steps: [], shown: []};
+    app.api.addEventListener('b_preview_with_metadata', event => window.seen.shown.push(event.detail.blob));
     app.api.addEventListener('b_preview', event => {
         window.seen.previews++;
         window.lastPreview = event.detail;
@@ -49,6 +51,13 @@ LEAST_LIKENESS = """async () => {
     const likeness = parts.slice(1).map((part, before) =>
         part.reduce((sum, value, index) => sum + value * parts[before][index], 0));
     return Math.min(...likeness);
+}"""
+# Of what was handed to the page before the last picture, a sheet: how many are frames of a sheet, and how many in all.
+SHEET_AND_FRAMES = """async () => {
+    const pictures = await Promise.all([...new Set(window.seen.shown)].map(blob => createImageBitmap(blob)));
+    const last = pictures.pop();
+    const frames = pictures.filter(picture => picture.width * 2 === last.width && picture.height * 2 === last.height);
+    return [frames.length, pictures.length];
 }"""
 CONNECT_BLUEPRINT = """sketched => {
     const [node] = app.graph.nodes;
@@ -169,6 +178,8 @@ def test_queue_shows_previews_progress_and_the_result(page: Page, pictures: Path
     assert sampling == list(range(1, 9))
     assert seen["previews"] >= 4
     assert page.evaluate(LEAST_LIKENESS) > 0.7
+    frames, played = page.evaluate(SHEET_AND_FRAMES)
+    assert frames == played > 1
     screenshot(page, pictures / "result.png")
 
 
@@ -180,6 +191,16 @@ def test_stock_samplers_preview_all_frames(page: Page) -> None:
     end_of_run(page)
     assert page.evaluate("window.seen.previews") >= 8
     assert page.evaluate(LEAST_LIKENESS) > 0.7
+    frames, played = page.evaluate(SHEET_AND_FRAMES)
+    assert frames == played > 1
+
+
+@pytest.mark.parametrize("vue_nodes", [False, True], ids=["classic nodes", "Vue nodes"])
+def test_previews_play(page: Page, vue_nodes: bool) -> None:
+    page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", vue_nodes)
+    load_workflow(page, json.loads(QUICK_START.read_text()))
+    assert_plays(play(page))
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
 
 
 def test_help_of_a_node_opens(page: Page) -> None:
