@@ -1,7 +1,7 @@
 """Measures what surrounds the model when many shots are drawn.
 
     python scripts/measure_batch.py workers     # 8 shots with the small model, on one worker and on two (two cores)
-    python scripts/measure_batch.py kills       # 32 shots in 4 steps; a worker is killed 10 times at random
+    python scripts/measure_batch.py kills       # 16 short shots with it; a worker that draws is killed 10 times
     python scripts/measure_batch.py overhead    # 1,000 shots with a model that sleeps
 
 The exit status is 1 where a bar is missed.
@@ -34,13 +34,12 @@ from tooncrafter_core.batch.results.store import Results  # noqa: E402
 from tooncrafter_core.batch.run import run  # noqa: E402
 from tooncrafter_core.batch.runners.ray_pool import Cluster, RayPool  # noqa: E402
 from tooncrafter_core.batch.shots.shot import Shot, parse_shot  # noqa: E402
-from tooncrafter_core.batch.work import Models  # noqa: E402
+from tooncrafter_core.batch.work import Models, Worker  # noqa: E402
 from tooncrafter_core.evaluation.scenes import SIZE, picture, scenes  # noqa: E402
 from tooncrafter_core.files.media import write_frames  # noqa: E402
 
 MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
-PAUSE = (2, 8)
-"""Seconds between two kills."""
+KILLS = 10
 
 
 def main() -> int:
@@ -54,16 +53,16 @@ def main() -> int:
             return _overhead(Path(folder), options.shots)
         if options.what == "workers":
             return _workers(_scene_shots(Path(folder), 8, options.steps), Path(folder))
-        return _kills(_scene_shots(Path(folder), 32, 4), Path(folder))
+        return _kills(_scene_shots(Path(folder), 16, 2, frames=6), Path(folder))
 
 
-def _scene_shots(folder: Path, count: int, steps: int) -> list[Shot]:
-    """Shots of 16 frames between the ends of drawn scenes."""
+def _scene_shots(folder: Path, count: int, steps: int, frames: int = 16) -> list[Shot]:
+    """Shots between the ends of drawn scenes."""
     shots = []
     for number, scene in enumerate(scenes(count, seed=5)):
         for moment in (0, 1):
             write_frames(picture(scene, moment)[None], folder / f"{number}_{moment}", 1)
-        size = {"width": SIZE[0], "height": SIZE[1]}
+        size = {"width": SIZE[0], "height": SIZE[1], "frames": frames}
         settings = {"frame_rate": 24, "steps": steps, "guidance_scale": 1, "seed": number}
         keyframes = [f"{number}_{moment}/0000.png" for moment in (0, 1)]
         shots.append(parse_shot({"name": f"scene{number}", "keyframes": keyframes, **size, **settings}, folder, {}))
@@ -94,12 +93,16 @@ class _Timed:
         return free
 
 
-def _draw(shots: list[Shot], results: Results, workers: int) -> tuple[Report, float]:
-    """The report, and seconds from the first free worker to the end."""
+def _maker(results: Results) -> Callable[[bool], Worker]:
+    """What makes workers with the small model, of a new folder of results."""
     results.folder.mkdir(parents=True)
     results.weights.write_text("{}\n")
-    make = partial(worker, Models(MODEL, None, "float32", threads=1), "cpu", results)
-    pool = _Timed(RayPool(Cluster(workers=workers), make))
+    return partial(worker, Models(MODEL, None, "float32", threads=1), "cpu", results)
+
+
+def _draw(shots: list[Shot], results: Results, workers: int) -> tuple[Report, float]:
+    """The report, and seconds from the first free worker to the end."""
+    pool = _Timed(RayPool(Cluster(workers=workers), _maker(results)))
     report = run(shots, results, plan(shots, results, ["small"], 16, whole=False), pool)  # type: ignore[arg-type]
     assert not report.failures, report.failures
     return report, time.perf_counter() - pool.ready
@@ -120,32 +123,60 @@ def _workers(shots: list[Shot], folder: Path) -> int:
 
 def _kills(shots: list[Shot], folder: Path) -> int:
     expected, results = Results(folder / "expected"), Results(folder / "killed")
-    _draw(shots, expected, 1)
-    over = threading.Event()
-    killer = _Killer(random.Random(0), over)
-    thread = threading.Thread(target=killer.run)
-    thread.start()
-    report, _ = _draw(shots, results, 2)
-    over.set()
-    thread.join()
+    alone = _maker(expected)(False)
+    started = time.perf_counter()
+    for task in plan(shots, expected, ["small"], 16, whole=True).tasks:
+        alone.do(task)
+    each = (time.perf_counter() - started) / len(shots)
+    with _Killer(results, each, random.Random(0)) as killer:
+        report, _ = _draw(shots, results, 2)
     same = files_of(expected) == files_of(results)
-    sys.stdout.write(f"{killer.kills} kills in {report.seconds:.0f} s; same files: {same}\n")
-    return 0 if same and killer.kills >= 10 else 1
+    sys.stdout.write(
+        f"{killer.kills} kills in {report.seconds:.0f} s with two workers, where a shot takes {each:.1f} s; "
+        f"{len(files_of(results))} files of {len(shots)} shots, the same as without Ray: {same}\n"
+    )
+    return 0 if same and killer.kills >= KILLS else 1
 
 
 @dataclass
 class _Killer:
-    """Kills one of Ray's workers now and then, until 10 are gone or the run is over."""
+    """Kills a worker that draws, a random while after a shot is done, until KILLS are gone.
 
+    Each kill waits for another shot, so that a slow machine, too, gets on between two.
+
+    Attributes:
+        results: of the run.
+        moment: seconds that a shot takes.
+        chance: of shots, moments and workers.
+        kills: so far.
+    """
+
+    results: Results
+    moment: float
     chance: random.Random
-    over: threading.Event
     kills: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
 
-    def run(self) -> None:
-        while self.kills < 10 and not self.over.wait(self.chance.uniform(*PAUSE)):
-            if alive := worker_processes():
+    def __enter__(self) -> _Killer:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        known = 0
+        while self.kills < KILLS and not self._over.wait(0.1):
+            drawn_by = [int(record.worker.split()[-1]) for _, record in self.results.records()]
+            if len(drawn_by) == known:
+                continue
+            self._over.wait(self.chance.uniform(0, self.moment))
+            if alive := [process for process in worker_processes() if process.pid in drawn_by]:
                 self.chance.choice(alive).kill()
                 self.kills += 1
+            known = len(drawn_by)
 
 
 def _overhead(folder: Path, count: int) -> int:
