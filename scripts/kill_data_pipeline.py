@@ -1,8 +1,9 @@
 """Kill the data pipeline's workers and drivers at random moments, and compare the list with an undisturbed one.
 
-    python scripts/kill_data_pipeline.py FILM OUT [--kills 10] [--longest SECONDS]
+    python scripts/kill_data_pipeline.py FILM OUT [--kills 10]
 
-Each round starts in a new folder, kills a worker, then the driver, both with SIGKILL, and starts again.
+Each kill comes a random while after the run has kept another result, so that it meets work, on slow machines too. A
+driver that was killed is started again, as a user would; both kinds of process are killed with SIGKILL, in turn.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import psutil
 
 LIST = "clips.jsonl"
 WORKER = "ray::MapWorker"
+LONGEST = 1.0
+"""Seconds from a result to a kill at most."""
+LAST = 0.9
+"""Share of the results after which none is killed."""
 
 log = logging.getLogger("kills")
 
@@ -26,57 +31,90 @@ log = logging.getLogger("kills")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--kills", type=int, default=10, help="rounds, a worker and a driver each (default %(default)s)"
-    )
-    parser.add_argument("--longest", type=float, default=20, help="seconds until a kill at most (default %(default)s)")
+    parser.add_argument("out", type=Path, help="a new folder")
+    parser.add_argument("--kills", type=int, default=10, help="workers and drivers together (default %(default)s)")
     chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    whole = run(chosen.film, chosen.out / "whole")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    whole, disturbed = Run(chosen.film, chosen.out / "whole"), Run(chosen.film, chosen.out / "disturbed")
+    whole.finish()
     rng = random.Random(0)
-    for number in range(1, chosen.kills + 1):
-        folder = chosen.out / str(number)
-        workers = disturb(chosen.film, folder, rng.uniform(1, chosen.longest), rng.uniform(0, chosen.longest))
-        there = sum(1 for _ in folder.rglob("*.json")) + sum(1 for _ in folder.rglob("clips/*.mp4"))
-        same = run(chosen.film, folder) == whole
-        log.info("%d: %d workers killed, %d results kept, same list: %s", number, workers, there, same)
-        if not same:
-            return 1
-    return 0
+    for number in range(chosen.kills):
+        disturbed.work_until(LAST * whole.kept() * (number + rng.random()) / chosen.kills)
+        time.sleep(rng.uniform(0, LONGEST))
+        name = "worker" if number % 2 == 0 else "driver"
+        disturbed.kill(rng.choice(disturbed.workers()) if name == "worker" else disturbed.driver)
+        log.info("%d: %s killed, %d of %d results kept", number + 1, name, disturbed.kept(), whole.kept())
+    disturbed.finish()
+    same = whole.clip_list() == disturbed.clip_list()
+    log.info("same list: %s", same)
+    return 0 if same else 1
 
 
-def start(film: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """The pipeline as a user starts it."""
-    command = [sys.executable, "-m", "tooncrafter_core.data.prepare", str(film), "--out", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Run:
+    """The pipeline as a user starts it, again and again with one folder."""
 
+    def __init__(self, film: Path, folder: Path) -> None:
+        self._command = [sys.executable, "-m", "tooncrafter_core.data.prepare", str(film), "--out", str(folder)]
+        self._folder = folder
+        self._process: psutil.Popen | None = None
 
-def run(film: Path, folder: Path) -> bytes:
-    """The list of a run to its end."""
-    if status := start(film, folder).wait():
-        raise RuntimeError(f"the pipeline ended with {status}; run it on {folder} and see what it says")
-    return (folder / LIST).read_bytes()
+    @property
+    def driver(self) -> psutil.Process:
+        """The one that runs; it is started where none does.
 
+        Raises:
+            RuntimeError: it came to an end by itself.
+        """
+        if self._process is None:
+            self._process = psutil.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the pipeline ended with {self._process.returncode} before all kills")
+        return self._process
 
-def disturb(film: Path, folder: Path, before: float, after: float) -> int:
-    """Start a run, kill one of its workers after some seconds and the driver after some more; how many workers died."""
-    driver = start(film, folder)
-    time.sleep(before)
-    killed = 0
-    workers = [process for process in psutil.Process(driver.pid).children(recursive=True) if _is_worker(process)]
-    if workers:
-        random.choice(workers).kill()
-        killed = 1
-    time.sleep(after)
-    driver.kill()
-    driver.wait()
-    return killed
+    def workers(self) -> list[psutil.Process]:
+        """Processes that work on items, once there are any."""
+        while self.driver and not (found := self.now_working()):
+            time.sleep(0.05)
+        return found
+
+    def now_working(self) -> list[psutil.Process]:
+        """Processes that work on items."""
+        children = self._process.children(recursive=True) if self._process else []
+        return [each for each in children if _is_worker(each)]
+
+    def work_until(self, results: float) -> None:
+        """Wait until so many results are kept."""
+        while self.kept() < results and self.driver:
+            time.sleep(0.05)
+
+    def kill(self, process: psutil.Process) -> None:
+        """End it with SIGKILL."""
+        process.kill()
+        if process is self._process:
+            process.wait()
+            self._process = None
+
+    def finish(self) -> None:
+        """Run to the end.
+
+        Raises:
+            RuntimeError: the pipeline failed.
+        """
+        if status := (self._process or self.driver).wait():
+            raise RuntimeError(f"the pipeline ended with {status}; run it on {self._folder} and see what it says")
+
+    def kept(self) -> int:
+        """How many results and clips are there."""
+        return sum(1 for pattern in ("results/*/??/*.json", "clips/*.mp4") for _ in self._folder.glob(pattern))
+
+    def clip_list(self) -> bytes:
+        """The clip list."""
+        return (self._folder / LIST).read_bytes()
 
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return process.name().startswith("ray::MapWorker") or any(WORKER in part for part in process.cmdline())
+        return process.name().startswith(WORKER) or any(WORKER in part for part in process.cmdline())
     except psutil.NoSuchProcess:
         return False
 
