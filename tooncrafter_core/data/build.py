@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ from .clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, wri
 from .composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
 from .drawn_scenes import Scene, random_curved_scene, random_scene
 from .figure_scenes import FigureScene, random_figure_scene, random_line_scene
-from .film_cuts import Shot, decode, halves, plan_cuts, read_shots, write_film
+from .film_cuts import Shot, keyframes, plan_cuts, read_shots, write_shot
+from .prepare.film import Film, open_film
 from .sources import Unpacked, download, licences, unpack, unpack_distance
 
 log = logging.getLogger("build")
@@ -109,9 +111,10 @@ def build(folder: Path, parts: Unpacked, characters: Sequence[Character]) -> lis
     """Write all clips under `folder`, with two processes; the clips in the order of their names."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     shots, windows = read_shots()
-    backgrounds = read_backgrounds(parts, shots)
+    film, planned = open_film(parts.film), plan_cuts(shots, windows)
+    backgrounds = read_backgrounds(parts.backgrounds, film, shots)
     jobs = [
-        *(partial(write_film, folder, parts.film, cuts) for cuts in halves(plan_cuts(shots, windows))),
+        *(partial(write_shot, folder, film, list(cuts)) for _, cuts in groupby(planned, lambda cut: cut.shot)),
         *(partial(write_toon, folder, parts.characters, some) for some in _chunks(characters, 27)),
         *(partial(write_drawn, folder, domain, split) for domain, split in DRAWN),
     ]
@@ -152,14 +155,14 @@ def caption(name: str) -> str:
     return ", ".join(unicodedata.name(chr(point), "emoji").lower() for point in kept)
 
 
-def read_backgrounds(parts: Unpacked, shots: Sequence[Shot]) -> dict[str, list[list[Image.Image]]]:
-    """For each split: painted pictures, and stills of the film."""
+def read_backgrounds(folder: Path, film: Film, shots: Sequence[Shot]) -> dict[str, list[list[Image.Image]]]:
+    """For each split: painted pictures of a folder, and stills of the film."""
     painted = {
-        split: [_find_picture(parts.backgrounds, name) for name in names]
+        split: [_find_picture(folder, name) for name in names]
         for split, names in (("train", TRAIN_PICTURES), ("held_out", HELD_OUT_PICTURES))
     }
     stills: dict[str, list[Image.Image]] = {"train": [], "held_out": []}
-    for number, frame in decode(parts.film, keyframes_only=True):
+    for number, frame in keyframes(film):
         shot = next((shot for shot in shots if shot.first <= number < shot.end), None)
         picture = frame.to_image(width=640, height=360)
         if shot and np.asarray(picture).mean() > 40:

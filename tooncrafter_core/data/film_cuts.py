@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby, islice
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from PIL import Image
 
 from ..training.clips.manifest import Clip
 from .clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
+from .prepare.film import Film, Stretch, stretch_frames
 
 log = logging.getLogger(__name__)
 
@@ -88,35 +90,46 @@ def plan_cuts(shots: Sequence[Shot], windows: Sequence[tuple[int, float]]) -> li
     return cuts
 
 
-def write_film(folder: Path, film: Path, cuts: Sequence[Cut]) -> list[Clip]:
-    """Decode the film from the first cut to the last and write every one that is one smooth, visible movement."""
+def write_shot(folder: Path, film: Film, cuts: Sequence[Cut]) -> list[Clip]:
+    """Write every cut of one shot that is one smooth, visible movement.
+
+    Args:
+        folder: of the set.
+        film: it.
+        cuts: all of one shot, in the order of `plan_cuts`.
+    """
     clips = []
-    waiting, open_cuts, pictures = list(reversed(cuts)), list[Cut](), dict[str, list[NDArray[np.uint8]]]()
     rejected: Counter[str] = Counter()
-    for number, frame in decode(film, first=cuts[0].first):
-        if not waiting and not open_cuts:
-            break
-        while waiting and waiting[-1].first <= number:
-            open_cuts.append(waiting.pop())
-        if not open_cuts:
-            continue
-        whole = frame.to_image()
-        for cut in open_cuts:
-            small = whole.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=cut.box, reducing_gap=2.0)
-            pictures.setdefault(cut.name, []).append(np.asarray(small))
-        for cut in [cut for cut in open_cuts if cut.end == number + 1]:
-            open_cuts.remove(cut)
-            frames = np.stack(pictures.pop(cut.name))
-            if fault := find_fault(frames):
+    frames = shot_frames(film, cuts[0].shot)
+    for _, stretch in groupby(cuts, lambda cut: cut.first):
+        for cut, pictures in _look(list(stretch), frames):
+            if fault := find_fault(pictures):
                 rejected[fault] += 1
                 continue
             path = folder / "clips" / f"{cut.name}.mp4"
-            write_clip(path, frames)
+            write_clip(path, pictures)
             source = f"bbb:shot-{cut.shot.number:03}"
             clips.append(Clip(path, float(FPS), "animated film", cut.shot.split, source, "film", cut.motion))
-        if number % 1000 == 0:
-            log.info("film, frame %d: %d clips; left out: %s", number, len(clips), dict(rejected))
+    log.info("film, shot %d: %d clips; left out: %s", cuts[0].shot.number, len(clips), dict(rejected))
     return clips
+
+
+def _look(cuts: Sequence[Cut], frames: Iterator[av.VideoFrame]) -> list[tuple[Cut, Frames]]:
+    """Each cut of one stretch with what is seen of the next frames through its box."""
+    seen: list[list[NDArray[np.uint8]]] = [[] for _ in cuts]
+    for frame in islice(frames, cuts[0].end - cuts[0].first):
+        whole = frame.to_image()
+        for cut, pictures in zip(cuts, seen, strict=True):
+            small = whole.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=cut.box, reducing_gap=2.0)
+            pictures.append(np.asarray(small))
+    return [(cut, np.stack(pictures)) for cut, pictures in zip(cuts, seen, strict=True)]
+
+
+def shot_frames(film: Film, shot: Shot) -> Iterator[av.VideoFrame]:
+    """A shot's frames one after the other; errors are those of `stretch_frames`."""
+    with av.open(str(film.path)) as container:
+        tick = container.streams.video[0].time_base or Fraction(1, FPS)
+    return stretch_frames(Stretch(film, shot.first, shot.end - shot.first, round(shot.first / FPS / tick)))
 
 
 def find_fault(frames: Frames) -> str | None:
@@ -141,20 +154,11 @@ def _mean_change(pictures: NDArray[np.float32], steps: int) -> NDArray[np.float3
     return np.abs(pictures[steps:] - pictures[:-steps]).mean(axis=(1, 2, 3))
 
 
-def halves(cuts: Sequence[Cut]) -> list[Sequence[Cut]]:
-    """The cuts of the film's first and second half, whole stretches in each."""
-    middle = cuts[len(cuts) // 2].first
-    return [[cut for cut in cuts if cut.first < middle], [cut for cut in cuts if cut.first >= middle]]
-
-
-def decode(film: Path, first: int = 0, keyframes_only: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
-    """[number, frame] of the film, in order, from the last keyframe before `first` on."""
-    with av.open(str(film)) as container:
+def keyframes(film: Film) -> Iterator[tuple[int, av.VideoFrame]]:
+    """[number, frame] of those that the film's file has whole."""
+    with av.open(str(film.path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        if keyframes_only:
-            stream.codec_context.skip_frame = "NONKEY"
-        tick = stream.time_base or Fraction(1, FPS)
-        container.seek(int(first / FPS / tick), stream=stream)
+        stream.codec_context.skip_frame = "NONKEY"
         for frame in container.decode(stream):
-            yield round((frame.pts or 0) * tick * FPS), frame
+            yield round((frame.pts or 0) * (stream.time_base or Fraction(1, FPS)) * FPS), frame
