@@ -5,9 +5,9 @@
         --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth
 
 A folder holds one sub-folder of pictures for each clip, or the pictures of one clip; a method's has the truth's names,
-sizes and numbers of frames, both keyframes included. Writes `table.md`, `table.csv` (clip by clip), `index.html`,
-`study.html`, and their pictures in `strips/` and `films/`. What a model has drawn is kept in `renders/`: broken off and
-started again, it goes on where it stopped.
+sizes and numbers of frames, both keyframes included, or a video of that name for each. Writes `table.md`, `table.csv`
+(clip by clip), `index.html`, `study.html`, and their pictures in `strips/` and `films/`. What a model has drawn is kept
+in `renders/`: broken off and started again, it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from .methods.builtin import BUILTIN, builtin_methods
 from .methods.checkpoint import CheckpointMethod
 from .methods.folders import folder_method
 from .methods.gap import Method
+from .methods.videos import is_video, video_method
 from .report.store import Renders
 from .report.subject import TinyModel
 
@@ -128,7 +129,8 @@ def _methods(options: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Me
         name, _, folder = item.partition("=")
         if not name or not folder:
             raise ValueError(f"cannot read {item}; expected METHOD=FOLDER such as FILM=frames/film")
-        found.append((name, folder_method(_path(folder), clips)))
+        path = _path(folder)
+        found.append((name, video_method(path, clips) if is_video(path) else folder_method(path, clips)))
     settings = Settings(steps=options.steps, guidance_scale=options.guidance, seed=options.seed)
     for file in options.model:
         subject = TinyModel(file, None, settings, options.device)

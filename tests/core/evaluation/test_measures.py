@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,14 +17,16 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.kid import poly_mmd
 from transformers import CLIPConfig, CLIPModel
 
-from tooncrafter_core.evaluation.clips import Clip
+from tooncrafter_core.evaluation.clips import Clip, read_clips
 from tooncrafter_core.evaluation.measures.choice import Weights, choose
 from tooncrafter_core.evaluation.measures.clip_similarity import ClipTowers, image_measure, text_measure
 from tooncrafter_core.evaluation.measures.distributions import frechet_distance, kernel_distance
 from tooncrafter_core.evaluation.measures.measure import Measure, Truth
 from tooncrafter_core.evaluation.measures.pictures import line_measure, perceptual_measure, psnr_measure, ssim_measure
+from tooncrafter_core.evaluation.measures.sharpness import sharpness_measure
 from tooncrafter_core.evaluation.measures.video_features import VideoFeatures
 from tooncrafter_core.evaluation.measures.warping import warping_error, warping_measure
+from tooncrafter_core.files.media import write_frames
 from tooncrafter_core.files.tokenizer import tokenize
 from tooncrafter_core.models.clip.vision_tower import preprocess
 
@@ -51,6 +56,32 @@ def test_ssim_is_torchmetrics_of_the_in_betweens() -> None:
     )
     expected = everywhere[..., 5:-5, 5:-5].mean(dim=(1, 2, 3))  # whole windows, as the paper has it
     torch.testing.assert_close(ssim_measure().values(frames, Truth(truth)), expected, atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def cpbd_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that finds a picture as sharp as its first pixel is bright; the real one is no part of the tests."""
+    package = ModuleType("cpbd")
+    package.__spec__ = ModuleSpec("cpbd", None)
+    vars(package)["compute"] = lambda grey: grey[0, 0] / 255
+    monkeypatch.setitem(sys.modules, "cpbd", package)
+
+
+def test_cpbd_sees_grey_of_the_in_betweens(cpbd_package: None) -> None:
+    frames = torch.zeros(4, 3, 64, 80)
+    frames[1, 1], frames[2], frames[3] = 1, 0.5, 1
+    values = sharpness_measure().values(frames, Truth(frames))
+    torch.testing.assert_close(values, torch.tensor([150 / 255, 128 / 255]))
+
+
+def test_cpbd_wants_its_package_and_whole_blocks(cpbd_package: None, tmp_path: Path) -> None:
+    write_frames(torch.zeros(3, 3, 48, 80), tmp_path / "a", 24)
+    clips = read_clips(tmp_path, 24)
+    with pytest.raises(ValueError, match=r"blocks of 64 pixels, and a is 80 x 48 pixels"):
+        choose(["cpbd"], Weights(), clips)
+    del sys.modules["cpbd"]
+    with pytest.raises(ValueError, match="the measure cpbd needs a package; pip install cpbd-py312"):
+        choose(["cpbd"], Weights(), clips)
 
 
 def test_keyframes_do_not_count() -> None:

@@ -15,6 +15,7 @@ from tooncrafter_core.evaluation.methods.builtin import BUILTIN
 from tooncrafter_core.evaluation.methods.checkpoint import CheckpointMethod
 from tooncrafter_core.evaluation.methods.folders import folder_method
 from tooncrafter_core.evaluation.methods.gap import Gap
+from tooncrafter_core.evaluation.methods.videos import is_video, video_method
 from tooncrafter_core.evaluation.metrics import psnr
 from tooncrafter_core.evaluation.optical_flow import is_seen_in_both, optical_flow, warp
 from tooncrafter_core.evaluation.report.store import Renders
@@ -140,6 +141,35 @@ def test_a_folder_of_pictures_is_the_only_clip(tmp_path: Path) -> None:
     (clip,) = read_clips(tmp_path / "shot", 12)
     assert (clip.name, clip.fps, len(clip.files)) == ("shot", 12, 4)
     assert folder_method(tmp_path / "drawn", [clip]).files.keys() == {"shot"}
+
+
+def test_videos_are_taken_by_the_clips_name(tmp_path: Path, clips: list[Clip]) -> None:
+    (tmp_path / "other").mkdir()
+    for name, brightness in (("a", 0.2), ("b", 0.4)):
+        write_frames(frames_of(brightness), tmp_path / "other" / f"{name}.mp4", 24)
+    assert is_video(tmp_path / "other") and not is_video(tmp_path / "truth")
+    frames = video_method(tmp_path / "other", clips)(Gap("b", torch.zeros(0), torch.zeros(0), 4, 24, ""))
+    torch.testing.assert_close(frames, frames_of(0.4), atol=0.02, rtol=0)
+    assert video_method(tmp_path / "other" / "a.mp4", clips[1:]).files.keys() == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (5, r"b\.mp4 has 5 frames of 24 x 16 pixels; expected 4 of 24 x 16 pixels"),
+        (0, r"b\.mp4 cannot be read as a video"),
+        (None, r"does not fit the truth \(1 missing: b\); expected a video for each of the 2 true clips"),
+    ],
+)
+def test_videos_that_do_not_fit_are_refused(tmp_path: Path, clips: list[Clip], count: int | None, message: str) -> None:
+    (tmp_path / "other").mkdir()
+    write_frames(frames_of(1.0), tmp_path / "other" / "a.mp4", 24)
+    if count:
+        write_frames(frames_of(1.0, count=count), tmp_path / "other" / "b.mp4", 24)
+    elif count == 0:
+        (tmp_path / "other" / "b.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match=message):
+        video_method(tmp_path / "other", clips)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..clips import Clip
+from ...files.media import read_image
+from ..clips import Clip, size
 from .clip_similarity import ClipTowers, image_measure, text_measure
 from .measure import Measure
 from .pictures import line_measure, perceptual_measure, psnr_measure, ssim_measure
+from .sharpness import BLOCK, PACKAGE, has_cpbd, sharpness_measure
 from .warping import warping_measure
 
 _PLAIN: dict[str, Callable[[], Measure]] = {
@@ -17,9 +19,10 @@ _PLAIN: dict[str, Callable[[], Measure]] = {
     "ssim": ssim_measure,
     "lines": line_measure,
     "warping": warping_measure,
+    "cpbd": sharpness_measure,
 }
 _CLIP: dict[str, Callable[[ClipTowers], Measure]] = {"clip-image": image_measure, "clip-text": text_measure}
-NAMES = ("psnr", "ssim", "lpips", "lines", "warping", *_CLIP)
+NAMES = ("psnr", "ssim", "lpips", "lines", "warping", "cpbd", *_CLIP)
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,23 @@ class Weights:
 
 
 def choose(names: Sequence[str] | None, weights: Weights, clips: Sequence[Clip]) -> list[Measure]:
-    """The measures of these names, in the order of `NAMES`; without names all for which there are weights.
+    """The measures of these names, in the order of `NAMES`; without names all that lack nothing.
 
     Raises:
-        ValueError: one lacks its weights, a package, or a clip's prompt; or a weight file cannot be used.
+        ValueError: one lacks its weights, a package, a clip's prompt or pixels; or a weight file cannot be used.
     """
-    available = [name for name in NAMES if _option(name, weights) is None]
+    available = [name for name in NAMES if _lacking(name, weights) is None]
     wanted = [name for name in NAMES if name in (available if names is None else names)]
     for name in wanted:
-        if option := _option(name, weights):
-            raise ValueError(f"the measure {name} needs a file of weights; name it with {option}, or leave {name} out")
+        if lacking := _lacking(name, weights):
+            raise ValueError(f"the measure {name} needs {lacking}, or leave {name} out")
     if "clip-text" in wanted and (silent := [clip.name for clip in clips if not clip.prompt]):
         raise ValueError(
             f"the measure clip-text needs a prompt for every clip, and {silent[0]} has none; give it in clips.json, or "
             "choose with --measures"
         )
+    if "cpbd" in wanted:
+        _check_blocks(clips)
     towers = ClipTowers(weights.clip) if weights.clip and _CLIP.keys() & set(wanted) else None
     return [_make(name, weights, towers) for name in wanted]
 
@@ -61,8 +66,20 @@ def _make(name: str, weights: Weights, towers: ClipTowers | None) -> Measure:
     return _CLIP[name](towers) if towers and name in _CLIP else _PLAIN[name]()
 
 
-def _option(name: str, weights: Weights) -> str | None:
-    """The option that names the weights this measure lacks; None where it has them."""
+def _check_blocks(clips: Sequence[Clip]) -> None:
+    for clip in clips:
+        first = read_image(clip.files[0])
+        if min(first.shape[1:]) < BLOCK:
+            raise ValueError(
+                f"the measure cpbd looks at blocks of {BLOCK} pixels, and {clip.name} is {size(first)}; choose others "
+                "with --measures"
+            )
+
+
+def _lacking(name: str, weights: Weights) -> str | None:
+    """What this measure lacks, and what to do; None where it has all."""
     if name == "lpips" and not weights.perceptual:
-        return "--perceptual"
-    return "--clip" if name in _CLIP and weights.clip is None else None
+        return "a file of weights; name it with --perceptual"
+    if name in _CLIP and weights.clip is None:
+        return "a file of weights; name it with --clip"
+    return f"a package; pip install {PACKAGE}" if name == "cpbd" and not has_cpbd() else None
