@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from reprlib import repr as shortened
 from typing import TypeGuard
 
 METADATA_KEY = "tooncrafter.working_settings"
 _FRACTIONS = ("guidance_scale", "sketch_strength")
 """Entries that need not be whole."""
+_MOST = 1_000_000
+"""No entry is larger, nor one of `preview` farther from 0."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,15 @@ def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
         return None
     try:
         entries = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and lists in lists in lists
         raise ValueError(f"its metadata {METADATA_KEY} is not JSON: {error}") from error
     names = [field.name for field in fields(WorkingSettings)]
     if not isinstance(entries, dict) or sorted(entries) != sorted(names):
-        raise ValueError(f"its metadata {METADATA_KEY} is {text!r}; expected an object with {', '.join(names)}")
+        raise ValueError(f"its metadata {METADATA_KEY} is {shortened(text)}; expected an object with {', '.join(names)}")
     wrong = [name for name in names if not _fits(name, entries[name])]
     if wrong:
         raise ValueError(
-            f"its metadata {METADATA_KEY} has {wrong[0]} = {entries[wrong[0]]!r}; expected {_wanted(wrong[0])}"
+            f"its metadata {METADATA_KEY} has {wrong[0]} = {shortened(entries[wrong[0]])}; expected {_wanted(wrong[0])}"
         )
     preview = tuple((float(r), float(g), float(b)) for r, g, b in entries.pop("preview"))
     return WorkingSettings(**entries, preview=preview)
@@ -78,10 +80,10 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
 
 
 def _wanted(name: str) -> str:
     if name == "preview":
         return "rows of three numbers"
-    return "a positive number" if name in _FRACTIONS else "a positive integer"
+    return f"a positive {'number' if name in _FRACTIONS else 'integer'} of at most {_MOST:,}"
