@@ -245,11 +245,12 @@ class _Legacy:
         return storage
 
     def _find(self, file: IO[bytes], keys: Any, begin: int) -> dict[str, Block]:
-        if not isinstance(keys, list) or len(keys) != len(self._storages) or set(keys) != set(self._storages):
+        listed = keys if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else []
+        if len(listed) != len(self._storages) or set(listed) != set(self._storages):
             raise ValueError("the storages it lists are not those of its tensors")
         blocks: dict[str, Block] = {}
         size = file.seek(0, io.SEEK_END)
-        for key in keys:
+        for key in listed:
             storage = self._storages[key]
             file.seek(begin)
             (numel,) = struct.unpack("<q", file.read(8))

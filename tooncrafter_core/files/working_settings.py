@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import TypeGuard
 
 from safetensors import safe_open
@@ -18,6 +18,8 @@ _FRACTIONS = ("guidance_scale", "sketch_strength")
 """Entries that need not be whole."""
 _FAR = 2
 """How many times as much, or as little, is told."""
+_MOST = 1_000_000
+"""No entry is larger, nor one of `preview` farther from 0."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,17 @@ def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
         return None
     try:
         entries = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and lists in lists in lists
         raise ValueError(f"its metadata {METADATA_KEY} is not JSON: {error}") from error
     names = [field.name for field in fields(WorkingSettings)]
     if not isinstance(entries, dict) or not set(entries) <= set(names):
-        raise ValueError(f"its metadata {METADATA_KEY} is {text!r}; expected an object with {', '.join(names)}")
+        raise ValueError(
+            f"its metadata {METADATA_KEY} is {shortened(text)}; expected an object with {', '.join(names)}"
+        )
     wrong = [name for name, value in entries.items() if not _fits(name, value)]
     if wrong:
         raise ValueError(
-            f"its metadata {METADATA_KEY} has {wrong[0]} = {entries[wrong[0]]!r}; expected {_wanted(wrong[0])}"
+            f"its metadata {METADATA_KEY} has {wrong[0]} = {shortened(entries[wrong[0]])}; expected {_wanted(wrong[0])}"
         )
     preview = tuple((float(r), float(g), float(b)) for r, g, b in entries.pop("preview", []))
     return WorkingSettings(**entries, preview=preview)
@@ -114,10 +118,10 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST <= value <= _MOST
 
 
 def _wanted(name: str) -> str:
     if name == "preview":
         return "rows of three numbers"
-    return "a positive number" if name in _FRACTIONS else "a positive integer"
+    return f"a positive {'number' if name in _FRACTIONS else 'integer'} of at most {_MOST:,}"
