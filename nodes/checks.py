@@ -19,7 +19,7 @@ from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import to_rgb
+from ..tooncrafter_core.files.images import MOST_ELONGATED, to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from .host.advice import FLAGS
@@ -34,9 +34,6 @@ Conditioning = list[list[Any]]
 
 _OVERSHOOT = 0.5
 """How far a picture's values may lie outside 0 to 1; what resizing adds at edges is less."""
-
-_MOST_ELONGATED = 64
-"""Longer side of a picture by its shorter one; cropping one that is longer would first make it huge."""
 
 _OPTIONS_NAMED = 5
 """Of a menu, in a message."""
@@ -74,10 +71,10 @@ def pictures(value: object, name: str) -> Tensor:
     if not count:
         raise ValueError(f"{name} is a batch of 0 pictures; expected 1 or more. Look at the node that picks them.")
     shorter, longer = sorted((height, width))
-    if not shorter or longer > _MOST_ELONGATED * shorter:
+    if not shorter or longer > MOST_ELONGATED * shorter:
         raise ValueError(
             f"{name} has pictures of {width} x {height} pixels; expected sides above 0, none of them more than "
-            f"{_MOST_ELONGATED} times the other. Look at the node that crops or resizes them."
+            f"{MOST_ELONGATED} times the other. Look at the node that crops or resizes them."
         )
     _check_values(value, name, "pictures")
     return to_rgb(value.movedim(-1, 1))

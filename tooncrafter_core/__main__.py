@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from os.path import realpath
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import NoReturn
@@ -189,7 +190,7 @@ def _check_results(options: argparse.Namespace, pictures: Sequence[str], total: 
         results["--contact-sheet"] = options.contact_sheet
     for option, result in results.items():
         for source in (*pictures, *_models(options)):
-            if Path(source).resolve().is_relative_to(Path(result).resolve()):
+            if Path(realpath(source)).is_relative_to(realpath(result)):
                 raise ValueError(f"{option} {result} would replace {source}, which is read; name another result")
     if len({Path(result).resolve() for result in results.values()}) < len(results):
         raise ValueError(f"--output and --contact-sheet are both {options.output}; give each a name of its own")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from reprlib import repr as shortened
+from typing import cast
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from .decoding import decode
-from .files.images import fit_images, pad_to_latents, sketch_hints, to_rgb
+from .files.images import check_picture, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .finite import NotFiniteError, is_finite
 from .frames.keyframes import keep_keyframes
@@ -73,7 +75,7 @@ def interpolate(
     """
     settings = settings or Settings()
     loop = settings.loop
-    frames = segment_frames(len(keyframes), settings.frames, loop)
+    frames = segment_frames(_count(keyframes), settings.frames, loop)
     if redo is not None:
         redo.check(frames, loop, settings.width, settings.height)
     chosen = range(len(frames)) if redo is None else redo.segments
@@ -106,8 +108,8 @@ def draw_segments(
     settings = settings or Settings()
     width, height = settings.width, settings.height
     chosen = sorted(set(chosen))
-    drawn = {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
-    count = len(keyframes)
+    drawn = _sketches(sketches)
+    count = _count(keyframes)
     frames = segment_frames(count, settings.frames, settings.loop)
     needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
     pictures = {index: _picture(keyframes[index], f"keyframe {index + 1}") for index in needed}
@@ -168,9 +170,25 @@ def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
     check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
 
 
+def _count(keyframes: object) -> int:
+    """How many keyframes there are."""
+    batch = isinstance(keyframes, Tensor) and keyframes.ndim == 4
+    if not batch and (isinstance(keyframes, str | Tensor) or not isinstance(keyframes, Sequence)):
+        given = f"of shape {tuple(keyframes.shape)}" if isinstance(keyframes, Tensor) else shortened(keyframes)
+        raise ValueError(f"keyframes are {given}; expected a list of pictures (channels, height, width), or one batch")
+    return len(cast(Sequence[object], keyframes))
+
+
+def _sketches(sketches: Mapping[int, Tensor | Sketch] | None) -> dict[int, Sketch]:
+    """Sketches by frame."""
+    if not isinstance(sketches, Mapping | None):
+        raise ValueError(f"sketches are {shortened(sketches)}; expected pictures by frame, such as {{7: picture}}")
+    return {index: given if isinstance(given, Sketch) else Sketch(given) for index, given in (sketches or {}).items()}
+
+
 def _picture(picture: Tensor, name: str) -> Tensor:
     """One picture as RGB (1, 3, H, W), once it is known to be one."""
-    if not is_finite(picture):
+    if not is_finite(check_picture(picture, name)):
         raise NotFiniteError(f"{name} holds NaN or infinite values; expected a picture with values from 0 to 1")
     return to_rgb(picture[None])
 

@@ -169,9 +169,10 @@ def place_strengths(strengths: Mapping[int, float], free: float, frames: Sequenc
 def _rows(index: int, frames: Sequence[int], loop: bool) -> Iterator[int]:
     """Rows of a frame of the result: one, or two for a shared keyframe."""
     last = total_frames(frames, loop) - 1
-    if not 0 <= index <= last:
+    if not isinstance(index, Integral) or not 0 <= index <= last:
         raise ValueError(
-            f"sketch at frame {index}; expected 0 to {last} for {len(frames)} segment(s) of {written(frames)}"
+            f"sketch at frame {shortened(index)}; expected 0 to {last} for {len(frames)} segment(s) of "
+            f"{written(frames)}"
         )
     for segment, rows in enumerate(segment_rows(frames)):
         within = index - (rows.start - segment)  # each segment before has a row more than frames of its own

@@ -26,7 +26,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 def working_device(name: str) -> torch.device:
     """The device of this name, once it is known to work; ValueError where it does not."""
     try:
-        return torch.empty(0, device=name).device
+        one = torch.ones(1, device=name)
+        one.item()  # which a device without memory cannot
+        return one.device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name} cannot be used: {reason}") from error

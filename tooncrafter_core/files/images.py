@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as shortened
 from typing import Literal, get_args
 
 import torch
@@ -15,12 +16,44 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 Polarity = Literal["auto", "dark on light", "light on dark"]
 POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 
+MOST_ELONGATED = 64
+"""Longer side of a picture by its shorter one; cropping one that is longer would first make it huge."""
+_LARGEST = 16384
+"""Pixels of a side of the result."""
+_CHANNELS = (1, 3, 4)
+"""Of a picture: grey, RGB, RGBA."""
+
 
 def check_size(width: int, height: int) -> None:
-    """Raise ValueError unless both are at least one latent pixel."""
+    """Raise ValueError unless both are at least one latent pixel, and no more than anything here can be meant for."""
     for name, value in (("width", width), ("height", height)):
-        if value < PIXELS_PER_LATENT:
-            raise ValueError(f"{name} is {value}; expected {PIXELS_PER_LATENT} pixels or more")
+        if not PIXELS_PER_LATENT <= value <= _LARGEST:
+            raise ValueError(f"{name} is {shortened(value)}; expected {PIXELS_PER_LATENT} to {_LARGEST} pixels")
+
+
+def check_picture(picture: object, name: str) -> Tensor:
+    """A picture, once it is known to be one: (1, 3 or 4, H, W), numbers that can be read.
+
+    Raises:
+        ValueError: it is none, no pixels, or a strip; the message calls it by its name.
+    """
+    if not isinstance(picture, Tensor):
+        raise ValueError(f"{name} is {shortened(picture)}; expected a tensor (channels, height, width)")
+    kind = "meta" if picture.is_meta else str(picture.dtype).removeprefix("torch.")
+    if picture.is_meta or picture.is_quantized or picture.is_complex() or picture.layout is not torch.strided:
+        raise ValueError(f"{name} is a {picture.layout} tensor of {kind}; expected a dense one of numbers from 0 to 1")
+    shape = tuple(picture.shape)
+    if picture.ndim != 3 or shape[0] not in _CHANNELS:
+        raise ValueError(
+            f"{name} has the shape {shape}; expected 1 (grey), 3 (RGB) or 4 (RGBA) channels, height, width"
+        )
+    shorter, longer = sorted(shape[1:])
+    if not shorter or longer > MOST_ELONGATED * shorter:
+        raise ValueError(
+            f"{name} is {shape[2]} x {shape[1]} pixels; expected a side of at least one, and at most {MOST_ELONGATED} "
+            "times the other"
+        )
+    return picture
 
 
 def to_rgb(pictures: Tensor) -> Tensor:
@@ -36,7 +69,7 @@ def to_rgb(pictures: Tensor) -> Tensor:
         ValueError: another shape.
     """
     channels = pictures.shape[1] if pictures.ndim == 4 else 0
-    if channels not in (1, 3, 4):
+    if channels not in _CHANNELS:
         raise ValueError(
             f"pictures have shape {tuple(pictures.shape)} (batch, channels, height, width); expected 1 (grey), 3 (RGB) "
             "or 4 (RGBA) channels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -43,6 +44,8 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
     """
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; expected a picture")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is a device or a pipe; expected a picture")
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)

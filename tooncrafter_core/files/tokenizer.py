@@ -6,6 +6,7 @@ import gzip
 import html
 from functools import cache
 from pathlib import Path
+from reprlib import repr as shortened
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -53,7 +54,12 @@ def tokenize(prompt: str) -> Tensor:
     Returns:
         (n, 77) int64: start, up to 75 tokens, end, then zeros. A prompt that needs more than 75 tokens goes on in
         further rows; n is 1 otherwise, also for the empty prompt.
+
+    Raises:
+        ValueError: half of a character (a lone surrogate), as file names of another encoding give.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in prompt):
+        raise ValueError(f"the prompt {shortened(prompt)} holds half of a character; write it again")
     tokenizer = _tokenizer()
     start = tokenizer.get_vocab_size()
     ids = tokenizer.encode(html.unescape(html.unescape(prompt)), add_special_tokens=False).ids

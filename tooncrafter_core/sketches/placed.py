@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from reprlib import repr as shortened
 
 from torch import Tensor
 
@@ -32,8 +34,9 @@ class Sketch:
     polarity: Polarity = "auto"
 
     def __post_init__(self) -> None:
-        if self.strength is not None and not 0 <= self.strength <= STRONGEST:  # which NaN is not either
-            raise ValueError(f"the strength of a sketch is {self.strength}; expected 0 to {STRONGEST}")
+        strength = self.strength
+        if strength is not None and not (isinstance(strength, Real) and 0 <= strength <= STRONGEST):  # nor is NaN
+            raise ValueError(f"the strength of a sketch is {shortened(strength)}; expected 0 to {STRONGEST}")
 
 
 @dataclass(frozen=True)

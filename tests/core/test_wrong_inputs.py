@@ -1,0 +1,77 @@
+"""What `interpolate` is given by mistake is told by name, with what was expected, before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
+from tooncrafter_core.files.tokenizer import tokenize
+from tooncrafter_core.toon_crafter import working_device
+
+PICTURE = torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
+PAIR = [PICTURE, PICTURE]
+SETTINGS = Settings(width=24, height=16, frames=3, steps=1)
+NO_PICTURES: dict[str, Any] = {
+    r"is None; expected a tensor": None,
+    r"is array\(.*; expected a tensor": np.zeros((1, 1, 1)),
+    r"is 'a.png'; expected a tensor": "a.png",
+    r"is 4 x 0 pixels; expected a side of at least one": torch.zeros(3, 0, 4),
+    r"is 4 x 300 pixels; .* at most 64 times the other": torch.zeros(3, 300, 4),
+    r"has the shape \(2, 4, 4\); expected": torch.zeros(2, 4, 4),
+    r"has the shape \(\); expected": torch.tensor(1.0),
+    r"is a .* tensor of meta; expected a dense one": torch.zeros(3, 4, 4, device="meta"),
+    r"is a torch.sparse_coo tensor of float32; expected a dense one": torch.zeros(3, 4, 4).to_sparse(),
+    r"is a .* tensor of complex64; expected a dense one": torch.zeros(3, 4, 4, dtype=torch.complex64),
+}
+
+
+@pytest.mark.parametrize("says", NO_PICTURES)
+def test_no_picture(says: str, tiny: ToonCrafter) -> None:
+    wrong = NO_PICTURES[says]
+    with pytest.raises(ValueError, match=f"keyframe 2 {says}"):
+        interpolate(tiny, [PICTURE, wrong], SETTINGS)
+    with pytest.raises(ValueError, match=f"the sketch at frame 1 {says}"):
+        interpolate(tiny, PAIR, SETTINGS, {1: wrong})
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "ab", PICTURE, torch.tensor(1.0), {1: PICTURE}, (each for each in PAIR)])
+def test_no_keyframes(wrong: Any, tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=r"keyframes are .*; expected a list of pictures"):
+        interpolate(tiny, wrong, SETTINGS)
+
+
+@pytest.mark.parametrize("index", ["1", 1.0, float("nan"), None, 10**400, -1, 3])
+def test_no_frame(index: Any, tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=r"sketch at frame .{1,40}; expected 0 to 2"):
+        interpolate(tiny, PAIR, SETTINGS, {index: PICTURE})
+
+
+def test_no_sketches_by_frame(tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=r"sketches are \[.*; expected pictures by frame"):
+        interpolate(tiny, PAIR, SETTINGS, [PICTURE])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strength", ["a", [1], float("nan"), float("inf"), -1, 10**400])
+def test_no_strength(strength: Any) -> None:
+    with pytest.raises(ValueError, match=r"the strength of a sketch is .*; expected 0 to 10"):
+        Sketch(PICTURE, strength)
+
+
+@pytest.mark.parametrize("width", [0, 16385, 10**9, 10**400])
+def test_no_size(width: int) -> None:
+    with pytest.raises(ValueError, match=r"width is .{1,60}; expected 8 to 16384 pixels"):
+        Settings(width=width)
+
+
+def test_half_a_character() -> None:
+    with pytest.raises(ValueError, match="holds half of a character"):
+        tokenize("a cat \udc80")
+
+
+def test_a_device_without_memory() -> None:
+    with pytest.raises(ValueError, match="device meta cannot be used"):
+        working_device("meta")
