@@ -1,6 +1,6 @@
 """Draws the pictures of docs/effects.md: what nodes and settings do to films of the small model.
 
-    python scripts/draw_effects.py     # writes docs/effects/; two minutes of one core
+python scripts/draw_effects.py     # writes docs/effects/; two minutes of one core
 """
 
 from __future__ import annotations
