@@ -26,9 +26,12 @@ def existing(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """The models are small: threads would gain little, and on a busy machine wait for one another most of the time."""
+    """The models are small: threads would gain little, and on a busy machine wait for one another most of the time.
+
+    For each test anew: commands set the number of theirs, and random models of a few pixels draw other pictures with it.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
