@@ -26,16 +26,20 @@ def existing(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The models are small: threads would gain little, and on a busy machine wait for one another most of the time.
-
-    For each test anew: commands set the number of theirs, and random models of a few pixels draw other pictures with it.
-    """
+    """The models are small: threads would gain little, and on a busy machine wait for one another most of the time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def again_one_thread() -> Iterator[None]:
+    """Commands set the number of theirs, with which random models of a few pixels draw other pictures."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
