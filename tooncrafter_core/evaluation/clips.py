@@ -8,17 +8,18 @@ optional.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..files.media import read_image
 from ..files.pictures import natural_key, picture_files
+from ..files.stored_tensor import listing
 
 ABOUT = "clips.json"
 FEWEST = 3
@@ -27,6 +28,9 @@ SMALLEST = 16
 """Fewest pixels of a side that all measures take."""
 _KINDS: dict[str, tuple[type, ...]] = {"group": (str,), "fps": (int, float), "prompt": (str,)}
 _RATES = (1, 60)
+
+Found = TypeVar("Found")
+"""A clip's files, in the form a method has them."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,28 @@ def frame_files(folder: Path) -> dict[str, list[Path]]:
     if not inside:
         return {folder.resolve().name: picture_files([str(folder.absolute())], folder)}
     return {entry.name: picture_files([str(entry.absolute())], folder) for entry in inside}
+
+
+def of_clips(found: Mapping[str, Found], clips: Sequence[Clip], path: Path, expected: str) -> dict[str, Found]:
+    """What a method has of each true clip; the only one there is may have any name.
+
+    Args:
+        found: by name.
+        clips: the true ones.
+        path: where it was found, for the message.
+        expected: what there should be of each, likewise.
+
+    Raises:
+        ValueError: a clip is missing.
+    """
+    if len(clips) == len(found) == 1:
+        return {clips[0].name: next(iter(found.values()))}
+    if missing := [clip.name for clip in clips if clip.name not in found]:
+        raise ValueError(
+            f"{path} does not fit the truth ({listing('missing', missing)}); expected {expected} for each of the "
+            f"{len(clips)} true clips, of its name"
+        )
+    return dict(found)
 
 
 def read_frames(files: tuple[Path, ...] | list[Path]) -> Tensor:

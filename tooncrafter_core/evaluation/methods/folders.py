@@ -9,8 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ...files.media import read_image
-from ...files.stored_tensor import listing
-from ..clips import Clip, frame_files, read_frames, size
+from ..clips import Clip, frame_files, of_clips, read_frames, size
 from .gap import Gap
 
 
@@ -36,14 +35,7 @@ def folder_method(folder: Path, clips: Sequence[Clip]) -> FolderMethod:
     Raises:
         ValueError: a clip is missing, or has another number of frames or another size than the truth.
     """
-    found = frame_files(folder)
-    if len(clips) == len(found) == 1:
-        found = {clips[0].name: next(iter(found.values()))}
-    if missing := [clip.name for clip in clips if clip.name not in found]:
-        raise ValueError(
-            f"{folder} does not fit the truth ({listing('missing', missing)}); expected a sub-folder for each of the "
-            f"{len(clips)} true clips"
-        )
+    found = of_clips(frame_files(folder), clips, folder, "a sub-folder")
     for clip in clips:
         _check_fits(found[clip.name], clip)
     return FolderMethod(found)

@@ -10,8 +10,7 @@ import av
 import torch
 from torch import Tensor
 
-from ...files.stored_tensor import listing
-from ..clips import Clip, size
+from ..clips import Clip, of_clips, size
 from .gap import Gap
 
 ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -48,13 +47,7 @@ def video_method(path: Path, clips: Sequence[Clip]) -> VideoMethod:
         if other := found.get(file.stem):
             raise ValueError(f"{path} has two videos of the clip {file.stem}: {other.name} and {file.name}; remove one")
         found[file.stem] = file
-    if len(clips) == len(found) == 1:
-        found = {clips[0].name: next(iter(found.values()))}
-    if missing := [clip.name for clip in clips if clip.name not in found]:
-        raise ValueError(
-            f"{path} does not fit the truth ({listing('missing', missing)}); expected a video for each of the "
-            f"{len(clips)} true clips, of its name"
-        )
+    found = of_clips(found, clips, path, "a video")
     for clip in clips:
         drawn, true = read_video(found[clip.name]), clip.frames()
         if drawn.shape != true.shape:
