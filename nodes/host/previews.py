@@ -12,10 +12,10 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from latent_preview import Latent2RGBPreviewer, get_previewer
 from PIL.Image import Image
-from server import PromptServer
 from torch import Tensor
 
 from ...tooncrafter_core.frames.sheets import grid
+from .page import tell_page
 
 _MOST = 16
 """Frames shown; of more, as many evenly spread."""
@@ -38,8 +38,7 @@ class Sheet:
         shown = min(len(latents), _MOST)
         columns = math.ceil(math.sqrt(shown))
         told = {"frames": shown, "columns": columns, "frame_rate": self.frame_rate * shown / len(latents)}
-        server = PromptServer.instance
-        server.send_sync("tooncrafter_sheet", told, server.client_id)
+        tell_page("tooncrafter_sheet", told)
         chosen = torch.linspace(0, len(latents) - 1, shown).round().long().tolist()
         return grid(latents[chosen], columns)[None]
 

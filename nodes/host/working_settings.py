@@ -10,19 +10,18 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
-from server import PromptServer
 
 from ...tooncrafter_core.files.working_settings import read_working_settings
 from ..files import offered, path_of
+from .page import tell_page
 
 log = logging.getLogger(__name__)
-
-EVENT = "tooncrafter.warning"
-"""What the page listens to, see `web/warnings.js`."""
 
 
 def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float) -> None:
     """Tell log and page where the nearest file on the node's `model` wire that says something says something else.
+
+    The page's part is `web/warnings.js`.
 
     Args:
         graph: hidden inputs of a node: the prompt it is part of, and its id.
@@ -37,8 +36,7 @@ def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float) -> No
         if working is not None:
             if warning := working.warning(path.name, steps, guidance_scale):
                 log.warning("ToonCrafter Sampler: %s", warning)
-                page = PromptServer.instance
-                page.send_sync(EVENT, {"text": warning}, page.client_id)
+                tell_page("tooncrafter.warning", {"text": warning})
             return
 
 
