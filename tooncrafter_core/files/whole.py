@@ -167,7 +167,10 @@ def _unfinished(target: Path) -> Iterator[Path]:
     folder = _beside(target, "unfinished")
     if folder.exists():
         log.warning("%s is what a run left that was broken off. It is replaced.", folder)
-        folder.unlink() if folder.is_file() else shutil.rmtree(folder)
+        if folder.is_file():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
     folder.mkdir(parents=True)
     try:
         yield folder

@@ -8,7 +8,7 @@ TRAINED = 16
 """Frames of a segment that the decoder was trained on (paper, section 4.1)."""
 
 
-def interleaved(frames: int, trained: int = TRAINED) -> list[list[int]]:
+def interleaved(frames: int) -> list[list[int]]:
     """Divide the frames of a segment into groups that are decoded one by one.
 
     Detail of the keyframes enters at the first and the last frame and reaches the others through temporal convolutions,
@@ -17,13 +17,13 @@ def interleaved(frames: int, trained: int = TRAINED) -> list[list[int]]:
 
     Args:
         frames: of the segment, t.
-        trained: frames of a group at most, 3 or more.
 
     Returns:
-        rising frames of each group, the fewest groups there can be; together all of 0 to t - 1, both ends in each
+        rising frames of each group, `TRAINED` at most, in the fewest groups there can be; together all of 0 to t - 1,
+        both ends in each
     """
-    if frames <= trained:
+    if frames <= TRAINED:
         return [list(range(frames))]
-    count = math.ceil((frames - 2) / (trained - 2))
+    count = math.ceil((frames - 2) / (TRAINED - 2))
     inner = range(1, frames - 1)
     return [[0, *inner[first::count], frames - 1] for first in range(count)]
