@@ -19,7 +19,7 @@ from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import MOST_ELONGATED, to_rgb
+from ..tooncrafter_core.files.images import MOST_ELONGATED, has_picture_shape, to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from .host.advice import FLAGS
@@ -70,8 +70,7 @@ def pictures(value: object, name: str) -> Tensor:
     count, height, width, _ = value.shape
     if not count:
         raise ValueError(f"{name} is a batch of 0 pictures; expected 1 or more. Look at the node that picks them.")
-    shorter, longer = sorted((height, width))
-    if not shorter or longer > MOST_ELONGATED * shorter:
+    if not has_picture_shape(height, width):
         raise ValueError(
             f"{name} has pictures of {width} x {height} pixels; expected sides above 0, none of them more than "
             f"{MOST_ELONGATED} times the other. Look at the node that crops or resizes them."

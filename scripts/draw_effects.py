@@ -11,11 +11,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from draw_frames_page import save
 from draw_keyframes import picture, sketch
-from PIL import Image
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tooncrafter_core import Redo, Settings, Sketch, ToonCrafter, interpolate  # noqa: E402
 from tooncrafter_core.evaluation import scenes  # noqa: E402
+from tooncrafter_core.files.images import to_tensor  # noqa: E402
 from tooncrafter_core.frames.colours import match_colours  # noqa: E402
 from tooncrafter_core.frames.matte import cut_out, key  # noqa: E402
 from tooncrafter_core.frames.retime import eased, held, parse_curve, take  # noqa: E402
@@ -52,9 +51,10 @@ def seeds() -> Tensor:
 
 def redone() -> Tensor:
     """Three keyframes; the same with the second segment drawn again with another seed."""
-    first = hop()
-    settings = replace(SETTINGS, seed=5)
-    return rows([first, interpolate(model(), drawings(0, 0.5, 1), settings, redo=Redo([1], first))], range(0, 31, 3))
+    keyframes = drawings(0, 0.5, 1)
+    first = interpolate(model(), keyframes, SETTINGS)
+    again = interpolate(model(), keyframes, replace(SETTINGS, seed=5), redo=Redo([1], first))
+    return rows([first, again], range(0, 31, 3))
 
 
 def counts() -> Tensor:
@@ -115,23 +115,12 @@ def model() -> ToonCrafter:
 @cache
 def ball(at: tuple[int, ...] = (), seed: int = 0, frames: int = 16) -> Tensor:
     """The demo's hop, with sketches at some frames."""
-    guides = {frame: Sketch(pixels(sketch(frame / (frames - 1)))) for frame in at}
+    guides = {frame: Sketch(to_tensor(sketch(frame / (frames - 1)))) for frame in at}
     return interpolate(model(), drawings(0, 1), replace(SETTINGS, seed=seed, frames=frames), guides)
 
 
-@cache
-def hop() -> Tensor:
-    """The hop with a keyframe in the middle."""
-    return interpolate(model(), drawings(0, 0.5, 1), SETTINGS)
-
-
 def drawings(*moments: float) -> list[Tensor]:
-    return [pixels(picture(moment)) for moment in moments]
-
-
-def pixels(drawing: Image.Image) -> Tensor:
-    """A drawing (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.asarray(drawing.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+    return [to_tensor(picture(moment)) for moment in moments]
 
 
 def rows(films: Sequence[Tensor], shown: Sequence[int]) -> Tensor:

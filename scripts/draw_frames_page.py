@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import kornia
-import numpy as np
 import torch
 from draw_keyframes import FRAMES, picture
 from PIL import Image
@@ -18,6 +17,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tooncrafter_core.files.images import to_tensor  # noqa: E402
 from tooncrafter_core.frames.colours import match_colours  # noqa: E402
 from tooncrafter_core.frames.retime import eased, held, parse_curve, take  # noqa: E402
 from tooncrafter_core.frames.sheets import OnionSkin, contact_sheet, grid, onion_skin  # noqa: E402
@@ -63,8 +63,7 @@ def _colours(clip: Tensor) -> Tensor:
 
 def pixels(drawing: Image.Image) -> Tensor:
     """A small copy of a drawing (3, HEIGHT, WIDTH) in [0, 1]."""
-    small = drawing.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255
+    return to_tensor(drawing.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
 
 
 def save(sheet: Tensor, path: Path) -> None:

@@ -31,6 +31,7 @@ from tooncrafter_core.batch.results.store import Results  # noqa: E402
 from tooncrafter_core.data.clip_format import HEIGHT, WIDTH  # noqa: E402
 from tooncrafter_core.data.film_cuts import Shot, read_shots, shot_frames  # noqa: E402
 from tooncrafter_core.data.prepare.film import Film, open_film  # noqa: E402
+from tooncrafter_core.files.images import to_tensor  # noqa: E402
 from tooncrafter_core.files.media import read_image, write_frames  # noqa: E402
 from tooncrafter_core.files.whole import folder_written_whole, written_whole  # noqa: E402
 
@@ -106,18 +107,13 @@ def _names(folder: Path) -> set[str]:
 
 def _cut_shot(film: Film, shot: Shot, truth: Path, keys: Path) -> None:
     frames = torch.stack(
-        [_tensor(ImageOps.fit(frame.to_image(), (WIDTH, HEIGHT))) for frame in shot_frames(film, shot)]
+        [to_tensor(ImageOps.fit(frame.to_image(), (WIDTH, HEIGHT))) for frame in shot_frames(film, shot)]
     )
     for first in starts(shot):
         folder = truth / clip(shot, first)
         write_frames(frames[first - shot.first : first - shot.first + EVERY + 1], folder, RATE)
         for index in (0, EVERY):
             shutil.copyfile(folder / f"{index:04}.png", keys / f"{first + index:05}.png")
-
-
-def _tensor(image: Image.Image) -> torch.Tensor:
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(HEIGHT, WIDTH, 3).permute(2, 0, 1).float() / 255
 
 
 def _join(folders: Sequence[Path], film: Path) -> None:

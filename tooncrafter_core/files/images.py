@@ -5,8 +5,10 @@ from __future__ import annotations
 from reprlib import repr as shortened
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..models.config import PIXELS_PER_LATENT
@@ -31,6 +33,12 @@ def check_size(width: int, height: int) -> None:
             raise ValueError(f"{name} is {shortened(value)}; expected {PIXELS_PER_LATENT} to {_LARGEST} pixels")
 
 
+def has_picture_shape(height: int, width: int) -> bool:
+    """Whether there are pixels, and no side is longer than `MOST_ELONGATED` times the other."""
+    shorter, longer = sorted((height, width))
+    return 0 < longer <= MOST_ELONGATED * shorter
+
+
 def check_picture(picture: object, name: str) -> Tensor:
     """A picture, once it is known to be one: (1, 3 or 4, H, W), numbers that can be read.
 
@@ -47,13 +55,17 @@ def check_picture(picture: object, name: str) -> Tensor:
         raise ValueError(
             f"{name} has the shape {shape}; expected 1 (grey), 3 (RGB) or 4 (RGBA) channels, height, width"
         )
-    shorter, longer = sorted(shape[1:])
-    if not shorter or longer > MOST_ELONGATED * shorter:
+    if not has_picture_shape(*shape[1:]):
         raise ValueError(
             f"{name} is {shape[2]} x {shape[1]} pixels; expected a side of at least one, and at most {MOST_ELONGATED} "
             "times the other"
         )
     return picture
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """RGB (3, H, W) in [0, 1] of Pillow's picture; transparency is dropped."""
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
 
 
 def to_rgb(pictures: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..frames.sheets import Colour, grid
+from .images import to_tensor
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
@@ -60,8 +60,7 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
     red, green, blue = (round(255 * value) for value in paper)
     below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
-    pixels = np.asarray(Image.alpha_composite(below, rgba).convert("RGB"))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return to_tensor(Image.alpha_composite(below, rgba))
 
 
 def check_output(path: str | Path, width: int, height: int) -> None:

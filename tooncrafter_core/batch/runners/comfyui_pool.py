@@ -19,11 +19,11 @@ from threading import Event
 from types import TracebackType
 from typing import Any, cast
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ...files.images import to_tensor
 from ...files.whole import file_digest
 from ..results.store import Record, Results
 from ..work import Task
@@ -123,9 +123,7 @@ class Server:
             self._ask("/interrupt", json.dumps({"prompt_id": run}).encode())
 
     def _picture(self, image: dict[str, str]) -> Tensor:
-        data = self._ask(f"/view?{urllib.parse.urlencode(image)}")
-        pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+        return to_tensor(Image.open(BytesIO(self._ask(f"/view?{urllib.parse.urlencode(image)}"))))
 
     def _json(self, path: str) -> Any:
         return json.loads(self._ask(path))
