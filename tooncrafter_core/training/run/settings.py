@@ -219,6 +219,8 @@ class DecoderSettings(RunSettings, frozen=True):
         begin: checkpoint whose 3D decoder's temporal and reference layers it begins with; None begins with new ones.
         frames: of a sample.
         references: False trains without the keyframes' features (Table 4).
+        drop_references: share of passes without the keyframes' features, so that decoding without them stays possible.
+            The paper has none.
         temporal: False trains without the temporal layers (Table 4).
         latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
             A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
@@ -233,6 +235,7 @@ class DecoderSettings(RunSettings, frozen=True):
     begin: ExistingFile | None = None
     frames: Annotated[int, Field(ge=3)] = 16
     references: bool = True
+    drop_references: Annotated[float, Field(ge=0, le=1)] = 0.0
     temporal: bool = True
     latent_noise: Annotated[float, Field(ge=0)] = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]

@@ -67,7 +67,8 @@ class DecoderPlayer(Player):
         self._judged = judged
 
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> Loss:
-        real, decoded = flat(batch.video), flat(self.decode(batch.video, generator))
+        referred = torch.rand((), generator=generator).item() >= self.settings.drop_references
+        real, decoded = flat(batch.video), flat(self.decode(batch.video, generator, referred))
         parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
         total = parts["l1"] + self.settings.perceptual_weight * parts["perceptual"]
         if step >= self.settings.adversarial_from:
@@ -77,7 +78,7 @@ class DecoderPlayer(Player):
             total = total + parts["adversarial_weight"] * parts["adversarial"]
         return Loss(total, parts)
 
-    def decode(self, video: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def decode(self, video: Tensor, generator: torch.Generator | None = None, referred: bool = True) -> Tensor:
         """Encode and decode video (b, 3, t, H, W) in [-1, 1]; with a generator, the latents are disturbed."""
         with torch.no_grad():
             encoded = self.autoencoder.encode_keyframes(flat(video))
@@ -86,7 +87,7 @@ class DecoderPlayer(Player):
         if generator is not None and self.settings.latent_noise:
             latents = latents + self._noise(latents, generator)
         references = [rearrange(maps, "(b t) c h w -> b t c h w", t=frames)[:, [0, -1]] for maps in encoded.features]
-        return self.autoencoder.decode_segments(latents, references if self.settings.references else None)
+        return self.autoencoder.decode_segments(latents, references if referred and self.settings.references else None)
 
     def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """White noise of a standard deviation drawn for each sample, in the latents' own units."""

@@ -120,6 +120,29 @@ def test_latents_are_disturbed_in_training_only(
     assert len({round(float(value), 4) for value in deviations}) == len(deviations)
 
 
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 4, 16), (1.0, 20, 20)])
+def test_passes_without_references(
+    share: float, least: int, most: int, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are asked for; strips always have them."""
+    task = make(workshop.settings("decoder", tmp_path, drop_references=share))
+    player, without = decoder_player(task), []
+
+    def decode(latents: Tensor, maps: list[Tensor] | None) -> Tensor:
+        without.append(maps is None)
+        return torch.zeros(batch.video.shape)
+
+    batch = task.collate([task.draws[0]])
+    monkeypatch.setattr(player.autoencoder, "decode_segments", decode)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        player(batch, generator, 0)
+    assert least <= sum(without) <= most
+    without.clear()
+    player.decode(batch.video)
+    assert without == [False]
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
