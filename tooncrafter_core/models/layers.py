@@ -42,12 +42,12 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, ma
     """
     batch, _, channels = q.shape
     q, k, v = (x.reshape(batch, -1, heads, channels // heads).transpose(1, 2) for x in (q, k, v))
-    size = max(_CUDA_GRID_LIMIT // heads, 1) if q.is_cuda else batch
-    slices = [
-        F.scaled_dot_product_attention(q[i : i + size], k[i : i + size], v[i : i + size], attn_mask=mask)
-        for i in range(0, batch, size)
-    ]
-    out = slices[0] if len(slices) == 1 else torch.cat(slices)
+    size = max(_CUDA_GRID_LIMIT // heads, 1)
+    if batch <= size or not q.is_cuda:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    else:
+        slices = zip(q.split(size), k.split(size), v.split(size), strict=True)
+        out = torch.cat([F.scaled_dot_product_attention(*part, attn_mask=mask) for part in slices])
     return out.transpose(1, 2).reshape(batch, -1, channels)
 
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from comparison import full, relative_error
 from random_checkpoint import MODEL
+from torch._dynamo.testing import CompileCounter
 
 from tooncrafter_core.models.layers import Layers
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.unet import UNet
+from tooncrafter_core.models.vae.chunking import silent
 from tooncrafter_core.models.vae.decoder import Decoder
 
-FRAMES = 2
 UNET = replace(MODEL.unet, channel_mult=(1, 2), res_blocks=1, attention_levels=(True, False))
 AUTOENCODER = replace(MODEL.autoencoder, channel_mult=(1, 1, 1, 2), res_blocks=1)
 """Every kind of block there is, few times: most of the time goes into tracing."""
@@ -25,20 +26,28 @@ def fresh() -> None:
     torch.compiler.reset()
 
 
-def test_the_unet_has_no_graph_break() -> None:
-    """In the first pass, which makes the context's keys and values, and in the next one, which finds them."""
-    model, x = UNet(UNET).eval(), torch.randn(1, 8, FRAMES, 2, 2)
-    context = CrossContext(torch.randn(1, 7, 32), torch.randn(1, FRAMES, 4, 32))
-    expected = model(x, full(x, 500), full(x, 10), CrossContext(context.text, context.image))
-    model.compile(backend="eager", fullgraph=True)
-    for _ in range(2):
-        assert relative_error(model(x, full(x, 500), full(x, 10), context), expected) < 1e-5
+def test_the_unet_is_one_graph_for_all_sizes() -> None:
+    """Without a break, for other numbers of frames and pixels too, and for all steps with one context."""
+    model, graphs = UNet(UNET).eval(), CompileCounter()
+    model.compile(backend=graphs, fullgraph=True, dynamic=True)
+    for frames, height, width in ((5, 4, 6), (3, 10, 4)):
+        x = torch.randn(1, 8, frames, height, width)
+        context = CrossContext(torch.randn(1, 7, 32), torch.randn(1, frames, 9, 32))
+        expected = model.forward(x, full(x, 500), full(x, 10), CrossContext(context.text, context.image))
+        for _ in range(2):
+            assert relative_error(model(x, full(x, 500), full(x, 10), context), expected) < 1e-5
+    assert graphs.frame_count == 1
 
 
-def test_the_decoder_has_no_graph_break() -> None:
-    model, latents = Decoder(AUTOENCODER, Layers()).eval(), torch.randn(1, 4, FRAMES, 2, 2)
-    sizes = (32, 16), (32, 8), (32, 4), (64, 2), (32, 16)
-    references = [torch.randn(1, 2, channels, side, side) for channels, side in sizes]
-    expected = model(latents, references)
-    model.compile(backend="eager", fullgraph=True)
-    assert relative_error(model(latents, references), expected) < 1e-5
+def test_the_decoder_is_one_graph_for_all_sizes() -> None:
+    """Whoever is told how far it is."""
+    model, graphs, told = Decoder(AUTOENCODER, Layers()).eval(), CompileCounter(), [0.0]
+    model.compile(backend=graphs, fullgraph=True, dynamic=True)
+    for frames, height, width in ((5, 3, 7), (4, 5, 2)):
+        latents = torch.randn(1, 4, frames, height, width)
+        maps = (32, 8), (32, 4), (32, 2), (64, 1), (32, 8)
+        references = [torch.randn(1, 2, channels, height * side, width * side) for channels, side in maps]
+        for report in (silent, told.append):
+            found = model(latents, references, report=report)
+            assert relative_error(found, model.forward(latents, references)) < 1e-5
+    assert graphs.frame_count == 1

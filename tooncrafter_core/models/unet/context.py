@@ -58,8 +58,9 @@ class CrossContext:
         return self.image.flatten(0, 1) if self.image is not None and self.image.ndim == 4 else self.image
 
     def keys_values(self, layer: nn.Module, make: Callable[[], tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
-        """The keys and values of one layer, made at the first call."""
-        if not self._keep:
+        """The keys and values of one layer, made at the first call; in a compiled graph, where the first pass would be
+        another graph than the next, at each."""
+        if not self._keep or torch.compiler.is_compiling():
             return make()
         if layer not in self._kept:
             self._kept[layer] = make()

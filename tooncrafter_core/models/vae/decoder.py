@@ -198,7 +198,8 @@ class Decoder(nn.Module):
         video = rearrange(latents, "b c t h w -> b t c h w")
         steps = list(self._steps(references))
         if chunking is Chunking.WHOLE:
-            video = _run_whole(steps, video, report)
+            # A compiled graph runs at once, and would be another one for each function that it tells.
+            video = _run_whole(steps, video, silent if torch.compiler.is_compiling() else report)
         else:
             waits = torch.device("cpu") if chunking is Chunking.OFFLOADED else video.device
             video = _run_in_chunks(steps, video, waits, report)
