@@ -12,6 +12,7 @@ from torch._dynamo.testing import CompileCounter
 
 from tooncrafter_core.models.layers import Layers
 from tooncrafter_core.models.unet.context import CrossContext
+from tooncrafter_core.models.unet.projector import resample_frames
 from tooncrafter_core.models.unet.unet import UNet
 from tooncrafter_core.models.vae.chunking import silent
 from tooncrafter_core.models.vae.decoder import Decoder
@@ -32,7 +33,7 @@ def test_the_unet_is_one_graph_for_all_sizes() -> None:
     model.compile(backend=graphs, fullgraph=True, dynamic=True)
     for frames, height, width in ((5, 4, 6), (3, 10, 4)):
         x = torch.randn(1, 8, frames, height, width)
-        context = CrossContext(torch.randn(1, 7, 32), torch.randn(1, frames, 9, 32))
+        context = CrossContext(torch.randn(1, 7, 32), resample_frames(torch.randn(1, 5, 9, 32), frames))
         expected = model.forward(x, full(x, 500), full(x, 10), CrossContext(context.text, context.image))
         for _ in range(2):
             assert relative_error(model(x, full(x, 500), full(x, 10), context), expected) < 1e-5

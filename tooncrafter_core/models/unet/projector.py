@@ -97,4 +97,4 @@ def resample_frames(tokens: Tensor, frames: int) -> Tensor:
         return tokens
     rows = rearrange(tokens, "b t n d -> b (n d) t")
     resampled = F.interpolate(rows, size=frames, mode="linear", align_corners=True)
-    return rearrange(resampled, "b (n d) t -> b t n d", n=tokens.shape[2])
+    return rearrange(resampled, "b (n d) t -> b t n d", n=tokens.shape[2]).contiguous()
