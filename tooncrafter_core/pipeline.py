@@ -15,7 +15,6 @@ from torch import Tensor
 from .decoding import decode
 from .files.images import check_picture, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
-from .finite import NotFiniteError, is_finite
 from .frames.keyframes import keep_keyframes
 from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from .memory import free_bytes, naming_lack, unet_bytes
@@ -188,9 +187,7 @@ def _sketches(sketches: Mapping[int, Tensor | Sketch] | None) -> dict[int, Sketc
 
 def _picture(picture: Tensor, name: str) -> Tensor:
     """One picture as RGB (1, 3, H, W), once it is known to be one."""
-    if not is_finite(check_picture(picture, name)):
-        raise NotFiniteError(f"{name} holds NaN or infinite values; expected a picture with values from 0 to 1")
-    return to_rgb(picture[None])
+    return to_rgb(check_picture(picture, name)[None])
 
 
 def _fitted(picture: Tensor, settings: Settings) -> Tensor:

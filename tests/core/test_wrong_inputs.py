@@ -26,6 +26,14 @@ NO_PICTURES: dict[str, Any] = {
     r"is a .* tensor of meta; expected a dense one": torch.zeros(3, 4, 4, device="meta"),
     r"is a torch.sparse_coo tensor of float32; expected a dense one": torch.zeros(3, 4, 4).to_sparse(),
     r"is a .* tensor of complex64; expected a dense one": torch.zeros(3, 4, 4, dtype=torch.complex64),
+    r"holds uint8 values; expected floating-point ones from 0 to 1. Divide": (PICTURE * 255).byte(),
+    r"holds int64 values; expected floating-point ones": (PICTURE * 255).long(),
+    r"holds bool values; expected floating-point ones": PICTURE > 0.5,
+    r"has values from 0.* to 25.*; expected a picture with values from 0 to 1": PICTURE * 255,
+    r"has values from -0.9.* to 0.9.*; expected a picture with": PICTURE * 2 - 1,
+    r"has values from 1e\+300 to 1e\+300; expected a picture with": torch.full((3, 4, 4), 1e300, dtype=torch.float64),
+    r"has values from 2 to 2; expected a picture with": torch.full((3, 4, 4), 2.0).to(torch.float8_e4m3fn),
+    r"holds NaN or infinite values; expected a picture": PICTURE.double() * float("inf"),
 }
 
 
