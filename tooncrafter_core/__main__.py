@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 from os.path import realpath
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import NoReturn
 
 import torch
@@ -20,6 +19,7 @@ from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
+from .inputs import shortened
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
 from .published import whereabouts

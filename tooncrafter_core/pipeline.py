@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from reprlib import repr as shortened
 from typing import cast
 
 import torch
@@ -16,6 +15,7 @@ from .decoding import decode
 from .files.images import check_picture, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .frames.keyframes import keep_keyframes
+from .inputs import shortened
 from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from .memory import free_bytes, naming_lack, unet_bytes
 from .models.clip.vision_tower import preprocess
@@ -112,7 +112,9 @@ def draw_segments(
     frames = segment_frames(count, settings.frames, settings.loop)
     needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
     pictures = {index: _picture(keyframes[index], f"keyframe {index + 1}") for index in needed}
-    drawings = {index: _picture(sketch.picture, f"the sketch at frame {index}") for index, sketch in drawn.items()}
+    drawings = {
+        index: _picture(sketch.picture, f"the sketch at frame {shortened(index)}") for index, sketch in drawn.items()
+    }
     plans = _plans(model, frames)
     _check_room(model, Job(len(needed), tuple(frames[each] for each in chosen), width, height), sketched=bool(drawings))
     fitted = {index: _fitted(picture, settings) for index, picture in pictures.items()}

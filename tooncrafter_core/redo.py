@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from reprlib import repr as shortened
 
 from torch import Tensor
 
+from .inputs import shortened
 from .timeline import total_frames
 
 

@@ -15,6 +15,7 @@ from tooncrafter_core.toon_crafter import working_device
 PICTURE = torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
 PAIR = [PICTURE, PICTURE]
 SETTINGS = Settings(width=24, height=16, frames=3, steps=1)
+HUGE = pytest.param(10**5000, id="huge")
 NO_PICTURES: dict[str, Any] = {
     r"is None; expected a tensor": None,
     r"is array\(.*; expected a tensor": np.zeros((1, 1, 1)),
@@ -52,7 +53,7 @@ def test_no_keyframes(wrong: Any, tiny: ToonCrafter) -> None:
         interpolate(tiny, wrong, SETTINGS)
 
 
-@pytest.mark.parametrize("index", ["1", 1.0, float("nan"), None, 10**400, -1, 3])
+@pytest.mark.parametrize("index", ["1", 1.0, float("nan"), None, 10**400, HUGE, -1, 3])
 def test_no_frame(index: Any, tiny: ToonCrafter) -> None:
     with pytest.raises(ValueError, match=r"sketch at frame .{1,40}; expected 0 to 2"):
         interpolate(tiny, PAIR, SETTINGS, {index: PICTURE})
@@ -69,10 +70,28 @@ def test_no_strength(strength: Any) -> None:
         Sketch(PICTURE, strength)
 
 
-@pytest.mark.parametrize("width", [0, 16385, 10**9, 10**400])
+@pytest.mark.parametrize("width", [0, 16385, 10**9, 10**400, HUGE])
 def test_no_size(width: int) -> None:
     with pytest.raises(ValueError, match=r"width is .{1,60}; expected 8 to 16384 pixels"):
         Settings(width=width)
+
+
+@pytest.mark.parametrize("frames", [b"3", bytearray(b"3"), memoryview(b"3"), {3: 3}, {3}, range(2, 10**9), PICTURE])
+def test_no_frames(frames: Any) -> None:
+    with pytest.raises(ValueError, match=r"frames is [^;]{1,80}; expected a whole number, or one for each segment"):
+        Settings(frames=frames)
+
+
+@pytest.mark.parametrize("frames", [HUGE, [3, 10**5000], "9" * 4000])
+def test_no_such_number_of_frames(frames: Any) -> None:
+    with pytest.raises(ValueError, match=r"frames is [^;]{1,80}; expected 2 to 1000"):
+        Settings(frames=frames)
+
+
+@pytest.mark.parametrize("name", ["seed", "steps", "guidance_scale", "eta"])
+def test_no_such_number(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} is a number of about 5,000 digits; expected . to "):
+        Settings(**{name: 10**5000})
 
 
 def test_half_a_character() -> None:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from ..files.media import read_image
 from ..files.pictures import natural_key, picture_files
 from ..files.stored_tensor import listing
+from ..inputs import shortened
 
 ABOUT = "clips.json"
 FEWEST = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from reprlib import repr as shortened
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..finite import NotFiniteError, is_finite
+from ..inputs import shortened
 from ..models.config import PIXELS_PER_LATENT
 
 Fit = Literal["crop", "pad", "stretch"]

@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Literal, get_args
 
 from ...files.whole import written_whole
+from ...inputs import shortened
 
 SPLITS = ("train", "held_out")
 Domain = Literal["film", "toon", "drawn", "curved", "figures", "lines"]
