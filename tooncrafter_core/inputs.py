@@ -1,8 +1,10 @@
-"""What is given by mistake, as a message shows it."""
+"""What is given by mistake: as a message shows it, and names that only some can read."""
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from reprlib import Repr
 
 _LONGEST = 1000
@@ -17,3 +19,17 @@ class _Shortened(Repr):
 
 shortened = _Shortened().repr
 """A wrong value in a few words, whatever it is."""
+
+
+def check_text(path: Path) -> None:
+    """Raise ValueError for a path that is not UTF-8, as names from older systems are: no page, no list and not every
+    library can have it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{printable(path)} is not UTF-8; rename the file, or the folder that it is in") from error
+
+
+def printable(path: str | Path) -> str:
+    """A path for texts: what of it is not UTF-8 as \\x and the byte's number."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inputs import printable
 from ..models.clip.text_tower import TextTower
 from ..models.clip.vision_tower import VisionTower
 from ..models.config import ModelConfig
@@ -189,7 +190,7 @@ class Checkpoint:
 
     def report(self) -> str:
         """Which parts are present, their sizes and dtypes, a line each."""
-        lines = [f"{self.path.name}: {len(self.tensors)} tensors"]
+        lines = [f"{printable(self.path.name)}: {len(self.tensors)} tensors"]
         for part in self.parts:
             tensors = self.part(part).values()
             dtypes = ", ".join(sorted({_named(t.dtype) for t in tensors}))

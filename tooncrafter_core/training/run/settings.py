@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -25,14 +26,14 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 def _new_folder(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise ValueError(f"{path} is a file; expected a folder, or nothing there yet")
     return path
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"there is no file {path}; correct the path")
     return path
 
@@ -309,7 +310,7 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
         FileNotFoundError: no such file.
         SettingsError: not JSON, or an entry is missing, unknown or wrong.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
