@@ -1,4 +1,4 @@
-"""What is given by mistake: as a message shows it, and names that only some can read."""
+"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 from reprlib import Repr
+from types import UnionType
 
 _LONGEST = 1000
 """Digits of a whole number that is written out; Python itself refuses more than 4,300."""
@@ -19,6 +20,12 @@ class _Shortened(Repr):
 
 shortened = _Shortened().repr
 """A wrong value in a few words, whatever it is."""
+
+
+def check_kind(value: object, kind: type | UnionType, name: str, expected: str) -> None:
+    """Raise ValueError that names a value which is not of the kind, and what was expected."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {shortened(value)}; expected {expected}")
 
 
 def check_text(path: Path) -> None:

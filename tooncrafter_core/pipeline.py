@@ -15,7 +15,7 @@ from .decoding import decode
 from .files.images import check_picture, fit_images, pad_to_latents, sketch_hints, to_rgb
 from .files.tokenizer import tokenize
 from .frames.keyframes import keep_keyframes
-from .inputs import shortened
+from .inputs import check_kind, shortened
 from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from .memory import free_bytes, naming_lack, unet_bytes
 from .models.clip.vision_tower import preprocess
@@ -72,7 +72,8 @@ def interpolate(
         ValueError: the input does not fit together, or the work not into memory; nothing has run then.
         LackOfMemoryError: it did not fit all the same.
     """
-    settings = settings or Settings()
+    settings = _settings(settings)
+    check_kind(redo, Redo | None, "redo", "a Redo, or None")
     loop = settings.loop
     frames = segment_frames(_count(keyframes), settings.frames, loop)
     if redo is not None:
@@ -104,7 +105,9 @@ def draw_segments(
         ValueError: see `interpolate`.
         LackOfMemoryError: likewise.
     """
-    settings = settings or Settings()
+    settings = _settings(settings)
+    check_kind(model, ToonCrafter, "model", "a ToonCrafter, such as ToonCrafter.load opens")
+    check_kind(callback, Callable | None, "callback", "a function of a DDIMStep, or None")
     width, height = settings.width, settings.height
     chosen = sorted(set(chosen))
     drawn = _sketches(sketches)
@@ -169,6 +172,11 @@ def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
     autoencoder = AutoencoderDemands(model.autoencoder.config, model.dtype, model.copied_bytes(model.autoencoder))
     shared = torch.device(model.device).type != "cuda"
     check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
+
+
+def _settings(given: Settings | None) -> Settings:
+    check_kind(given, Settings | None, "settings", "Settings, such as Settings(frames=24), or None")
+    return given or Settings()
 
 
 def _count(keyframes: object) -> int:

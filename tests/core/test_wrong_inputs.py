@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
+from tooncrafter_core import Redo, Settings, Sketch, ToonCrafter, interpolate, read_checkpoint
 from tooncrafter_core.files.tokenizer import tokenize
 from tooncrafter_core.toon_crafter import working_device
 
@@ -92,6 +93,56 @@ def test_no_such_number_of_frames(frames: Any) -> None:
 def test_no_such_number(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} is a number of about 5,000 digits; expected . to "):
         Settings(**{name: 10**5000})
+
+
+@pytest.mark.parametrize("wrong", [None, "model.ckpt", {"unet": None}, torch.nn.Linear(1, 1)])
+def test_no_model(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"model is .*; expected a ToonCrafter, such as ToonCrafter.load opens"):
+        interpolate(wrong, PAIR, SETTINGS)
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 3}, "3", [3], Settings])
+def test_no_settings(wrong: Any, tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=r"settings is .*; expected Settings, such as"):
+        interpolate(tiny, PAIR, wrong)
+
+
+def test_no_callback(tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=r"callback is 'print'; expected a function"):
+        interpolate(tiny, PAIR, SETTINGS, callback="print")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ((0,), r"redo is \(0,\); expected a Redo"),
+        (Redo(None, PICTURE), r"redo's segments is None; expected a list"),  # type: ignore[arg-type]
+        (Redo([[0]], PICTURE), r"redo names segments \[\[0\]\]; expected"),  # type: ignore[list-item]
+        (Redo([0.0], PICTURE), r"redo names segments \[0.0\]; expected"),  # type: ignore[list-item]
+        (Redo([0], None), r"redo's frames is None; expected an earlier result"),  # type: ignore[arg-type]
+        (Redo([0], torch.full((3, 3, 16, 24), float("nan"))), r"redo's frames holds NaN"),
+        (Redo([0], torch.zeros(3, 3, 16, 24).byte()), r"redo's frames holds uint8 values"),
+    ],
+)
+def test_no_redo(wrong: Any, says: str, tiny: ToonCrafter) -> None:
+    with pytest.raises(ValueError, match=says):
+        interpolate(tiny, PAIR, SETTINGS, redo=wrong)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"model.ckpt"])
+def test_no_path(path: Any) -> None:
+    for opened in (read_checkpoint, ToonCrafter.load):
+        with pytest.raises(ValueError, match=r"path is .*; expected the path of a weight file"):
+            opened(path)
+
+
+def test_no_dtype_and_no_device(tiny_files: tuple[Path, Path]) -> None:
+    for dtype in ("float16", torch.int8, None):
+        with pytest.raises(ValueError, match=r"dtype is .*; expected torch.float32, torch.float16, torch.bfloat16"):
+            ToonCrafter.load(*tiny_files, dtype=dtype)  # type: ignore[arg-type]
+    for device in ("xyz", [], "meta"):
+        with pytest.raises(ValueError, match=r"device .* cannot be used"):
+            ToonCrafter.load(*tiny_files, device=device)  # type: ignore[arg-type]
 
 
 def test_half_a_character() -> None:

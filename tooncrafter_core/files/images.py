@@ -50,9 +50,6 @@ def check_picture(picture: object, name: str) -> Tensor:
     """
     if not isinstance(picture, Tensor):
         raise ValueError(f"{name} is {shortened(picture)}; expected a tensor (channels, height, width)")
-    kind = "meta" if picture.is_meta else _type(picture)
-    if picture.is_meta or picture.is_quantized or picture.is_complex() or picture.layout is not torch.strided:
-        raise ValueError(f"{name} is a {picture.layout} tensor of {kind}; expected a dense one of numbers from 0 to 1")
     shape = tuple(picture.shape)
     if picture.ndim != 3 or shape[0] not in _CHANNELS:
         raise ValueError(
@@ -77,8 +74,12 @@ def check_values(values: Tensor, name: str, kind: str) -> None:
 
     Raises:
         NotFiniteError: NaN or infinite ones.
-        ValueError: others than floating-point numbers from 0 to 1; a little outside is let pass.
+        ValueError: none that can be read, or others than floating-point numbers from 0 to 1; a little outside is let
+            pass.
     """
+    if values.is_meta or values.is_quantized or values.is_complex() or values.layout is not torch.strided:
+        told = "meta" if values.is_meta else _type(values)
+        raise ValueError(f"{name} is a {values.layout} tensor of {told}; expected a dense one of numbers from 0 to 1")
     if not values.is_floating_point():
         raise ValueError(
             f"{name} holds {_type(values)} values; expected floating-point ones from 0 to 1. Divide what goes to 255 "
