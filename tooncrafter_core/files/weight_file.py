@@ -19,6 +19,11 @@ from .torch_file import read_torch_file
 _WRAPPERS = ("state_dict", "module")
 _DOWNLOAD_AGAIN = "It is damaged, or of another kind: download it again, or use another file."
 
+_MOST_ENTRIES = 20_000
+"""Of a safetensors file's header; the published checkpoint has 2,500, and each costs time."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes of one; safetensors itself refuses more."""
+
 
 class CheckpointError(ValueError):
     """A file that is not one we can load; the message says what came and what to do."""
@@ -40,6 +45,7 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         _check_name(path)
     try:
         if is_safetensors(path):
+            _check_entries(path)
             return load_file(path)
         return read_torch_file(path, _unwrap)
     except SafetensorError as error:
@@ -69,6 +75,15 @@ def _check_name(path: Path) -> None:
         check_text(path)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
+
+
+def _check_entries(path: Path) -> None:
+    """Raise ValueError for a safetensors file of more entries than weights have."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = file.read(min(length, _LONGEST_HEADER)).count(b"{") - 1  # each has a brace, however it is written
+    if entries > _MOST_ENTRIES:
+        raise ValueError(f"its header has {entries:,} entries; expected at most {_MOST_ENTRIES:,}")
 
 
 def _short(error: Exception) -> str:
