@@ -1,0 +1,241 @@
+"""What the command line says about a user's mistakes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from file_limits import files_of_at_most
+from torch import Tensor
+from tqdm import tqdm
+
+from tooncrafter_core.__main__ import main
+from tooncrafter_core.sampling.ddim import Walk, ddim
+from tooncrafter_core.sampling.schedule import Schedule
+
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str], pictures: list[str], model: list[str], output: Path) -> Refusal:
+    """What is said about arguments that come after otherwise good ones."""
+
+    def of(*arguments: str, keyframes: list[str] = pictures) -> str:
+        status = main(["interpolate", *keyframes, *model, "-o", str(output), *arguments])
+        said = capsys.readouterr()
+        assert (status, said.out) == (2, "")
+        assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+        assert not output.exists()
+        return said.err
+
+    return of
+
+
+def test_missing_files(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    nothing = str(tmp_path / "nothing")
+    assert f"{nothing}.png" in refusal(keyframes=[pictures[0], f"{nothing}.png"])
+    assert f"{nothing}.ckpt" in refusal("--checkpoint", f"{nothing}.ckpt")
+    assert "huggingface.co/Doubiiu/ToonCrafter" in refusal("--checkpoint", f"{nothing}/model.ckpt")
+    assert f"{nothing}.png" in refusal("--sketch", f"1={nothing}.png", "--sketch-encoder", "s.ckpt")
+
+
+def test_not_a_picture(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("not a picture")
+    assert "notes.png is not a picture" in refusal(keyframes=[pictures[0], str(tmp_path / "notes.png")])
+    whole = Path(pictures[0]).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "huge.png").write_bytes(enormous_picture())
+    for name in ("half.png", "huge.png"):
+        assert f"{name} is damaged" in refusal(keyframes=[pictures[0], str(tmp_path / name)])
+    for arguments in (["--sketch", f"1={tmp_path}", "--sketch-encoder", "s.ckpt"], []):
+        keyframes = pictures if arguments else [pictures[0], str(tmp_path)]
+        assert f"{tmp_path} is a folder; expected a picture" in refusal(*arguments, keyframes=keyframes)
+
+
+def enormous_picture() -> bytes:
+    """The beginning of a PNG of 50,000 x 50,000 pixels."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0)
+    checked = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    return b"\x89PNG\r\n\x1a\n" + checked + struct.pack(">I", 8) + b"IDAT" + bytes(12)
+
+
+def test_not_a_checkpoint(refusal: Refusal, pictures: list[str], tiny_files: tuple[Path, Path]) -> None:
+    assert "first.png" in refusal("--checkpoint", pictures[0])
+    assert "needs unet, autoencoder, projector, text and vision" in refusal("--checkpoint", str(tiny_files[1]))
+    sketch = ["--sketch", f"1={pictures[0]}", "--sketch-encoder", str(tiny_files[0])]
+    assert "model.ckpt has no sketch" in refusal(*sketch)
+
+
+@pytest.mark.parametrize(
+    ("sketch", "message"),
+    [
+        ("middle.png", "expected FRAME=FILE such as 7=middle.png"),
+        ("1=", "expected FRAME=FILE"),
+        ("x=middle.png", "cannot read 'x'"),
+        ("3=middle.png", "3 is out of range; expected 0 to 2"),
+        ("0-1=middle.png", "1 sketch(es) but 2 frame indices"),
+        ("1=middle.png", "--sketch needs --sketch-encoder FILE"),
+        ("=middle.png", "1 sketch(es) but 0 frame indices"),
+        ("nan=middle.png", "cannot read 'nan'"),
+        ("1.5=middle.png", "cannot read '1.5'"),
+        ("1@=middle.png", "cannot read '' as a sketch's strength"),
+        ("1@11=middle.png", "cannot read '11' as a sketch's strength; expected a number from 0 to 10"),
+        ("-9=middle.png", "-9 is out of range; expected 0 to 2"),
+        ("9" * 5000 + "=middle.png", "cannot read '99999"),
+        ("0-" + "9" * 5000 + "=middle.png", "cannot read '0-99999"),
+    ],
+)
+def test_bad_sketches(sketch: str, message: str, refusal: Refusal) -> None:
+    said = refusal("--checkpoint", "not-read-yet.ckpt", "--sketch=" + sketch)
+    assert message in said
+    assert len(said) < 300
+
+
+def test_two_sketches_for_a_frame(refusal: Refusal) -> None:
+    said = refusal("--sketch", "1=a.png", "--sketch", "2=b.png", "--sketch", "01=c.png")
+    assert "frame 1 has two sketches, a.png and c.png; give it one --sketch" in said
+    assert "2 frame indices in '0,1'" in refusal("--sketch", "0,1=a.png", "--sketch", "=b.png")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--steps", "0", "steps is 0; expected 1 to 1000"),
+        ("--eta", "2", "eta"),
+        ("--frames", "1", "frames is 1"),
+        ("--frames", "many", "frames is 'many'; expected a whole number, or one for each segment such as 16, 24, 12"),
+        ("--frames", "3,4", "frames has 2 numbers, but 2 keyframe(s) make 1 segment(s)"),
+        ("--sketch-strength", "nan", "sketch_strength is nan; expected 0 to 10"),
+        ("--guidance-scale", "inf", "guidance_scale is inf; expected 0 to 100"),
+        ("--guidance-rescale", "-inf", "guidance_rescale is -inf; expected 0 to 1"),
+        ("--guidance-from", "1", "guidance_from is 1 and guidance_to 1; expected a start before the end"),
+        ("--guidance-to", "1.5", "guidance_to is 1.5; expected 0 to 1"),
+        ("--seed", "-1", "seed is -1"),
+        ("--frame-rate", "61", "frame_rate is 61; expected 1 to 60"),
+    ],
+)
+def test_settings_out_of_range(flag: str, value: str, message: str, refusal: Refusal) -> None:
+    assert message in refusal("--checkpoint", "not-read-yet.ckpt", f"{flag}={value}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--steps", "many"], ["--eta", "none"], ["--fit", "cover"], ["--dtype", "int8"], ["--colour"], ["--steps"]],
+)
+def test_what_no_option_takes(wrong: list[str], pictures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["interpolate", *pictures, "-c", "not-read-yet.ckpt", "-o", "frames", *wrong])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert wrong[0] in said.err
+
+
+def test_places_that_nothing_can_be_written_to(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").mkdir()
+    first = ["--checkpoint", "not-read-yet.ckpt"]
+    assert "film.mp4 is a folder" in refusal(*first, "-o", str(tmp_path / "film.mp4"))
+    assert "film.mp4 is a folder" not in refusal(*first, "-o", str(tmp_path / "film.gif"))
+    assert "holds other files (film.mp4, first.png, last.png)" in refusal(*first, "-o", str(tmp_path))
+    assert "first.png is a file, not a folder" in refusal(*first, "-o", f"{pictures[0]}/frames.gif")
+    assert "no file can be made there" in refusal(*first, "-o", "/proc/frames.gif")
+    assert "no file can be made there" in refusal(*first, "--contact-sheet", "/proc/sheet.png")
+
+
+def test_results_that_would_replace_what_is_read(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    keyframes = [str(Path(picture).rename(tmp_path / "frames" / f"000{i}.png")) for i, picture in enumerate(pictures)]
+    assert f"would replace {keyframes[0]}" in refusal("-o", str(tmp_path / "frames"), keyframes=keyframes)
+    assert f"would replace {keyframes[1]}" in refusal("--contact-sheet", keyframes[1], keyframes=keyframes)
+    both = str(tmp_path / "both.webp")
+    assert "are both" in refusal("-o", both, "--contact-sheet", both, keyframes=keyframes)
+
+
+def test_a_contact_sheet_that_is_too_long(refusal: Refusal, tmp_path: Path) -> None:
+    said = refusal("--frames", "1000", "--height", "72", "--contact-sheet", str(tmp_path / "sheet.webp"))
+    assert "256 x 18000 pixels are more than a .webp can have" in said
+
+
+@pytest.fixture
+def sampling(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Tensor]], None]:
+    """Put something else in the place of the sampling and its progress bar."""
+
+    def replace(what: Callable[[], Tensor]) -> None:
+        monkeypatch.setattr("tooncrafter_core.__main__.interpolate", lambda *arguments, **options: what())
+        monkeypatch.setattr("tooncrafter_core.__main__.tqdm", partial(tqdm, disable=True))
+
+    return replace
+
+
+@pytest.mark.parametrize(("dtype", "advised"), [("float16", True), ("float32", False)])
+def test_overflow_is_answered_with_this_commands_options(
+    dtype: str, advised: bool, refusal: Refusal, sampling: Callable[..., None]
+) -> None:
+    def overflow() -> Tensor:
+        z, schedule = torch.ones(1, 4, 2, 2, 2), Schedule.published()
+        return ddim(lambda z, t: z * float("nan"), z, Walk(schedule, [999], 0.0), lambda: torch.zeros(()))
+
+    sampling(overflow)
+    said = refusal("--dtype", dtype)
+    assert "Step 1 of 1 (timestep 999) gave NaN or infinite values" in said
+    assert ("--dtype float32" in said) == advised
+    assert "ComfyUI" not in said and "-unet" not in said
+
+
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of\nmemory"), RuntimeError("can't allocate memory: no")], ids=repr
+)
+def test_no_memory_is_one_line(error: RuntimeError, refusal: Refusal, sampling: Callable[..., None]) -> None:
+    def fail() -> Tensor:
+        raise error
+
+    sampling(fail)
+    assert "smaller --width, --height or --frames" in refusal()
+
+
+def test_a_full_disk(refusal: Refusal, sampling: Callable[..., None], tmp_path: Path) -> None:
+    sampling(lambda: torch.rand(3, 3, 64, 64))
+    with files_of_at_most(4000):
+        said = refusal("-o", str(tmp_path / "film.gif"))
+    assert f"cannot write {tmp_path / 'film.gif'}: File too large" in said
+    assert "MiB are free" in said
+
+
+def test_unknown_ending(refusal: Refusal, tmp_path: Path) -> None:
+    assert "cannot write .avi files; expected .mp4, .webp, .gif or a folder" in refusal("-o", str(tmp_path / "f.avi"))
+
+
+def test_a_file_in_place_of_the_folder(refusal: Refusal, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is a file; expected a folder" in refusal("-o", str(tmp_path / "file"))
+
+
+def test_one_keyframe(refusal: Refusal, pictures: list[str]) -> None:
+    assert "got 1 keyframe" in refusal("--checkpoint", "not-read-yet.ckpt", keyframes=pictures[:1])
+
+
+@pytest.mark.parametrize("width", ["0", "7"])
+def test_a_bad_size(width: str, refusal: Refusal) -> None:
+    assert f"width is {width}" in refusal("--checkpoint", "not-read-yet.ckpt", "--width", width)
+
+
+def test_an_odd_size_in_an_mp4(refusal: Refusal, tmp_path: Path) -> None:
+    assert "64 x 51 can be .webp" in refusal("--height", "51", "-o", str(tmp_path / "frames.mp4"))
+
+
+def test_a_negative_size(refusal: Refusal) -> None:
+    assert "width is -8" in refusal("--width", "-8")
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+def test_no_such_device(device: str, refusal: Refusal) -> None:
+    assert device in refusal("--device", device)
+
+
+def test_unknown_ending_of_the_contact_sheet(refusal: Refusal, tmp_path: Path) -> None:
+    assert ".avi" in refusal("--contact-sheet", str(tmp_path / "sheet.avi"))
