@@ -14,17 +14,16 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from .run.engine import Run
-from .run.settings import (
+from .run.settings import RunSettings, read_settings
+from .run.task import Task
+from .run.task_settings import (
     AutoencoderSettings,
     BaseSettings,
     DecoderSettings,
     DistilSettings,
     RectifySettings,
-    RunSettings,
     SketchSettings,
-    read_settings,
 )
-from .run.task import Task
 from .tasks import autoencoder, decoder, denoiser, distil, sketch
 
 log = logging.getLogger("tooncrafter.training")

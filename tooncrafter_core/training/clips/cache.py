@@ -22,7 +22,7 @@ from ...models.clip.vision_tower import VisionTower, preprocess
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
-from ..run.settings import DenoiserSettings, SketchSettings
+from ..run.task_settings import DenoiserSettings, SketchSettings
 from .draws import Batch, Draws, collate
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ import pytest
 from small_training import Workshop
 
 from tooncrafter_core.training.__main__ import TRAININGS
-from tooncrafter_core.training.run.settings import RectifySettings, SettingsError, read_settings
+from tooncrafter_core.training.run.settings import SettingsError, read_settings
+from tooncrafter_core.training.run.task_settings import RectifySettings
 
 Refusal = Callable[..., str]
 
