@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from operator import attrgetter
+from os.path import isfile
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
+from ...files.tokenizer import CONTEXT_LENGTH, VOCABULARY
 from ...models.config import PIXELS_PER_LATENT, AutoencoderConfig, ProjectorConfig, TextConfig, UNetConfig, VisionConfig
 from ..clips.manifest import Domain
 from ..losses.perceptual import SMALLEST
@@ -25,22 +29,34 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 def _new_folder(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise ValueError(f"{error.strerror}; name another folder") from error
+    if is_file:
         raise ValueError(f"{path} is a file; expected a folder, or nothing there yet")
     return path
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    if not path.is_file():
+    if not isfile(path):
         raise ValueError(f"there is no file {path}; correct the path")
     return path
 
 
+_LONGEST = 500
+"""Characters of what is said of an entry."""
+
 Folder = Annotated[Path, AfterValidator(_new_folder)]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+NotNegative = Annotated[int, Field(ge=0, le=10**9)]
+Side = Annotated[int, Field(ge=PIXELS_PER_LATENT, le=16384)]
+Channels = Annotated[int, Field(ge=1, le=65536)]
+Frames = Annotated[int, Field(ge=3, le=10_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 _SIZES_THAT_FIT = (
     ("unet.out_channels", 1, "autoencoder.latent_channels"),
@@ -52,7 +68,7 @@ _SIZES_THAT_FIT = (
 """Sizes of one part of a model, each this many times a size of another part."""
 
 
-class RunSettings(BaseModel, frozen=True, extra="forbid"):
+class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What every training is told.
 
     Attributes:
@@ -81,21 +97,21 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     output: Folder
     clips: ExistingFile
     domains: tuple[Domain, ...] = ("film", "toon")
-    width: Positive = 512
-    height: Positive = 320
+    width: Side = 512
+    height: Side = 320
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
     steps: Positive
     batch: Positive
     accumulate: Positive = 1
     optimiser: Literal["adam", "muon"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
     warm_up: NotNegative = 0
     cool_down: NotNegative = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
-    seed: NotNegative = 0
-    workers: NotNegative = 1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    workers: Annotated[int, Field(ge=0, le=1000)] = 1
     save_every: Positive = 500
     sample_every: Positive = 500
 
@@ -122,6 +138,9 @@ class NewModel(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> NewModel:
+        for size, expected in (("vocabulary", VOCABULARY), ("context_length", CONTEXT_LENGTH)):
+            if getattr(self.text, size) != expected:
+                raise ValueError(f"text.{size} is {getattr(self.text, size)}; expected {expected}, the tokenizer's")
         for name, times, other in _SIZES_THAT_FIT:
             size, expected = attrgetter(name)(self), times * attrgetter(other)(self)
             if size != expected:
@@ -151,8 +170,8 @@ class AutoencoderSettings(RunSettings, frozen=True):
     model: NewModel
     start: ExistingFile | None = None
     perceptual: tuple[ExistingFile, ...] = ()
-    perceptual_weight: Annotated[float, Field(ge=0)] = 1.0
-    kl_weight: Annotated[float, Field(ge=0)] = 1e-6
+    perceptual_weight: Weight = 1.0
+    kl_weight: Weight = 1e-6
 
     @model_validator(mode="after")
     def _pictures_are_large_enough(self) -> AutoencoderSettings:
@@ -179,11 +198,11 @@ class DenoiserSettings(RunSettings, frozen=True):
     start: ExistingFile
     segments: Positive
     cache: Folder
-    frames: Annotated[int, Field(ge=3)] = 16
-    drop_text: Annotated[float, Field(ge=0, le=1)] = 0.05
-    drop_image: Annotated[float, Field(ge=0, le=1)] = 0.05
-    drop_both: Annotated[float, Field(ge=0, le=1)] = 0.05
-    timestep_shift: Annotated[float, Field(gt=0)] = 1.0
+    frames: Frames = 16
+    drop_text: Share = 0.05
+    drop_image: Share = 0.05
+    drop_both: Share = 0.05
+    timestep_shift: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @model_validator(mode="after")
     def _shares_fit(self) -> DenoiserSettings:
@@ -233,16 +252,16 @@ class DecoderSettings(RunSettings, frozen=True):
 
     start: ExistingFile
     begin: ExistingFile | None = None
-    frames: Annotated[int, Field(ge=3)] = 16
+    frames: Frames = 16
     references: bool = True
-    drop_references: Annotated[float, Field(ge=0, le=1)] = 0.0
+    drop_references: Share = 0.0
     temporal: bool = True
-    latent_noise: Annotated[float, Field(ge=0)] = 0.0
+    latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
-    perceptual_weight: Annotated[float, Field(ge=0)] = 0.1
+    perceptual_weight: Weight = 0.1
     adversarial_from: NotNegative = 0
-    discriminator_channels: Positive = 64
-    reference_head_channels: Positive = 64
+    discriminator_channels: Channels = 64
+    reference_head_channels: Channels = 64
 
     @model_validator(mode="after")
     def _pictures_are_large_enough(self) -> DecoderSettings:
@@ -260,7 +279,7 @@ class SketchSettings(DenoiserSettings, frozen=True):
     """
 
     begin: ExistingFile | None = None
-    hint_widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive, Positive]
+    hint_widths: tuple[Channels, Channels, Channels, Channels, Channels, Channels, Channels]
     lines: ExistingFile | None = None
 
 
@@ -284,10 +303,10 @@ class DistilSettings(DenoiserSettings, frozen=True):
     strategy: Strategy = "progressive"
     student_steps: Annotated[int, Field(ge=1, le=500)] = 4
     teacher_steps: Annotated[int, Field(ge=2, le=1000)] = 8
-    guidance_scale: Annotated[float, Field(ge=1)] = 1.0
-    guidance_rescale: Annotated[float, Field(ge=0, le=1)] = 0.7
+    guidance_scale: Annotated[float, Field(ge=1, le=100)] = 1.0
+    guidance_rescale: Share = 0.7
     begin: ExistingFile | None = None
-    rank: Positive = 16
+    rank: Channels = 16
 
     @model_validator(mode="after")
     def _steps_fit(self) -> DistilSettings:
@@ -313,9 +332,20 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not JSON: {error}; expected an object of settings, in UTF-8") from error
+    try:
         return kind.model_validate(entries, context={"folder": path.parent.absolute()})
-    except json.JSONDecodeError as error:
-        raise SettingsError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
-        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']}" for e in error.errors()]
+        wrong = [f"  {_told(entry)}" for entry in error.errors()]
         raise SettingsError("\n".join([f"{path} cannot be used:", *wrong])) from error
+
+
+def _told(entry: ErrorDetails) -> str:
+    """What is wrong with an entry, and what came where that is a number or a text."""
+    came = entry["input"]
+    said = (
+        f"; it is {shortened(came)}" if isinstance(came, int | float | str) and entry["type"] != "value_error" else ""
+    )
+    told = f"{'.'.join(map(str, entry['loc'])) or 'together'}: {entry['msg']}{said}"
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."

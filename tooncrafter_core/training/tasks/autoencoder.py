@@ -21,6 +21,7 @@ from ..clips.stream import ClipStream, Cut
 from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
+from ..run.room import check_room
 from ..run.settings import AutoencoderSettings, RunSettings
 from ..run.task import Loss, Player, Task
 from ..start.initialise import new_model
@@ -118,7 +119,7 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
     """As many draws of the settings' training clips as all processes need.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or memory cannot hold one sample.
     """
     clips = [c for c in read_manifest(settings.clips) if c.split == "train" and c.domain in settings.domains]
     if not clips:
@@ -126,6 +127,8 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
             f"{settings.clips} has no clip to train on in the domains {', '.join(settings.domains)}; "
             "add some, or name other domains"
         )
+    one = frames * 3 * settings.width * settings.height * torch.float32.itemsize
+    check_room(f"Pictures of {settings.width} x {settings.height}", one, "Choose fewer frames or a smaller size.")
     draws = settings.steps * settings.batch * settings.accumulate * processes
     return ClipStream(clips, Cut(frames, settings.width, settings.height, settings.strides), settings.seed, draws)
 
