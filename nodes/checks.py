@@ -19,7 +19,7 @@ from comfy.sd import CLIP, VAE
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..tooncrafter_core.files.images import MOST_ELONGATED, has_picture_shape, to_rgb
+from ..tooncrafter_core.files.images import MOST_ELONGATED, check_values, has_picture_shape, to_rgb
 from ..tooncrafter_core.finite import NotFiniteError, is_finite
 from ..tooncrafter_core.models.config import PIXELS_PER_LATENT
 from .host.advice import FLAGS
@@ -31,9 +31,6 @@ from .types import References
 
 Conditioning = list[list[Any]]
 """ComfyUI's CONDITIONING: pairs of a text tensor and a dict."""
-
-_OVERSHOOT = 0.5
-"""How far a picture's values may lie outside 0 to 1; what resizing adds at edges is less."""
 
 _OPTIONS_NAMED = 5
 """Of a menu, in a message."""
@@ -75,7 +72,7 @@ def pictures(value: object, name: str) -> Tensor:
             f"{name} has pictures of {width} x {height} pixels; expected sides above 0, none of them more than "
             f"{MOST_ELONGATED} times the other. Look at the node that crops or resizes them."
         )
-    _check_values(value, name, "pictures")
+    check_values(value, name, "pictures")
     return to_rgb(value.movedim(-1, 1))
 
 
@@ -257,28 +254,7 @@ def _check_mask(mask: object, name: str) -> None:
         return
     if not isinstance(mask, Tensor) or not 2 <= mask.ndim <= 4 or 0 in mask.shape:
         raise ValueError(f"{name} is {_shown(mask)}; expected a MASK of pictures. Use Set Latent Noise Mask to set it.")
-    _check_values(mask, name, "masks")
-
-
-def _check_values(values: Tensor, name: str, kind: str) -> None:
-    """Raise ValueError unless these are the numbers a picture or a mask is made of."""
-    if not values.is_floating_point():
-        raise ValueError(
-            f"{name} holds {_type(values)} values; expected floating-point ones from 0 to 1. Divide what goes to 255 "
-            "by 255."
-        )
-    values = values.float()
-    if not is_finite(values):
-        raise NotFiniteError(
-            f"{name} holds NaN or infinite values; expected {kind} with values from 0 to 1. Look at the nodes that "
-            "made them."
-        )
-    low, high = (float(v) for v in values.aminmax())
-    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-        raise ValueError(
-            f"{name} has values from {low:g} to {high:g}; expected {kind} with values from 0 to 1. Scale them in the "
-            "node that made them, or bring high dynamic range down to that."
-        )
+    check_values(mask, name, "masks")
 
 
 def _type(values: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import folder_paths
@@ -128,7 +129,7 @@ def _path(shot_list: str) -> Path:
     """Raise ValueError unless a list is there."""
     folder = Path(folder_paths.get_input_directory())
     path = folder / shot_list.strip()
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise ValueError(f"no list of shots {path}; expected a file in {folder}, or a whole path")
     return path
 

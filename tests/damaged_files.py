@@ -284,6 +284,9 @@ def bombs() -> Iterator[tuple[str, str, bytes]]:
         form = ("zip", "legacy")[at % 2]
         yield kind, NAMES[form], archive([("archive/data.pkl", whole)]) if form == "zip" else begin + whole
     yield "a packed pickle", NAMES["zip"], archive([("archive/data.pkl", bytes(2**26))], zipfile.ZIP_DEFLATED)
+    empty = {f"t{i}": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]} for i in range(400_000)}
+    header = json.dumps(empty).encode()
+    yield "empty tensors", NAMES["safetensors"], struct.pack("<Q", len(header)) + header
     zeros = saved({"a": torch.zeros(2**25, dtype=torch.float16)}, "zip")
     yield "packed zeros", NAMES["zip"], rewritten(zeros, zipfile.ZIP_DEFLATED)
 

@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from os.path import realpath
+from os.path import isfile, realpath
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import NoReturn
 
 import torch
@@ -20,6 +19,7 @@ from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
+from .inputs import printable, shortened
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
 from .published import whereabouts
@@ -164,7 +164,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     sketches = {index: Sketch(read_image(file), strength) for index, (file, strength) in files.items()}
     keyframes = [read_image(file) for file in options.keyframes]
     for file in _models(options):
-        if not Path(file).is_file():
+        if not isfile(file):
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES[options.dtype])
     _warn_if_far(Path(options.checkpoint), settings)
@@ -174,7 +174,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     write_frames(frames, options.output, settings.frame_rate)
     if options.contact_sheet:
         write_contact_sheet(frames, options.contact_sheet)
-    sys.stdout.write(f"{len(frames)} frames in {options.output}\n")
+    sys.stdout.write(f"{len(frames)} frames in {printable(options.output)}\n")
 
 
 def _warn_if_far(checkpoint: Path, settings: Settings) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from reprlib import repr as shortened
+from numbers import Integral
 
 from torch import Tensor
 
+from .files.images import check_values
+from .inputs import check_kind, shortened
 from .timeline import total_frames
 
 
@@ -48,16 +50,20 @@ class Redo:
 
     def check(self, counts: Sequence[int], loop: bool, width: int, height: int) -> None:
         """Raise ValueError unless segments and frames are those of segments of these lengths."""
-        if not self.segments or not set(self.segments) <= set(range(len(counts))):
+        check_kind(self.segments, Sequence, "redo's segments", "a list of numbers")
+        there = range(len(counts))
+        if not self.segments or not all(isinstance(each, Integral) and each in there for each in self.segments):
             raise ValueError(
-                f"redo names segments {list(self.segments)}; expected one or more of 0 to {len(counts) - 1}"
+                f"redo names segments {shortened(self.segments)}; expected one or more of 0 to {len(counts) - 1}"
             )
+        check_kind(self.frames, Tensor, "redo's frames", "an earlier result (n, 3, height, width)")
         expected = total_frames(counts, loop), 3, height, width
         if tuple(self.frames.shape) != expected:
             raise ValueError(
                 f"redo has frames of shape {tuple(self.frames.shape)}; expected {expected}, the result of the same "
                 "keyframes, frames and size"
             )
+        check_values(self.frames, "redo's frames", "frames")
 
     def joined(self, drawn: Mapping[int, Tensor], counts: Sequence[int], loop: bool) -> Tensor:
         """The earlier result with the segments that were drawn again.

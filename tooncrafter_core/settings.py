@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from reprlib import repr as shortened
 
 from .files.images import FITS, Fit, check_size
+from .inputs import shortened
 from .sampling.guidance import Interval
 from .sketches.placed import STRONGEST
 from .timeline import parse_frames
@@ -43,8 +43,8 @@ class Settings:
         fit: how keyframes and sketches of another shape come to that size, see `images.fit_images`.
         loop: go on from the last keyframe to the first; one keyframe is enough then.
         frames: frames of each segment, both keyframes included: one number, or one for each segment such as
-            `16, 24, 12`, as a text or a sequence. The models were trained for 16, and more are drawn coarse to fine,
-            see `coarse_to_fine`.
+            `16, 24, 12`, as a text, a list or a tuple. The models were trained for 16, and more are drawn coarse to
+            fine, see `coarse_to_fine`.
         frame_rate: frames per second the model is told, 5 to 30; smaller means larger motion.
         steps: sampling steps, 1 to 1000.
         guidance_scale: weight of the conditional prediction; 1 is no guidance.
@@ -90,7 +90,7 @@ class Settings:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:  # which NaN is not either
-                raise ValueError(f"{name} is {value}; expected {low} to {high}")
+                raise ValueError(f"{name} is {shortened(value)}; expected {low} to {high}")
         if self.fit not in FITS:
             raise ValueError(f"fit is {shortened(self.fit)}; expected one of {', '.join(FITS)}")
         check_size(self.width, self.height)

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from numbers import Integral
-from reprlib import repr as shortened
 
 import torch
 from torch import Tensor
+
+from .inputs import shortened
 
 LONGEST = 1000
 """Frames of a segment at most; what a model reaches is less, see `coarse_to_fine`."""
@@ -29,14 +30,15 @@ _WRITTEN = 8
 
 
 def parse_frames(frames: int | str | Sequence[int]) -> tuple[int, ...]:
-    """Read frames of segments: `16` for all, or one number for each, such as `16, 24, 12` or (16, 24, 12).
+    """Read frames of segments: `16` for all, or one number for each: `16, 24, 12`, or a list or tuple of them.
 
     Raises:
-        ValueError: neither, or a number that is not 2 to 1000.
+        ValueError: neither (bytes and ranges are sequences of numbers too, but nobody means these), or a number that is
+            not 2 to 1000.
     """
     items: object = frames.split(",") if isinstance(frames, str) else frames
     try:
-        counts = tuple(map(_whole, items if isinstance(items, Sequence) else [items]))
+        counts = tuple(map(_whole, items if isinstance(items, list | tuple) else [items]))
     except (TypeError, ValueError):
         counts = ()
     if not counts:
@@ -60,7 +62,7 @@ def _whole(item: object) -> int:
 def written(frames: Sequence[int]) -> str:
     """Frames of segments as a user writes them, for messages: one number where all are equal, of many the first."""
     shown = frames[:1] if len(set(frames)) == 1 else frames[:_WRITTEN]
-    return ", ".join([*map(str, shown), *(["..."] if len(set(frames)) > 1 and len(frames) > _WRITTEN else [])])
+    return ", ".join([*map(shortened, shown), *(["..."] if len(set(frames)) > 1 and len(frames) > _WRITTEN else [])])
 
 
 def segment_frames(keyframes: int, frames: int | str | Sequence[int], loop: bool = False) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .files.checkpoint import CheckpointError, read_checkpoint
+from .inputs import shortened
 from .memory import free_bytes
 from .models.clip.text_tower import TextTower
 from .models.clip.vision_tower import VisionTower
@@ -23,13 +24,13 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 """Precisions of weights and activations, by name."""
 
 
-def working_device(name: str) -> torch.device:
+def working_device(name: torch.device | str) -> torch.device:
     """The device of this name, once it is known to work; ValueError where it does not."""
     try:
         one = torch.ones(1, device=name)
         one.item()  # which a device without memory cannot
         return one.device
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name} cannot be used: {reason}") from error
 
@@ -64,8 +65,11 @@ class ToonCrafter:
             FileNotFoundError: no such file.
             CheckpointError: a file cannot be used, or lacks a part (a pruned file lacks the text and vision
                 towers).
-            ValueError: the sketch encoder belongs to another model.
+            ValueError: the sketch encoder belongs to another model, or the device or dtype cannot be used.
         """
+        working_device(device)
+        if dtype not in DTYPES.values():
+            raise ValueError(f"dtype is {shortened(dtype)}; expected {', '.join(map(str, DTYPES.values()))}")
         checkpoint = read_checkpoint(path)
         if checkpoint.missing_parts or checkpoint.config.sketch is not None:
             raise CheckpointError(

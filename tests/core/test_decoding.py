@@ -21,8 +21,7 @@ from tooncrafter_core.memory import decode_bytes
 from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
 from tooncrafter_core.models.vae.chunking import Chunking, Report, silent
 from tooncrafter_core.models.vae.interleaving import interleaved
-from tooncrafter_core.sampling.ddim import Walk, ddim
-from tooncrafter_core.sampling.schedule import Schedule
+from tooncrafter_core.stages import autoencoding
 
 PLENTY = float("inf")
 
@@ -263,26 +262,6 @@ def test_references_that_are_not_finite(autoencoder: Watched, latents: Tensor, r
     assert error.value.model == "VAE"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_step_that_is_not_finite_is_named(value: float) -> None:
-    schedule, calls = Schedule.published(), list[int]()
-    timesteps = schedule.trailing_timesteps(5)
-
-    def overflows(z: Tensor, t: int) -> Tensor:
-        calls.append(t)
-        v = torch.zeros_like(z)
-        if len(calls) == 3:
-            v[0, 0, 0, 0, 1] = value
-        return v
-
-    with pytest.raises(
-        NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32, .*"
-    ) as error:
-        ddim(overflows, torch.randn(1, 4, 2, 2, 2), Walk(schedule, timesteps, 0.0), lambda: torch.zeros(()))
-    assert calls == timesteps[:3]
-    assert error.value.model == "U-Net"
-
-
 @pytest.fixture
 def run(tiny: ToonCrafter) -> dict[str, Any]:
     """Arguments of a short interpolation of three keyframes."""
@@ -298,6 +277,6 @@ def test_interpolate_decodes_in_the_memory_there_is(run: dict[str, Any], monkeyp
         return 0
 
     monkeypatch.setattr(pipeline, "check_room", lambda *_: None)
-    monkeypatch.setattr(pipeline, "free_bytes", nothing)
+    monkeypatch.setattr(autoencoding, "free_bytes", nothing)
     assert (interpolate(**run) - expected).abs().max() <= 1e-4
     assert set(asked) == {"cpu"}

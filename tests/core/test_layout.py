@@ -10,7 +10,7 @@ from pathlib import Path
 import tooncrafter_core
 
 PACKAGE = Path(tooncrafter_core.__file__).parent
-ABOVE_THE_MODELS = {"sampling", "training", "evaluation", "data", "files", "sketches", "pipeline", "decoding"}
+ABOVE_THE_MODELS = {"sampling", "training", "evaluation", "data", "files", "sketches", "stages", "pipeline", "decoding"}
 MOST_FILES = 12
 
 

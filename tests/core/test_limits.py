@@ -121,7 +121,7 @@ def test_interpolate_refuses_before_anything_runs(
 ) -> None:
     ran = list[str]()
     monkeypatch.setattr(pipeline, "free_bytes", lambda device: free)
-    monkeypatch.setattr(pipeline, "_contexts", lambda *_: ran.append("contexts"))
+    monkeypatch.setattr(pipeline, "contexts_of", lambda *_: ran.append("contexts"))
     with pytest.raises(ValueError, match=r"64 x 48 .* needs more memory than there is: (sampling|encoding|decoding)"):
         interpolate(tiny, torch.rand(2, 3, 8, 8), Settings(width=64, height=48, steps=1))
     assert not ran

@@ -283,48 +283,6 @@ def test_mistakes_are_found_before_anything_runs(
             hook.remove()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("guidance_scale", NAN, "0 to 100"),
-        ("guidance_scale", float("inf"), "0 to 100"),
-        ("guidance_rescale", float("-inf"), "0 to 1"),
-        ("guidance_from", NAN, "0 to 1"),
-        ("guidance_to", "1", "a number"),
-        ("eta", NAN, "0 to 1"),
-        ("sketch_strength", NAN, "0 to 10"),
-        ("sketch_strength", "0.6", "a number"),
-        ("eta", True, "a number"),
-        ("steps", 2.5, "a whole number"),
-        ("steps", NAN, "a whole number"),
-        ("frames", None, "a whole number, or one for each segment such as 16, 24, 12"),
-        ("frames", "16; 24", "a whole number, or one for each segment such as 16, 24, 12"),
-        ("frames", [16, 2.5], "a whole number, or one for each segment such as 16, 24, 12"),
-        ("frames", True, "a whole number, or one for each segment such as 16, 24, 12"),
-        ("frames", (16, 1), "2 to 1000 for each segment, both keyframes included"),
-        ("seed", "0", "a whole number"),
-        ("seed", True, "a whole number"),
-        ("frame_rate", [10], "a whole number"),
-        ("prompt", None, "a text"),
-        ("negative_prompt", 7, "a text"),
-        ("two_pass", 1, "True or False"),
-        ("loop", 1, "True or False"),
-        ("width", 7, "8 to 16384 pixels"),
-        ("height", 0, "8 to 16384 pixels"),
-        ("width", 512.0, "a whole number"),
-        ("fit", "cover", "one of crop, pad, stretch"),
-    ],
-    ids=str,
-)
-def test_settings_of_another_kind(name: str, value: object, expected: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} is .*; expected {expected}$"):
-        Settings(**{name: value})  # type: ignore[arg-type]
-
-
-def test_whole_numbers_are_numbers() -> None:
-    assert Settings(guidance_scale=1, eta=0).guidance_scale == 1
-
-
 def test_sketches_need_their_encoder(tiny: ToonCrafter, keyframes: Tensor) -> None:
     with pytest.raises(ValueError, match=r"load sketch_encoder\.ckpt as well"):
         draw(replace(tiny, sketch_encoder=None), keyframes, sketches={1: line()})

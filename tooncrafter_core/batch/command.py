@@ -14,6 +14,7 @@ import torch
 
 from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.whole import check_file
+from ..inputs import check_text, printable
 from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results
@@ -62,6 +63,7 @@ def run_batch(options: argparse.Namespace) -> int:
         OSError: a file cannot be read or written.
     """
     _check_numbers(options)
+    check_text(options.out.absolute())
     shots = read_shots(options.shots, {name: getattr(options, name) for name in _DEFAULTS})
     results = Results(options.out.absolute())
     _check(shots, results, options.sketch_encoder is not None)
@@ -180,7 +182,7 @@ def run_shots(options: argparse.Namespace) -> None:
     if source.resolve() == options.output.resolve():
         raise ValueError(f"--output would replace {source}, which is read; name another")
     folder.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
+    if os.path.isdir(source):
         entries = entries_of_folder(source, folder, options.frames)
     elif options.frames is not None:
         raise ValueError("--frames is for a folder; an exposure sheet has its frames in the column frame")
@@ -190,4 +192,6 @@ def run_shots(options: argparse.Namespace) -> None:
     if len(shots) < len(entries):
         raise ValueError(f"two shots of {source} have one name; rename one")
     write_shots(options.output, entries)
-    sys.stdout.write(f"{len(shots)} shots, {sum(shot.total for shot in shots.values())} frames in {options.output}\n")
+    sys.stdout.write(
+        f"{len(shots)} shots, {sum(shot.total for shot in shots.values())} frames in {printable(options.output)}\n"
+    )

@@ -8,10 +8,10 @@ optional.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..files.media import read_image
 from ..files.pictures import natural_key, picture_files
 from ..files.stored_tensor import listing
+from ..inputs import check_text, shortened
 
 ABOUT = "clips.json"
 FEWEST = 3
@@ -87,11 +88,14 @@ def frame_files(folder: Path) -> dict[str, list[Path]]:
     """Clip -> its pictures in natural order. Pictures right in the folder are one clip of the folder's name.
 
     Raises:
-        ValueError: no such folder, or no pictures in it.
+        ValueError: no such folder, no pictures in it, or a name that is not UTF-8.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is {'a file' if folder.exists() else 'not there'}; expected a folder of frames")
+    if not os.path.isdir(folder):  # Path.is_dir raises where a name is too long
+        there = "a file" if os.path.exists(folder) else "not there"
+        raise ValueError(f"{folder} is {there}; expected a folder of frames")
     inside = sorted((entry for entry in folder.iterdir() if _is_clip(entry)), key=lambda entry: natural_key(entry.name))
+    for clip in inside or [folder]:
+        check_text(clip)
     if not inside:
         return {folder.resolve().name: picture_files([str(folder.absolute())], folder)}
     return {entry.name: picture_files([str(entry.absolute())], folder) for entry in inside}

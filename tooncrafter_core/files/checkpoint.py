@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..inputs import check_kind, printable
 from ..models.clip.text_tower import TextTower
 from ..models.clip.vision_tower import VisionTower
 from ..models.config import ModelConfig
@@ -189,7 +191,7 @@ class Checkpoint:
 
     def report(self) -> str:
         """Which parts are present, their sizes and dtypes, a line each."""
-        lines = [f"{self.path.name}: {len(self.tensors)} tensors"]
+        lines = [f"{printable(self.path.name)}: {len(self.tensors)} tensors"]
         for part in self.parts:
             tensors = self.part(part).values()
             dtypes = ", ".join(sorted({_named(t.dtype) for t in tensors}))
@@ -226,7 +228,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         FileNotFoundError: no such file.
         CheckpointError: unreadable, unsafe, not a ToonCrafter or DynamiCrafter checkpoint, or damaged.
+        ValueError: no path.
     """
+    check_kind(path, str | PathLike, "path", "the path of a weight file")
     path = Path(path)
     tensors = normalise(read_weight_file(path))
     unet = PREFIXES["unet"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from reprlib import repr as shortened
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..finite import NotFiniteError, is_finite
+from ..inputs import shortened
 from ..models.config import PIXELS_PER_LATENT
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -22,6 +23,8 @@ MOST_ELONGATED = 64
 """Longer side of a picture by its shorter one; cropping one that is longer would first make it huge."""
 _LARGEST = 16384
 """Pixels of a side of the result."""
+_OVERSHOOT = 0.5
+"""How far values may lie outside 0 to 1; what resizing adds at edges is less."""
 _CHANNELS = (1, 3, 4)
 """Of a picture: grey, RGB, RGBA."""
 
@@ -40,16 +43,13 @@ def has_picture_shape(height: int, width: int) -> bool:
 
 
 def check_picture(picture: object, name: str) -> Tensor:
-    """A picture, once it is known to be one: (1, 3 or 4, H, W), numbers that can be read.
+    """A picture, once it is known to be one: (1, 3 or 4, H, W), see `check_values` for its numbers.
 
     Raises:
-        ValueError: it is none, no pixels, or a strip; the message calls it by its name.
+        ValueError: it is none, no pixels, a strip, or holds other numbers; the message calls it by its name.
     """
     if not isinstance(picture, Tensor):
         raise ValueError(f"{name} is {shortened(picture)}; expected a tensor (channels, height, width)")
-    kind = "meta" if picture.is_meta else str(picture.dtype).removeprefix("torch.")
-    if picture.is_meta or picture.is_quantized or picture.is_complex() or picture.layout is not torch.strided:
-        raise ValueError(f"{name} is a {picture.layout} tensor of {kind}; expected a dense one of numbers from 0 to 1")
     shape = tuple(picture.shape)
     if picture.ndim != 3 or shape[0] not in _CHANNELS:
         raise ValueError(
@@ -60,7 +60,42 @@ def check_picture(picture: object, name: str) -> Tensor:
             f"{name} is {shape[2]} x {shape[1]} pixels; expected a side of at least one, and at most {MOST_ELONGATED} "
             "times the other"
         )
+    check_values(picture, name, "a picture")
     return picture
+
+
+def check_values(values: Tensor, name: str, kind: str) -> None:
+    """Raise ValueError unless these are numbers that pictures and masks are made of.
+
+    Args:
+        values: of any shape, at least one.
+        name: what the message calls them.
+        kind: what they should be, likewise.
+
+    Raises:
+        NotFiniteError: NaN or infinite ones.
+        ValueError: none that can be read, or others than floating-point numbers from 0 to 1; a little outside is let
+            pass.
+    """
+    if values.is_meta or values.is_quantized or values.is_complex() or values.layout is not torch.strided:
+        told = "meta" if values.is_meta else _type(values)
+        raise ValueError(f"{name} is a {values.layout} tensor of {told}; expected a dense one of numbers from 0 to 1")
+    if not values.is_floating_point():
+        raise ValueError(
+            f"{name} holds {_type(values)} values; expected floating-point ones from 0 to 1. Divide what goes to 255 "
+            "by 255."
+        )
+    values = values if values.dtype is torch.float64 else values.float()
+    if not is_finite(values):
+        raise NotFiniteError(
+            f"{name} holds NaN or infinite values; expected {kind} with values from 0 to 1. Look at what made it."
+        )
+    low, high = (float(v) for v in values.aminmax())
+    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
+        raise ValueError(
+            f"{name} has values from {low:g} to {high:g}; expected {kind} with values from 0 to 1. Scale them where "
+            "they are made, or bring high dynamic range down to that."
+        )
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
@@ -163,3 +198,7 @@ def sketch_hints(sketches: Tensor, polarity: Polarity = "auto") -> Tensor:
         return 1 - grey if polarity == "dark on light" else grey
     on_paper = grey.mean(dim=(1, 2, 3), keepdim=True) > 0.5
     return torch.where(on_paper, 1 - grey, grey)
+
+
+def _type(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")

@@ -42,9 +42,11 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         FileNotFoundError: no such file.
         ValueError: not a picture, or not a whole one.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{path} is a folder; expected a picture")
-    if os.path.exists(path) and not os.path.isfile(path):
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no picture {path}; check the path")
+    if not os.path.isfile(path):
         raise ValueError(f"{path} is a device or a pipe; expected a picture")
     try:
         with Image.open(path) as image:
@@ -55,7 +57,7 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
     except _UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's: no such file, no permission
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
             raise
         raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
     red, green, blue = (round(255 * value) for value in paper)

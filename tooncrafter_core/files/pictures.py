@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from reprlib import repr as shortened
+
+from ..inputs import shortened
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 

@@ -6,11 +6,12 @@ import gzip
 import html
 from functools import cache
 from pathlib import Path
-from reprlib import repr as shortened
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
+
+from ..inputs import shortened
 
 _MERGES = Path(__file__).parent / "clip_merges.txt.gz"
 _END_OF_WORD = "</w>"

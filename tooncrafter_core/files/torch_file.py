@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 import zipfile
@@ -114,7 +115,8 @@ def _storages(path: Path, blocks: Mapping[str, Block]) -> dict[str, torch.Untype
     """Each block as a storage: over the mapped file where that can be, else in memory."""
     try:
         # The whole file in one mapping, private: what is written to a tensor does not come into the file.
-        mapped = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+        name: Any = os.fsencode(path)  # of a str PyTorch takes only what is UTF-8
+        mapped = torch.from_file(name, shared=False, size=path.stat().st_size, dtype=torch.uint8)
         return {key: _storage(mapped.untyped_storage(), block) for key, block in blocks.items()}
     except RuntimeError as error:
         raise MemoryError from error

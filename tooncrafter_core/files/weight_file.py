@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..inputs import check_text, printable
 from .pickles import UnsafeError
 from .stored_tensor import is_tensor
 from .torch_file import read_torch_file
 
 _WRAPPERS = ("state_dict", "module")
 _DOWNLOAD_AGAIN = "It is damaged, or of another kind: download it again, or use another file."
+
+_MOST_ENTRIES = 20_000
+"""Of a safetensors file's header; the published checkpoint has 2,500, and each costs time."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes of one; safetensors itself refuses more."""
 
 
 class CheckpointError(ValueError):
@@ -32,10 +39,13 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: no such file.
         CheckpointError: it is unreadable, unsafe or damaged, or holds something other than tensors by name.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FileNotFoundError(f"no weight file at {path}; check the path")
+    if is_safetensors(path):
+        _check_name(path)
     try:
         if is_safetensors(path):
+            _check_entries(path)
             return load_file(path)
         return read_torch_file(path, _unwrap)
     except SafetensorError as error:
@@ -51,12 +61,29 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         reason = f"cannot be opened: {error.strerror}. Check the file's permissions and its disk."
     except ValueError as error:
         reason = f"is not a weight file that can be read: {_short(error)}. {_DOWNLOAD_AGAIN}"
-    raise CheckpointError(f"{path.name} {reason}")
+    raise CheckpointError(f"{printable(path.name)} {reason}")
 
 
 def is_safetensors(path: Path) -> bool:
     """Whether a weight file is of that format, by its name."""
     return path.suffix.lower() in (".safetensors", ".sft")
+
+
+def _check_name(path: Path) -> None:
+    """Raise CheckpointError for a name that safetensors cannot open."""
+    try:
+        check_text(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _check_entries(path: Path) -> None:
+    """Raise ValueError for a safetensors file of more entries than weights have."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = file.read(min(length, _LONGEST_HEADER)).count(b"{") - 1  # each has a brace, however it is written
+    if entries > _MOST_ENTRIES:
+        raise ValueError(f"its header has {entries:,} entries; expected at most {_MOST_ENTRIES:,}")
 
 
 def _short(error: Exception) -> str:

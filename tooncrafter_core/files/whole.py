@@ -19,6 +19,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from ..inputs import shortened
+
 log = logging.getLogger(__name__)
 
 _PROBE = bytes(1 << 16)
@@ -114,7 +116,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def check_file(path: Path) -> None:
     """Raise ValueError unless `written_whole` can write this file, as far as can be told before."""
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{path} is a folder; expected the name of a file")
     _check_kind(path)
     _check_room(path)
@@ -122,14 +124,14 @@ def check_file(path: Path) -> None:
 
 def check_folder(path: Path, own: re.Pattern[str]) -> None:
     """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before."""
-    if path.is_file():
+    if os.path.isfile(path):
         raise ValueError(f"{path} is a file; expected a folder")
     _check_kind(path)
     target = path.resolve()
     if os.path.ismount(target) or Path.cwd().is_relative_to(target):
         raise ValueError(f"{path} cannot be replaced as a whole; name a folder in it, such as {path / 'frames'}")
     for folder in (target, _beside(target, "unfinished"), _beside(target, "replaced")):
-        others = sorted(f.name for f in folder.iterdir() if not own.fullmatch(f.name)) if folder.is_dir() else []
+        others = sorted(f.name for f in folder.iterdir() if not own.fullmatch(f.name)) if os.path.isdir(folder) else []
         if others:
             raise ValueError(
                 f"{folder} holds other files ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}), which "
@@ -139,14 +141,18 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, or a link to itself."""
-    try:
-        path.resolve()
-    except RuntimeError as error:  # pathlib's, before Python 3.13
-        raise ValueError(
-            f"{path} is a link that leads back to itself; expected the name of a file or a folder"
-        ) from error
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, for a name with NUL, and
+    for a link to itself."""
+    if "\0" in str(path):
+        raise ValueError(f"{shortened(str(path))} has a character that no name can have; name it anew")
+    if os.path.islink(path):
+        try:
+            path.resolve()
+        except RuntimeError as error:  # pathlib's, before Python 3.13
+            raise ValueError(
+                f"{path} is a link that leads back to itself; expected the name of a file or a folder"
+            ) from error
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"{path} is a device or a pipe; expected the name of a file or a folder")
 
 
@@ -154,18 +160,19 @@ def _check_room(path: Path) -> None:
     """Raise ValueError where a new file cannot be made, or folders above it cannot."""
     target = path.resolve()
     there = _existing_parent(target)
-    if not there.is_dir():
+    if not os.path.isdir(there):
         raise ValueError(f"cannot write {path}: {there} is a file, not a folder")
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
-        _beside(target, "unfinished").exists()  # names that are too long
+        with suppress(FileNotFoundError):
+            _beside(target, "unfinished").stat()  # which fails for names that are too long
     except OSError as error:
         raise ValueError(f"cannot write {path}: no file can be made there ({error.strerror})") from error
 
 
 def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.exists())
+    return next(parent for parent in path.absolute().parents if os.path.exists(parent))
 
 
 def _beside(path: Path, mark: str) -> Path:

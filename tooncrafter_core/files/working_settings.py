@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import TypeGuard
 
 from safetensors import safe_open
 
+from ..inputs import shortened
 from .weight_file import is_safetensors
 
 METADATA_KEY = "tooncrafter.working_settings"

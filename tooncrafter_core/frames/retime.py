@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from reprlib import repr as shortened
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..inputs import shortened
 from .spans import Spans
 
 Curve = Callable[[Tensor], Tensor]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from reprlib import repr as shortened
+
+from ..inputs import shortened
 
 MOST = 64
 """Seeds in a list; each is a whole run."""

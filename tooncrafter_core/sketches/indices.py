@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from reprlib import repr as shortened
 
+from ..inputs import shortened
 from .guided_frames import bisection
 
 _NUMBER = r"\d{1,9}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from reprlib import repr as shortened
 
 from torch import Tensor
 
 from ..files.images import Polarity
+from ..inputs import shortened
 from ..sampling.coarse_to_fine import guiding_frames
 
 STRONGEST = 10

@@ -17,17 +17,16 @@ from ..files.whole import check_file
 from ..memory import LackOfMemoryError, naming_lack
 from .run.engine import CHECKPOINT, STATE, Run
 from .run.journal import METRICS
-from .run.settings import (
+from .run.settings import RunSettings, read_settings
+from .run.task import Task
+from .run.task_settings import (
     AutoencoderSettings,
     BaseSettings,
     DecoderSettings,
     DistilSettings,
     RectifySettings,
-    RunSettings,
     SketchSettings,
-    read_settings,
 )
-from .run.task import Task
 from .tasks import autoencoder, decoder, denoiser, distil, sketch
 
 log = logging.getLogger("tooncrafter.training")

@@ -1,4 +1,4 @@
-"""The report: which clips it takes, what it concludes from numbers, and that it goes on where it stopped."""
+"""The report: what it concludes from numbers, and that it goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from PIL import Image
 from torch import Tensor
 
 from tooncrafter_core.evaluation.report import __main__ as report_tiny
-from tooncrafter_core.evaluation.report import cost, measures, summary
+from tooncrafter_core.evaluation.report import groups, measures, summary
 from tooncrafter_core.evaluation.report.measures import Bench, baselines
 from tooncrafter_core.evaluation.report.sheets import COLUMNS, Block, write_sheets
 from tooncrafter_core.evaluation.report.store import Renders, Results
 from tooncrafter_core.evaluation.report.subject import TinyModel
 from tooncrafter_core.evaluation.report.windows import (
     FRAMES,
-    LARGE_MOTION,
     MIDDLE,
     Window,
     as_bytes,
     as_float,
-    in_order,
-    take_windows,
 )
 from tooncrafter_core.settings import Settings
 from tooncrafter_core.training.clips.manifest import Clip, write_manifest
-from tooncrafter_core.training.clips.stream import Sample
 
 HEIGHT, WIDTH = 32, 64
 
@@ -87,73 +83,6 @@ class Stub:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(distance, "mse", lines, Results(tmp_path / "results.jsonl"), Renders(tmp_path / "renders"))
-
-
-def clips(**counts: int) -> list[Clip]:
-    """So many held-out toon clips of each source."""
-    return [
-        Clip(Path(f"/set/{source}{i}"), 24.0, source, "held_out", source, "toon", 3.0)
-        for source, count in counts.items()
-        for i in range(count)
-    ]
-
-
-def test_one_clip_of_each_source_comes_first() -> None:
-    given = clips(a=3, b=1, c=2)
-    others = [replace(given[0], split="train"), replace(given[0], domain="film")]
-    ordered = in_order([*given, *others], "toon", 0, Path("/set"))
-    assert sorted(clip.path for clip in ordered) == sorted(clip.path for clip in given)
-    assert [{clip.source for clip in ordered[i:j]} for i, j in ((0, 3), (3, 5), (5, 6))] == [
-        {"a", "b", "c"},
-        {"a", "c"},
-        {"a"},
-    ]
-
-
-def test_the_order_depends_on_the_seed_alone() -> None:
-    given = clips(**{f"s{i}": 2 for i in range(10)})
-    moved = [replace(clip, path=Path("/elsewhere") / clip.path.name) for clip in reversed(given)]
-
-    def names(clips_: list[Clip], seed: int, folder: str) -> list[str]:
-        return [clip.path.name for clip in in_order(clips_, "toon", seed, Path(folder))]
-
-    assert names(given, 0, "/set") == names(moved, 0, "/elsewhere")
-    assert names(given, 0, "/set") != names(given, 1, "/set")
-
-
-def test_a_domain_without_clips_is_refused() -> None:
-    with pytest.raises(ValueError, match="no held-out film clips"):
-        in_order(clips(a=1), "film", 0, Path("/set"))
-
-
-def test_unreadable_clips_are_replaced_and_counted() -> None:
-    given = clips(a=1, b=1, c=1, d=1)
-    seeds: list[int] = []
-
-    def draw(clip: Clip, seed: int) -> Sample | None:
-        seeds.append(seed)
-        return None if clip.source == "b" else Sample(moving(), 12.4, clip.caption, 0, False, 0, 1)
-
-    windows, skipped = take_windows(given, 2, draw, Path("/set"), seed=0)
-    assert [w.name for w in windows] == ["a0", "c0"] and skipped == 1
-    assert windows[0].fps == 12 and windows[0].caption == "a"
-    assert len(set(seeds)) == 3, "each clip has its own seed"
-
-
-def test_large_motion_begins_at_the_threshold() -> None:
-    assert window(motion=LARGE_MOTION).moves_far and not window(motion=LARGE_MOTION - 0.01).moves_far
-
-
-def test_a_window_is_told_by_what_the_model_is_given() -> None:
-    one = window()
-    assert one.identity == replace(one, motion=0.0).identity
-    others = [
-        replace(one, seed=2),
-        replace(one, caption="b"),
-        replace(one, video=255 - one.video),
-        replace(one, fps=24),
-    ]
-    assert len({other.identity for other in [one, *others]}) == 5
 
 
 def test_in_betweens_are_measured_without_the_keyframes(bench: Bench) -> None:
@@ -246,9 +175,9 @@ VARIANTS = (("I", 0.3), ("IV", 0.2), ("V", 0.25))
 
 
 def test_the_whole_report(bench: Bench, tmp_path: Path) -> None:
-    group = report_tiny.Group("toon", [window("a"), window("b", motion=1.0)], 1)
+    group = groups.Group("toon", [window("a"), window("b", motion=1.0)], 1)
     variants = {"I": Stub("I", off=8), "IV": Stub("IV", off=2)}
-    measured = report_tiny.measure(bench, Stub(), [group], variants, report_tiny.PARTS, tmp_path / "sheets")
+    measured = groups.measure(bench, Stub(), [group], variants, report_tiny.PARTS, tmp_path / "sheets")
     report = report_tiny.assemble(ABOUT, [group], measured, None)
     json.dumps(report, allow_nan=False)
     assert report["groups"]["toon"]["clips"] == 2 and report["groups"]["toon"]["skipped"] == 1
@@ -302,20 +231,6 @@ def test_identities_follow_files_and_settings(tmp_path: Path) -> None:
     assert same.identity == model.identity and same.sketch_identity != model.sketch_identity
     assert TinyModel(files[1], None, settings).identity != model.identity
     assert TinyModel(files[0], None, replace(settings, steps=2)).identity != model.identity
-
-
-def test_cost_is_that_of_a_fresh_process(tiny_files: tuple[Path, Path]) -> None:
-    held = torch.ones(200 * 2**20)  # 800 MB that the other process does not have
-    spent = cost.measure(
-        tiny_files[0], {"width": 64, "height": 64, "steps": 1, "frames": 2, "guidance_scale": 1.0}, threads=1
-    )
-    assert 100e6 < spent["peak_bytes"] < cost.peak_bytes() - held.nbytes // 2
-    assert spent["seconds"] > 0 and spent["load_seconds"] > 0 and spent["steps"] == 1
-
-
-def test_a_failed_measurement_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"(?s)measuring time and memory failed.*missing\.ckpt"):
-        cost.measure(tmp_path / "missing.ckpt", {})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
 from tooncrafter_core.sampling.schedule import Schedule
@@ -188,3 +189,23 @@ def test_rescale_brings_back_the_deviation_of_each_row() -> None:
     assert close(whole.std(dim=axes), conditional.std(dim=axes))
     assert close(part, 0.7 * whole + 0.3 * plain)
     assert not close(plain.std(dim=axes), conditional.std(dim=axes))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_is_named(value: float) -> None:
+    schedule, calls = Schedule.published(), list[int]()
+    timesteps = schedule.trailing_timesteps(5)
+
+    def overflows(z: Tensor, t: int) -> Tensor:
+        calls.append(t)
+        v = torch.zeros_like(z)
+        if len(calls) == 3:
+            v[0, 0, 0, 0, 1] = value
+        return v
+
+    with pytest.raises(
+        NotFiniteError, match=rf"Step 3 of 5 \(timestep {timesteps[2]}\) .* bfloat16 or float32, .*"
+    ) as error:
+        ddim(overflows, torch.randn(1, 4, 2, 2, 2), Walk(schedule, timesteps, 0.0), lambda: torch.zeros(()))
+    assert calls == timesteps[:3]
+    assert error.value.model == "U-Net"

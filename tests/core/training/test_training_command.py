@@ -148,7 +148,7 @@ def test_a_disk_that_fills_up(
     assert not [*tmp_path.glob("**/unfinished-*")]
 
 
-@pytest.mark.parametrize("output", ["/dev/null", "/proc/run", f"{__file__}/run"])
+@pytest.mark.parametrize("output", ["/dev/null", "/proc/run", f"{__file__}/run", f"/tmp/{'a' * 300}"])
 def test_an_output_that_cannot_be_written(output: str, command: Callable[..., tuple[int, str]]) -> None:
     """Before anything is read."""
     code, said = command("rectify", output=output, start=__file__)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,11 @@ def entries_of_sheet(path: Path, list_folder: Path) -> list[Entry]:
         list_folder: where the list will be, from which its paths lead.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: an unknown column, or rows that do not make shots; names the line.
     """
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        raise FileNotFoundError(f"there is no folder or exposure sheet {path}; check the path")
     shots: dict[str, _Rows] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -125,7 +129,7 @@ class _Rows:
 
 def _file(name: str, folder: Path, list_folder: Path) -> str:
     path = folder / name
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"no picture {name}; expected one in {folder}, or a whole path")
     return relative(path, list_folder)
 

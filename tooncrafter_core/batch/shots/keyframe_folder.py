@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...files.pictures import natural_key, picture_files
+from ...inputs import check_text
 
 _NUMBER = re.compile(r"(\d{1,9})\D*", re.ASCII)
 
@@ -36,7 +37,8 @@ def entries_of_folder(folder: Path, list_folder: Path, frames: str | None = None
 
 
 def relative(path: Path, list_folder: Path) -> str:
-    """A path as a list in that folder has it."""
+    """A path as a list in that folder has it; ValueError where it is not UTF-8, as a list has to be."""
+    check_text(path)
     return Path(os.path.relpath(path.resolve(), list_folder.resolve())).as_posix()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from reprlib import repr as shortened
 
 from torch import Tensor
 
 from ...frames.retime import eased, held, parse_curve, take
 from ...frames.spans import spans_of_frames
+from ...inputs import shortened
 from ...timeline import LONGEST
 
 _LONGEST_HOLD = 16

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import cast
 
 from ...files.pictures import picture_files
+from ...inputs import shortened
 from ...settings import Settings
 from ...sketches.indices import parse_frame_indices, parse_strength
 from ...sketches.placed import STRONGEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
         ShotListError: no shots, or lines that are no shots; the first one's mistake, and the other ones' numbers.
     """
     path = Path(path)
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
+        raise FileNotFoundError(f"there is no list of shots {path}; check the path")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may stand in a prompt
     except UnicodeDecodeError as error:

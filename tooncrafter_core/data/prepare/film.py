@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.whole import file_digest
+from ...inputs import check_text
 
 UNREADABLE = (ValueError, EOFError, av.error.PatchWelcomeError)
 """What reading frames raises for damaged files; `av.error.InvalidDataError` is a ValueError. What the system raises, as
@@ -75,10 +77,11 @@ def open_film(path: Path) -> Film:
     """Look at a file's head, and read it once for its digest.
 
     Raises:
-        ValueError: it is not there, is no video, or does not say its size and speed.
+        ValueError: it is not there, has a name that is not UTF-8, is no video, or does not say its size and speed.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise ValueError(f"there is no file {path}; expected a video")
+    check_text(path)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

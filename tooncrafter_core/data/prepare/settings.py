@@ -5,6 +5,7 @@ A stage that needs a file falls away while none is named.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ Length = Annotated[float, Field(ge=0)]
 
 def _existing_folder(path: Path, info: ValidationInfo) -> Path:
     path = (info.context or {}).get("folder", Path()) / path.expanduser()
-    if not (path / "config.json").is_file():
+    if not os.path.isfile(path / "config.json"):
         raise ValueError(
             f"there is no {path / 'config.json'}; expected a folder that transformers' save_pretrained wrote"
         )

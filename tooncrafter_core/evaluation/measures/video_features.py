@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ class VideoFeatures:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"{path} is not a file; expected a TorchScript module that makes features of videos")
         try:
             self._module = torch.jit.load(str(path), map_location="cpu").eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,5 +76,5 @@ def read_video(path: Path) -> Tensor:
 
 
 def _videos(path: Path) -> list[Path]:
-    entries = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [entry for entry in entries if entry.suffix.lower() in ENDINGS and entry.is_file()]
+    entries = sorted(path.iterdir()) if os.path.isdir(path) else [path]
+    return [entry for entry in entries if entry.suffix.lower() in ENDINGS and os.path.isfile(entry)]

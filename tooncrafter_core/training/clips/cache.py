@@ -23,7 +23,7 @@ from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
 from ..run.room import check_room, tensor_bytes
-from ..run.settings import DenoiserSettings, SketchSettings
+from ..run.task_settings import DenoiserSettings, SketchSettings
 from .draws import Batch, Draws, collate
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Literal, get_args
 
 from ...files.whole import written_whole
+from ...inputs import shortened
 
 SPLITS = ("train", "held_out")
 Domain = Literal["film", "toon", "drawn", "curved", "figures", "lines"]
@@ -54,6 +54,8 @@ def read_manifest(path: str | Path) -> list[Clip]:
         ManifestError: no clips, broken JSON, a missing or unknown key, a wrong value, a source in both splits.
     """
     path = Path(path)
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
+        raise FileNotFoundError(f"there is no clip list {path}; check the path")
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
     except UnicodeDecodeError as error:

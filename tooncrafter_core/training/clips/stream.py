@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,7 @@ class ClipStream(Dataset["Sample | Skipped"]):
 
 
 def _count_frames(path: Path) -> int:
-    if path.is_dir():
+    if os.path.isdir(path):
         return len(_pictures(path))
     if path.exists() and not path.is_file():
         raise ValueError("is a device or a pipe; expected a video file or a folder of pictures")
@@ -174,7 +175,7 @@ def _read_frames(path: Path, numbers: range) -> Tensor:
     Raises:
         ValueError: the clip ends earlier, or its frames differ in size.
     """
-    found = list(_folder_frames(path, numbers) if path.is_dir() else _video_frames(path, numbers))
+    found = list(_folder_frames(path, numbers) if os.path.isdir(path) else _video_frames(path, numbers))
     if len(found) < len(numbers):
         raise ValueError(f"ends before frame {numbers[len(found)]}; the file may be cut off")
     sizes = {tuple(frame.shape) for frame in found}

@@ -1,10 +1,9 @@
-"""What a training is told: one class for each training, read from a JSON file and checked before the first step."""
+"""What every training is told, read from a JSON file and checked before the first step."""
 
 from __future__ import annotations
 
 import json
-from operator import attrgetter
-from os.path import isfile
+import os
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Annotated, Literal, TypeVar
@@ -12,10 +11,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
-from ...files.tokenizer import CONTEXT_LENGTH, VOCABULARY
-from ...models.config import PIXELS_PER_LATENT, AutoencoderConfig, ProjectorConfig, TextConfig, UNetConfig, VisionConfig
+from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
-from ..losses.perceptual import SMALLEST
 
 
 class SettingsError(ValueError):
@@ -29,18 +26,14 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 def _new_folder(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    try:
-        is_file = path.is_file()
-    except OSError as error:
-        raise ValueError(f"{error.strerror}; name another folder") from error
-    if is_file:
+    if os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise ValueError(f"{path} is a file; expected a folder, or nothing there yet")
     return path
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
     path = _resolve(path, info)
-    if not isfile(path):
+    if not os.path.isfile(path):
         raise ValueError(f"there is no file {path}; correct the path")
     return path
 
@@ -57,15 +50,6 @@ Channels = Annotated[int, Field(ge=1, le=65536)]
 Frames = Annotated[int, Field(ge=3, le=10_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
-
-_SIZES_THAT_FIT = (
-    ("unet.out_channels", 1, "autoencoder.latent_channels"),
-    ("unet.in_channels", 2, "autoencoder.latent_channels"),
-    ("projector.output_dim", 1, "unet.context_dim"),
-    ("text.width", 1, "unet.context_dim"),
-    ("projector.input_dim", 1, "vision.width"),
-)
-"""Sizes of one part of a model, each this many times a size of another part."""
 
 
 class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -127,197 +111,6 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return self
 
 
-class NewModel(BaseModel, frozen=True, extra="forbid"):
-    """Sizes of a new model; its decoder is the plain one until the decoder's training."""
-
-    unet: UNetConfig
-    autoencoder: AutoencoderConfig
-    projector: ProjectorConfig
-    text: TextConfig
-    vision: VisionConfig
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> NewModel:
-        for size, expected in (("vocabulary", VOCABULARY), ("context_length", CONTEXT_LENGTH)):
-            if getattr(self.text, size) != expected:
-                raise ValueError(f"text.{size} is {getattr(self.text, size)}; expected {expected}, the tokenizer's")
-        for name, times, other in _SIZES_THAT_FIT:
-            size, expected = attrgetter(name)(self), times * attrgetter(other)(self)
-            if size != expected:
-                raise ValueError(f"{name} is {size}; expected {expected}, for {other} is {expected // times}")
-        return self
-
-
-def _check_sides(settings: RunSettings) -> None:
-    if min(settings.width, settings.height) < SMALLEST:
-        raise ValueError(
-            f"pictures of {settings.width} x {settings.height} are too small for the perceptual distance; "
-            f"expected sides of {SMALLEST} or more"
-        )
-
-
-class AutoencoderSettings(RunSettings, frozen=True):
-    """A new model's image autoencoder.
-
-    Attributes:
-        model: sizes of the new model.
-        start: checkpoint whose weights it begins with, which may have fewer latent channels; None begins with new ones.
-        perceptual: weight files of the perceptual distance, see `perceptual`.
-        perceptual_weight: of the perceptual distance in the loss.
-        kl_weight: of the mean KL divergence of a latent value from a standard normal one.
-    """
-
-    model: NewModel
-    start: ExistingFile | None = None
-    perceptual: tuple[ExistingFile, ...] = ()
-    perceptual_weight: Weight = 1.0
-    kl_weight: Weight = 1e-6
-
-    @model_validator(mode="after")
-    def _pictures_are_large_enough(self) -> AutoencoderSettings:
-        if self.perceptual:
-            _check_sides(self)
-        return self
-
-
-class DenoiserSettings(RunSettings, frozen=True):
-    """What the trainings on latents have in common.
-
-    Attributes:
-        start: checkpoint to start from, all parts in it.
-        segments: how many samples' latents and tower outputs are computed once and kept on disk.
-        cache: folder they are kept in; runs with the same frozen models, clips and sizes find each other's there.
-        frames: of a segment.
-        drop_text: share of samples without a text condition.
-        drop_image: share without an image condition.
-        drop_both: share without either.
-        timestep_shift: 1 draws all timesteps alike, as the paper; more draws more of the noisy ones, at which it is
-            decided what moves where.
-    """
-
-    start: ExistingFile
-    segments: Positive
-    cache: Folder
-    frames: Frames = 16
-    drop_text: Share = 0.05
-    drop_image: Share = 0.05
-    drop_both: Share = 0.05
-    timestep_shift: Annotated[float, Field(gt=0, le=1000)] = 1.0
-
-    @model_validator(mode="after")
-    def _shares_fit(self) -> DenoiserSettings:
-        if self.drop_text + self.drop_image + self.drop_both > 1:
-            raise ValueError("drop_text, drop_image and drop_both add up to more than 1")
-        return self
-
-
-class BaseSettings(DenoiserSettings, frozen=True):
-    """An interpolation prior: every layer of the U-Net and the projector."""
-
-
-Variant = Literal["I", "II", "III", "IV", "V"]
-
-
-class RectifySettings(DenoiserSettings, frozen=True):
-    """Toon rectification.
-
-    Attributes:
-        variant: of the paper's Table 3. I: nothing trains. II: all layers train. III: spatial layers and projector
-            train, temporal layers are bypassed in training. IV: the same, temporal layers frozen but run (the
-            method). V: the projector trains.
-    """
-
-    variant: Variant = "IV"
-
-
-class DecoderSettings(RunSettings, frozen=True):
-    """The dual-reference 3D decoder.
-
-    Attributes:
-        start: checkpoint to start from; its plain decoder becomes the 3D decoder.
-        begin: checkpoint whose 3D decoder's temporal and reference layers it begins with; None begins with new ones.
-        frames: of a sample.
-        references: False trains without the keyframes' features (Table 4).
-        drop_references: share of passes without the keyframes' features, so that decoding without them stays possible.
-            The paper has none.
-        temporal: False trains without the temporal layers (Table 4).
-        latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
-            A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
-        perceptual: weight files of the perceptual distance, see `perceptual`.
-        perceptual_weight: of the perceptual distance in the loss.
-        adversarial_from: step from which the discriminator's loss counts.
-        discriminator_channels: of the discriminator's first layer.
-        reference_head_channels: channels of one head of the reference attention.
-    """
-
-    start: ExistingFile
-    begin: ExistingFile | None = None
-    frames: Frames = 16
-    references: bool = True
-    drop_references: Share = 0.0
-    temporal: bool = True
-    latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
-    perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
-    perceptual_weight: Weight = 0.1
-    adversarial_from: NotNegative = 0
-    discriminator_channels: Channels = 64
-    reference_head_channels: Channels = 64
-
-    @model_validator(mode="after")
-    def _pictures_are_large_enough(self) -> DecoderSettings:
-        _check_sides(self)
-        return self
-
-
-class SketchSettings(DenoiserSettings, frozen=True):
-    """The sketch encoder.
-
-    Attributes:
-        begin: sketch encoder whose weights it begins with; None begins with the U-Net's spatial layers.
-        hint_widths: output channels of the eight hint convolutions but the last.
-        lines: Anime2Sketch weight file; None draws lines with the built-in extractor.
-    """
-
-    begin: ExistingFile | None = None
-    hint_widths: tuple[Channels, Channels, Channels, Channels, Channels, Channels, Channels]
-    lines: ExistingFile | None = None
-
-
-Strategy = Literal["progressive", "consistency"]
-
-
-class DistilSettings(DenoiserSettings, frozen=True):
-    """Distillation to a few steps without guidance.
-
-    Attributes:
-        strategy: how the student's aims come about, see `tasks.distil.DistilPlayer`. progressive: all steps are the
-            teacher's. consistency: the first is the teacher's, the rest the student's own.
-        student_steps: steps of the result.
-        teacher_steps: steps of the teacher, a multiple of those.
-        guidance_scale: of the teacher; more than 1 costs it a second pass.
-        guidance_rescale: of the teacher.
-        begin: LoRA of an earlier round, which the teacher has merged and the result includes.
-        rank: of the LoRA, that of an earlier round not counted.
-    """
-
-    strategy: Strategy = "progressive"
-    student_steps: Annotated[int, Field(ge=1, le=500)] = 4
-    teacher_steps: Annotated[int, Field(ge=2, le=1000)] = 8
-    guidance_scale: Annotated[float, Field(ge=1, le=100)] = 1.0
-    guidance_rescale: Share = 0.7
-    begin: ExistingFile | None = None
-    rank: Channels = 16
-
-    @model_validator(mode="after")
-    def _steps_fit(self) -> DistilSettings:
-        if self.teacher_steps % self.student_steps or self.teacher_steps == self.student_steps:
-            raise ValueError(
-                f"teacher_steps is {self.teacher_steps}; expected 2, 3 or more times student_steps, which is "
-                f"{self.student_steps}"
-            )
-        return self
-
-
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
@@ -328,7 +121,7 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
         FileNotFoundError: no such file.
         SettingsError: not JSON, or an entry is missing, unknown or wrong.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))

@@ -22,8 +22,9 @@ from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
 from ..run.room import check_room
-from ..run.settings import AutoencoderSettings, RunSettings
+from ..run.settings import RunSettings
 from ..run.task import Loss, Player, Task
+from ..run.task_settings import AutoencoderSettings
 from ..start.initialise import new_model
 from ..start.linear_start import start_linear
 from ..start.widen import start_from

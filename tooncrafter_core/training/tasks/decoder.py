@@ -26,8 +26,8 @@ from ..losses.perceptual import PerceptualDistance, load_perceptual
 from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
-from ..run.settings import DecoderSettings
 from ..run.task import Loss, Player, Task
+from ..run.task_settings import DecoderSettings
 from ..start.initialise import video_autoencoder
 from ..start.widen import take_over
 from .autoencoder import clip_stream, side_by_side

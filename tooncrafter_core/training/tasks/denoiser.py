@@ -26,8 +26,8 @@ from ..clips.draws import Draws
 from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
-from ..run.settings import BaseSettings, DenoiserSettings, RectifySettings, Variant
 from ..run.task import Loss, Player, Task
+from ..run.task_settings import BaseSettings, DenoiserSettings, RectifySettings, Variant
 from .autoencoder import clip_stream, side_by_side
 
 MakeControls = Callable[[Tensor, Tensor, CrossContext], Controls]

@@ -27,7 +27,7 @@ from tooncrafter_core.training.clips import cache
 from tooncrafter_core.training.clips.cache import CachedSegments, Segments, cached_segments, collate_segments
 from tooncrafter_core.training.clips.draws import Draws
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
-from tooncrafter_core.training.run.settings import SketchSettings
+from tooncrafter_core.training.run.task_settings import SketchSettings
 from tooncrafter_core.training.tasks.autoencoder import clip_stream
 
 Keep = Callable[..., Segments]

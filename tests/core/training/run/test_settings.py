@@ -11,7 +11,8 @@ import pytest
 from small_training import Workshop
 
 from tooncrafter_core.training.__main__ import TRAININGS
-from tooncrafter_core.training.run.settings import RectifySettings, SettingsError, read_settings
+from tooncrafter_core.training.run.settings import SettingsError, read_settings
+from tooncrafter_core.training.run.task_settings import RectifySettings
 
 Refusal = Callable[..., str]
 
@@ -81,7 +82,6 @@ def test_paths_are_seen_from_the_settings_folder(
         ("base", {"seed": 2**32}, "seed: Input should be less than 4294967296; it is 4294967296"),
         ("base", {"workers": 10**5}, "workers: Input should be less than or equal to 1000"),
         ("base", {"clips": "a" * 10**5}, "..."),
-        ("base", {"output": "a" * 10**4}, "output: Value error, File name too long; name another folder"),
         ("autoencoder", {"perceptual_weight": 1e300}, "perceptual_weight: "),
         ("decoder", {"latent_noise": 1e300}, "latent_noise: "),
         ("decoder", {"discriminator_channels": 10**9}, "discriminator_channels: "),

@@ -19,13 +19,13 @@ from tooncrafter_core.models.unet.blocks import TemporalConvStack
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.projector import resample_frames
 from tooncrafter_core.models.unet.transformer import TemporalTransformer
-from tooncrafter_core.pipeline import _contexts
 from tooncrafter_core.sampling.denoiser import GuidedDenoiser
+from tooncrafter_core.stages.contexts import contexts_of
 from tooncrafter_core.timeline import keyframe_condition
 from tooncrafter_core.training.clips.cache import Segments, collate_segments
 from tooncrafter_core.training.run.export import published, write_checkpoint
-from tooncrafter_core.training.run.settings import Variant
 from tooncrafter_core.training.run.task import Task
+from tooncrafter_core.training.run.task_settings import Variant
 from tooncrafter_core.training.start.initialise import new_model
 from tooncrafter_core.training.tasks.denoiser import DenoiserPlayer, Denoising, choose_trained, end_frames
 
@@ -224,7 +224,7 @@ def test_shares_of_dropped_conditions(workshop: Workshop, tmp_path: Path) -> Non
 
 def test_a_dropped_condition_is_the_pipelines_unconditional_one(player: DenoiserPlayer, workshop: Workshop) -> None:
     model = ToonCrafter.load(workshop.start)
-    _, unconditional = _contexts(model, {0: torch.rand(1, 3, SIDE, SIDE)}, Settings(frames=FRAMES))
+    _, unconditional = contexts_of(model, {0: torch.rand(1, 3, SIDE, SIDE)}, Settings(frames=FRAMES))
     torch.testing.assert_close(player.denoising.blank_text, unconditional.text)
     image = resample_frames(player.projector(player.denoising.blank_vision), FRAMES)
     torch.testing.assert_close(image, unconditional.image, rtol=1e-4, atol=1e-5)

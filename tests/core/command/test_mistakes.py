@@ -1,62 +1,33 @@
-"""The command line, from files to files, and what it says about a user's mistakes."""
+"""What the command line says about a user's mistakes."""
 
 from __future__ import annotations
 
 import signal
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
 from file_limits import files_of_at_most
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from tooncrafter_core.__main__ import main
-from tooncrafter_core.files.media import read_image
 from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
-BUNDLED = Path(__file__).parents[2] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
-SMALL = ["--width", "64", "--height", "64", "--steps", "2", "--frames", "3", "--device", "cpu"]
 Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[str]:
-    """Two keyframes."""
-    paths = [tmp_path / "first.png", tmp_path / "last.png"]
-    for seed, path in enumerate(paths):
-        noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((80, 60)).save(path)
-    return [str(path) for path in paths]
-
-
-@pytest.fixture
-def checkpoint(tiny_files: tuple[Path, Path]) -> list[str]:
-    return ["--checkpoint", str(tiny_files[0])]
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """A folder that does not exist yet."""
-    return tmp_path / "made" / "here"
-
-
-@pytest.fixture
-def refusal(capsys: pytest.CaptureFixture[str], pictures: list[str], checkpoint: list[str], output: Path) -> Refusal:
+def refusal(capsys: pytest.CaptureFixture[str], pictures: list[str], model: list[str], output: Path) -> Refusal:
     """What is said about arguments that come after otherwise good ones."""
 
     def of(*arguments: str, keyframes: list[str] = pictures) -> str:
-        status = main(["interpolate", *keyframes, *checkpoint, *SMALL, "-o", str(output), *arguments])
+        status = main(["interpolate", *keyframes, *model, "-o", str(output), *arguments])
         said = capsys.readouterr()
         assert (status, said.out) == (2, "")
         assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
@@ -64,92 +35,6 @@ def refusal(capsys: pytest.CaptureFixture[str], pictures: list[str], checkpoint:
         return said.err
 
     return of
-
-
-def count_frames(path: Path) -> int:
-    if path.is_dir():
-        return len(list(path.glob("*.png")))
-    if path.suffix == ".mp4":
-        with av.open(str(path)) as video:
-            return sum(1 for _ in video.decode(video=0))
-    with Image.open(path) as image:
-        return getattr(image, "n_frames", 1)
-
-
-@pytest.mark.parametrize("ending", [".mp4", ".webp", ".gif", ""])
-def test_interpolate(
-    ending: str, pictures: list[str], checkpoint: list[str], output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, sheet = output / f"frames{ending}", output / "sheets" / "sheet.png"
-    arguments = [*pictures, *checkpoint, *SMALL, "-o", str(path), "--contact-sheet", str(sheet)]
-    assert main(["interpolate", *arguments]) == 0
-    assert capsys.readouterr().out == f"3 frames in {path}\n"
-    assert count_frames(path) == 3
-    assert read_image(sheet).shape == (3, 64, 4 * 64)
-
-
-def test_settings_far_from_the_models_own_are_told(
-    pictures: list[str], output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["interpolate", *pictures, "-c", str(BUNDLED), *SMALL, "--guidance-scale", "1", "-o", str(output)]) == 0
-    said = capsys.readouterr().err
-    assert "warning: tooncrafter-tiny.safetensors works best with steps 12; here it is steps 2," in said
-
-
-def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], checkpoint: list[str], output: Path) -> None:
-    sheet = output / "sheet.png"
-    keyframes = [*pictures, pictures[0]]
-    assert main(["interpolate", *keyframes, *checkpoint, *SMALL, "-o", str(output), "--contact-sheet", str(sheet)]) == 0
-    frames = torch.stack([read_image(path) for path in sorted(output.glob("0*.png"))])
-    assert frames.shape == (5, 3, 64, 64)
-    assert (frames.flatten(1).std(dim=1) > 0.02).all()
-    tiles = read_image(sheet).unflatten(2, (4, 64)).unflatten(1, (2, 64)).permute(1, 3, 0, 2, 4).flatten(0, 1)
-    assert torch.equal(tiles[:5], frames)
-    assert (tiles[5:] == 1).all()
-
-
-def test_sketches(
-    pictures: list[str], checkpoint: list[str], tiny_files: tuple[Path, Path], output: Path, tmp_path: Path
-) -> None:
-    arguments = ["interpolate", *pictures, *checkpoint, *SMALL]
-    sketch = ["--sketch", f"1={pictures[0]}", "--sketch-encoder", str(tiny_files[1])]
-    assert main([*arguments, "-o", str(output)]) == 0
-    assert main([*arguments, *sketch, "-o", str(tmp_path / "sketched")]) == 0
-    plain, sketched = (read_image(folder / "0001.png") for folder in (output, tmp_path / "sketched"))
-    assert not torch.equal(plain, sketched)
-    sketch[1] = f"50%@0={pictures[0]}"
-    assert main([*arguments, *sketch, "--sketch-strength", "0", "-o", str(tmp_path / "unguided")]) == 0
-    assert (read_image(tmp_path / "unguided" / "0001.png") - plain).abs().max() <= 1 / 255
-
-
-def test_loop(pictures: list[str], checkpoint: list[str], output: Path) -> None:
-    for keyframes, expected in ((pictures, 4), (pictures[:1], 2)):
-        path = output / f"{expected}.gif"
-        assert main(["interpolate", *keyframes, *checkpoint, *SMALL, "--loop", "-o", str(path)]) == 0
-        assert count_frames(path) == expected
-
-
-def test_a_size_between_latents(pictures: list[str], checkpoint: list[str], output: Path) -> None:
-    size = ["--width", "30", "--height", "21"]
-    assert main(["interpolate", *pictures, *checkpoint, *SMALL, *size, "-o", str(output)]) == 0
-    assert read_image(output / "0002.png").shape == (3, 21, 30)
-
-
-def test_inspect(tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", str(tiny_files[1])]) == 0
-    first, sketch = capsys.readouterr().out.splitlines()
-    assert first == "sketch_encoder.ckpt: 340 tensors"
-    assert sketch.split() == ["sketch", "4.0", "M", "parameters", "float16"]
-
-
-def test_as_a_command(tmp_path: Path) -> None:
-    """The one test that starts a process: the exit status and the streams are the real ones."""
-    command = [sys.executable, "-m", "tooncrafter_core", "inspect", str(tmp_path / "no.ckpt")]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == f"error: no weight file at {tmp_path / 'no.ckpt'}; check the path\n"
 
 
 def test_missing_files(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
@@ -254,17 +139,19 @@ def test_what_no_option_takes(wrong: list[str], pictures: list[str], capsys: pyt
 
 def test_ctrl_c_ends_it_in_words_and_keeps_what_was_there(
     pictures: list[str],
-    checkpoint: list[str],
+    model: list[str],
     output: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["interpolate", *pictures, *checkpoint, *SMALL, "-o", str(output)]
+    arguments = ["interpolate", *pictures, *model, "-o", str(output)]
     assert main(arguments) == 0
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr("tooncrafter_core.pipeline.decode", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        patch.setattr(
+            "tooncrafter_core.stages.autoencoding.decode", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        )
         assert main([*arguments, "--seed", "1"]) == 130
     assert "interrupted; what was begun is not kept" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before

@@ -1,0 +1,42 @@
+"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from reprlib import Repr
+from types import UnionType
+
+_LONGEST = 1000
+"""Digits of a whole number that is written out; Python itself refuses more than 4,300."""
+
+
+class _Shortened(Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        digits = x.bit_length() * math.log10(2)
+        return super().repr_int(x, level) if digits <= _LONGEST else f"a number of about {digits:,.0f} digits"
+
+
+shortened = _Shortened().repr
+"""A wrong value in a few words, whatever it is."""
+
+
+def check_kind(value: object, kind: type | UnionType, name: str, expected: str) -> None:
+    """Raise ValueError that names a value which is not of the kind, and what was expected."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {shortened(value)}; expected {expected}")
+
+
+def check_text(path: Path) -> None:
+    """Raise ValueError for a path that is not UTF-8, as names from older systems are: no page, no list and not every
+    library can have it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{printable(path)} is not UTF-8; rename the file, or the folder that it is in") from error
+
+
+def printable(path: str | Path) -> str:
+    """A path for texts: what of it is not UTF-8 as \\x and the byte's number."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

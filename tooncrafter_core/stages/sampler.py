@@ -1,0 +1,126 @@
+"""Noise to latents: the segments together, or one by one where they are long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..memory import free_bytes, unet_bytes
+from ..models.unet.context import CrossContext
+from ..sampling.coarse_to_fine import Plan, draw_segment, is_long
+from ..sampling.ddim import DDIMStep, Walk, ddim
+from ..sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
+from ..sampling.guidance import Interval
+from ..sampling.noise import Noise
+from ..sampling.schedule import Schedule
+from ..settings import Settings
+from ..sketches.placed import PlacedSketches
+from ..timeline import keyframe_condition, segment_rows
+from ..toon_crafter import ToonCrafter
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Samples latents, scaled, with the frames as rows, as on ComfyUI's wires.
+
+    Attributes:
+        model: the models.
+        contexts: of each segment to be drawn, for the trained number of frames.
+        unconditional: likewise.
+        sketches: of each segment, if there are any.
+        settings: steps, guidance, eta and seed.
+        callback: called after each step.
+    """
+
+    model: ToonCrafter
+    contexts: Mapping[int, CrossContext]
+    unconditional: CrossContext
+    sketches: list[PlacedSketches] | None
+    settings: Settings
+    callback: Callable[[DDIMStep], None] | None
+
+    def sample(self, ends: Mapping[int, Tensor], plans: Sequence[Plan]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of segments by their numbers, from those of their ends (2, c, h, w); `plans` are of all
+        segments there are."""
+        noise = Noise(self.settings.seed, next(iter(ends.values())).shape[1:])
+        with self.model.at_work(self.model.unet, self.model.sketch_encoder if self.sketches is not None else None):
+            if is_long(plans):
+                return self._one_by_one(ends, plans, noise)
+            return self._together(ends, plans, noise)
+
+    def _together(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
+        """One run, with these segments' rows of the noise of all."""
+        counts = [len(plan.coarse) for plan in plans]
+        rows = [row for segment in ends for row in segment_rows(counts)[segment]]
+        denoisers = [self._denoiser(segment, plans[segment].coarse, both) for segment, both in ends.items()]
+        latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows])
+        return dict(zip(ends, latents.split([counts[segment] for segment in ends]), strict=True))
+
+    def _one_by_one(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
+        """Each of these segments run by run; the others take their share of the noise."""
+        noisy_steps = self.settings.steps if self.settings.eta > 0 else 0
+        drawn: dict[int, Tensor] = {}
+        for segment, plan in enumerate(plans):
+            if segment in ends:
+                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment], plan)
+            else:
+                noise.leave_out(plan, noisy_steps)
+        return drawn
+
+    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor) -> Tensor:
+        """Some frames of one segment (n, c, h, w), see `DrawRun`."""
+        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)))
+
+    def _denoiser(self, segment: int, frames: Sequence[int], ends: Tensor) -> GuidedDenoiser:
+        """Of some frames of one segment, between two frames' latents (2, c, h, w)."""
+        model, settings, count = self.model, self.settings, len(frames)
+        condition = keyframe_condition(ends, count)
+        pair = self.contexts[segment].resampled(count), self.unconditional.resampled(count)
+        sketches = None if self.sketches is None else self.sketches[segment].of_run(frames)
+        strength = settings.sketch_strength if sketches is None else sketches.strength
+        return GuidedDenoiser(
+            unet=model.unet,
+            condition=condition.to(model.device, model.dtype),
+            contexts=_passes(model, pair, condition, settings),
+            frame_rate=settings.frame_rate,
+            guidance_scale=settings.guidance_scale,
+            guidance_rescale=settings.guidance_rescale,
+            sketch_encoder=model.sketch_encoder,
+            hints=None if sketches is None else rearrange(sketches.hints, "t 1 h w -> 1 1 t h w"),
+            sketch_strength=strength[None] if isinstance(strength, Tensor) else strength,
+            guided=Interval(settings.guidance_from, settings.guidance_to),
+        )
+
+    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor]) -> Tensor:
+        """All steps of some segments together: latents of the shape of the noise, frames as rows."""
+        schedule, eta, device = Schedule.published(), self.settings.eta, self.model.device
+        timesteps = schedule.trailing_timesteps(self.settings.steps)
+
+        def there() -> Tensor:
+            return noise().to(device)
+
+        return ddim(SegmentsDenoiser(segments), there(), Walk(schedule, timesteps, eta), there, self.callback)
+
+
+def _passes(
+    model: ToonCrafter, pair: tuple[CrossContext, CrossContext], condition: Tensor, settings: Settings
+) -> list[CrossContext]:
+    """What the U-Net runs for one segment: one pass without guidance, else both in one batch where memory allows."""
+    if settings.guidance_scale == 1:
+        return [pair[0]]
+    if pair[0].text.shape == pair[1].text.shape and _both_passes_fit(model, condition):
+        return [CrossContext.join(pair)]
+    return list(pair)
+
+
+def _both_passes_fit(model: ToonCrafter, condition: Tensor) -> bool:
+    """Whether a batch of two is worth it and has room: on a CPU it gains nothing."""
+    if torch.device(model.device).type != "cuda":
+        return False
+    frames, height, width = condition.shape[2:]
+    return unet_bytes(model.unet.config, frames, height, width, model.dtype, rows=2) < free_bytes(model.device)
