@@ -22,9 +22,9 @@ from ...models.clip.vision_tower import VisionTower, preprocess
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
-from ..run.room import check_room, tensor_bytes
 from ..run.task_settings import DenoiserSettings, SketchSettings
 from .draws import Batch, Draws, collate
+from .room import check_room, tensor_bytes
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ Files that make a complete network:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...files.weight_file import read_weight_file
+from .trunks import ALEX, VGG16, Plan
 
 SMALLEST = 32
 """Fewest pixels of a side: below it the deepest features vanish."""
@@ -36,53 +36,6 @@ _LARGEST_BLUR = 7
 
 _TINY = 1e-10
 """Keeps the square root differentiable where all features are zero."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A trunk's architecture, and where its convolutions stand in the files.
-
-    Attributes:
-        name: what to call it.
-        stages: for each of the five depths, the positions of its convolutions in torchvision's `features`.
-        blurred_stages: the same in the shift-tolerant file.
-        blurs: (stage, position) of the shift-tolerant file's blur filters.
-        kernels: kernel sizes of each depth's convolutions.
-        first_stride: its stride in the plain trunk.
-        pool: window of the maximum before a stage.
-        pooled: stages that begin with a maximum.
-    """
-
-    name: str
-    stages: tuple[tuple[int, ...], ...]
-    blurred_stages: tuple[tuple[int, ...], ...]
-    blurs: tuple[tuple[int, int], ...]
-    kernels: tuple[int, ...]
-    first_stride: int
-    pool: int
-    pooled: tuple[int, ...]
-
-
-_ALEX = _Plan(
-    name="alex",
-    stages=((0,), (3,), (6,), (8,), (10,)),
-    blurred_stages=((0,), (5,), (9,), (11,), (13,)),
-    blurs=((0, 1), (1, 4), (2, 8)),
-    kernels=(11, 5, 3, 3, 3),
-    first_stride=4,
-    pool=3,
-    pooled=(1, 2),
-)
-_VGG16 = _Plan(
-    name="vgg16",
-    stages=((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),
-    blurred_stages=((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32)),
-    blurs=((1, 5), (2, 11), (3, 19), (4, 27)),
-    kernels=(3, 3, 3, 3, 3),
-    first_stride=1,
-    pool=2,
-    pooled=(1, 2, 3, 4),
-)
 
 
 class _Blur(nn.Module):
@@ -198,7 +151,7 @@ def load_perceptual(*paths: Path) -> PerceptualDistance:
     )
 
 
-def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> _Plan:
+def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> Plan:
     """The architecture, from the shape of the first convolution (w, 3, k, k)."""
     first = tensors.get("net.slice1.0.weight", tensors.get("features.0.weight"))
     if first is None:
@@ -206,13 +159,13 @@ def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> _Plan:
             f"{told}: no trunk (net.slice1.0.weight or features.0.weight is missing); a heads file needs "
             "torchvision's AlexNet or VGG16 file beside it"
         )
-    for plan in (_ALEX, _VGG16):
+    for plan in (ALEX, VGG16):
         if tuple(first.shape[1:]) == (3, plan.kernels[0], plan.kernels[0]):
             return plan
     raise ValueError(f"{told}: the first convolution is {tuple(first.shape)}; expected AlexNet's or VGG16's")
 
 
-def _conv_names(plan: _Plan, tensors: Mapping[str, Tensor], blurred: bool) -> list[list[str]]:
+def _conv_names(plan: Plan, tensors: Mapping[str, Tensor], blurred: bool) -> list[list[str]]:
     """Names of the convolutions of every stage in the layout that came."""
     stages = plan.blurred_stages if blurred else plan.stages
     sliced = "net.slice1.0.weight" in tensors
@@ -238,7 +191,7 @@ def _check_complete(tensors: Mapping[str, Tensor], names: list[str], told: str) 
 
 def _check_shapes(
     tensors: Mapping[str, Tensor],
-    plan: _Plan,
+    plan: Plan,
     names: list[list[str]],
     beside: tuple[list[str], Mapping[int, str]],
     told: str,
@@ -285,7 +238,7 @@ def _check_values(tensors: Mapping[str, Tensor], told: str) -> None:
         raise ValueError(f"{told}: scaling_layer.scale holds 0, by which pictures are divided; download the file again")
 
 
-def _stage(plan: _Plan, depth: int, names: list[str], tensors: Mapping[str, Tensor], blur: str | None) -> nn.Sequential:
+def _stage(plan: Plan, depth: int, names: list[str], tensors: Mapping[str, Tensor], blur: str | None) -> nn.Sequential:
     """Layers of one depth: maximum (with blur), then convolutions with ReLU."""
     layers: list[nn.Module] = []
     if depth in plan.pooled:
@@ -305,7 +258,7 @@ def _stage(plan: _Plan, depth: int, names: list[str], tensors: Mapping[str, Tens
 def _convolution(tensors: Mapping[str, Tensor], name: str, stride: int) -> nn.Conv2d:
     weight, bias = tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()
     kernel = weight.shape[-1]
-    padding = 2 if kernel == _ALEX.kernels[0] else kernel // 2
+    padding = 2 if kernel == ALEX.kernels[0] else kernel // 2
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, stride=stride, padding=padding)
     conv.load_state_dict({"weight": weight, "bias": bias})
     return conv

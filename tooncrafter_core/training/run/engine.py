@@ -18,14 +18,14 @@ from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
 from ...finite import is_finite
+from ..clips.room import check_room, tensor_bytes
 from .ema import EMA
 from .export import write_checkpoint
 from .journal import Journal
-from .optimisers import make_optimisers
-from .room import check_room, tensor_bytes
+from .optimisers import Contestant
 from .settings import RunSettings, SettingsError
-from .state import UNREADABLE, damaged, fits, read_state, same_tensors, write_state
-from .task import Player, Task
+from .state import UNREADABLE, damaged, read_state, write_state
+from .task import Task
 
 CHECKPOINT = "model.safetensors"
 STATE = "state.pt"
@@ -44,45 +44,6 @@ def learning_rate(settings: RunSettings, step: int) -> float:
     rise = (step + 1) / (settings.warm_up + 1)
     fall = (settings.steps - step) / (settings.cool_down + 1)
     return settings.learning_rate * min(1.0, rise, fall)
-
-
-class _Contestant:
-    """A player with its optimiser."""
-
-    def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
-        self.player = player
-        self.trained = [p for p in player.parameters() if p.requires_grad]
-        self.call: nn.Module = accelerator.prepare_model(player)
-        self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
-
-    def step(self, rate: float) -> None:
-        """Apply the gradients."""
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.step()
-
-    def forget_gradients(self) -> None:
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        states = [optimiser.state_dict() for optimiser in self.optimisers]
-        return {"parameters": [p.detach() for p in self.trained], "optimisers": states}
-
-    def fits(self, state: dict[str, Any]) -> bool:
-        """Whether a state is of these parameters and optimisers."""
-        if len(state["optimisers"]) != len(self.optimisers) or not same_tensors(state["parameters"], self.trained):
-            return False
-        return all(fits(o.optimizer, kept) for o, kept in zip(self.optimisers, state["optimisers"], strict=True))
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for parameter, saved in zip(self.trained, state["parameters"], strict=True):
-            parameter.copy_(saved)
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            own = optimiser.state_dict()["param_groups"]  # rates and the like are this run's
-            optimiser.load_state_dict({"state": saved["state"], "param_groups": own})
 
 
 class Run:
@@ -104,7 +65,7 @@ class Run:
         self.step = 0
         self.skipped = 0
         self.contestants = {
-            name: _Contestant(player, settings, accelerator)
+            name: Contestant(player, settings, accelerator)
             for name, player in task.players.items()
             if any(p.requires_grad for p in player.parameters())
         }

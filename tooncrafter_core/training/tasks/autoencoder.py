@@ -17,11 +17,11 @@ from ...models.config import LATENT_SCALE, ModelConfig
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
 from ..clips.manifest import read_manifest
+from ..clips.room import check_room
 from ..clips.stream import ClipStream, Cut
 from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
-from ..run.room import check_room
 from ..run.settings import RunSettings
 from ..run.task import Loss, Player, Task
 from ..run.task_settings import AutoencoderSettings
