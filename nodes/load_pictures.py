@@ -12,6 +12,7 @@ from ..tooncrafter_core.files.media import read_image
 from ..tooncrafter_core.files.pictures import picture_files
 from ..tooncrafter_core.frames.sheets import parse_tint
 from . import checks
+from .host.interruption import stop_if_interrupted
 from .types import CATEGORY
 
 
@@ -60,7 +61,11 @@ class ToonCrafterLoadPictures(io.ComfyNode):
     def execute(cls, pictures: str, background: str) -> io.NodeOutput:
         checks.widgets(cls, {"pictures": pictures, "background": background})
         paper = parse_tint(background)
-        return io.NodeOutput([read_image(path, paper).movedim(0, -1)[None] for path in _files(pictures)])
+        loaded = []
+        for path in _files(pictures):
+            stop_if_interrupted()
+            loaded.append(read_image(path, paper).movedim(0, -1)[None])
+        return io.NodeOutput(loaded)
 
 
 def _files(pictures: str) -> list[Path]:

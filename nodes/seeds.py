@@ -5,6 +5,7 @@ Seeds come out as a list, ComfyUI's own way to run the nodes behind once for eac
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from comfy_api.latest import io
@@ -88,12 +89,17 @@ class ToonCrafterPickSeed(io.ComfyNode):
     def execute(cls, seeds: list[int], latents: list[dict[str, Any]], seed: list[int]) -> io.NodeOutput:
         checks.widgets(cls, {"seed": checks.single("seed", seed, "seeds and latents")})
         _check_counts(seeds, latents=latents)
+        for each in latents:
+            checks.latent(each, "latents")
         if seed[0] not in seeds:
             raise ValueError(f"seed is {seed[0]}; expected one of those that ran: {', '.join(map(str, seeds))}")
         return io.NodeOutput(latents[seeds.index(seed[0])])
 
 
 def _check_counts(seeds: list[int], **results: list[Any]) -> None:
+    """Raise ValueError unless these are seeds, and there is a result of each."""
+    if not all(isinstance(seed, Integral) and not isinstance(seed, bool) for seed in seeds):
+        raise ValueError("seeds holds what is no whole number; expected seeds. Connect ToonCrafter Seeds to seeds.")
     for name, found in results.items():
         if len(found) != len(seeds):
             raise ValueError(

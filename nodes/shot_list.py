@@ -51,7 +51,7 @@ class ToonCrafterShotList(io.ComfyNode):
 
     @classmethod
     def execute(cls, shot_list: str) -> io.NodeOutput:
-        shots = read_shots(_path(shot_list))
+        shots = read_shots(_path(checks.widgets(cls, {"shot_list": shot_list})["shot_list"]))
         return io.NodeOutput(shots, len(shots))
 
 
@@ -103,6 +103,8 @@ class ToonCrafterTakeShot(io.ComfyNode):
     @classmethod
     def execute(cls, shots: list[Shot], index: int) -> io.NodeOutput:
         number = checks.widgets(cls, {"index": index})["index"]
+        if not isinstance(shots, list) or not shots or not all(isinstance(shot, Shot) for shot in shots):
+            raise ValueError("shots is no list of shots; expected what Shot List gives. Connect Shot List to shots.")
         if number >= len(shots):
             raise ValueError(f"index is {number}; expected 0 to {len(shots) - 1}, the list has no more shots")
         shot, settings = shots[number], shots[number].settings

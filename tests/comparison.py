@@ -22,7 +22,11 @@ def relative_error(out: Tensor, reference: Tensor) -> float:
 
 
 def compare(outputs: Mapping[str, Tensor], vectors: Mapping[str, Tensor], limit: float) -> None:
-    """Fail with the key and the error of every output that is further than `limit` from the vector of its name."""
+    """Fail with the key and the error of every output that is further than `limit` from the vector of its name.
+
+    Fails where there is none, too.
+    """
+    assert outputs, "no vector has a name that is looked for"
     errors = {key: relative_error(like(vectors[key], out), vectors[key]) for key, out in outputs.items()}
     too_far = {key: error for key, error in errors.items() if not error <= limit}
     assert not too_far, f"relative errors above {limit}: {too_far}"

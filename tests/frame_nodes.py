@@ -1,4 +1,4 @@
-"""Nodes for finished frames and for seeds, each on pictures, latents or seeds that a graph of the tests has."""
+"""Nodes beside the main graph, each on pictures, latents, seeds or shots that a graph of the tests has."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ FRAME_NODES: Prompt = {
     "skin": node("ToonCrafterOnionSkin", frames=_PICTURES, frame=0, before=1, after=1, **_TINTS, opacity=0.5),
     "seeds": node("ToonCrafterSeeds", seeds="0"),
     "seed_sheet": node("ToonCrafterSeedSheet", seeds=["seeds", 0], frames=_PICTURES, shown=2),
+    "gif": node("ToonCrafterSaveGif", frames=_PICTURES, filename_prefix="wrong", fps=12),
+    "lines": node("ToonCrafterExtractSketch", **_FRAMES, pick="0", extractor="built-in"),
+    "pictures": node("ToonCrafterLoadPictures", pictures="tooncrafter_first.png", background="#ffffff"),
+    "shots": node("ToonCrafterShotList", shot_list="shots.jsonl"),
+    "shot": node("ToonCrafterTakeShot", shots=["shots", 0], index=0),
     "picked": node("ToonCrafterPickSeed", seeds=["seeds", 0], latents=_LATENT, seed=0),
 }
-"""By names of ours; each has an output, for a sink behind it."""
+"""By names of ours; each but Save GIF has an output, for a sink behind it. Shots are in `SHOTS`."""
+
+SHOTS = '{"name": "sc010", "keyframes": ["tooncrafter_first.png", "tooncrafter_last.png"]}\n'
+"""The list `shots.jsonl` in ComfyUI's input folder."""

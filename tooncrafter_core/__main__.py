@@ -34,6 +34,9 @@ _OUTPUT = (
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
 )
 
+_INTERRUPTED = 130
+"""What a shell is told of a command that Ctrl-C has ended."""
+
 _SETTINGS = {
     "prompt": "what the pictures show",
     "negative_prompt": "what to stay away from",
@@ -66,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one line on standard error and status 2,
-    a list of which some shots failed is status 1."""
+    a list of which some shots failed is status 1, Ctrl-C 130."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options) or 0
@@ -75,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {' '.join(str(error).split())}{_advice(error, options)}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was begun is not kept, and older results are as they were\n")
+        return _INTERRUPTED
 
 
 def _advice(error: Exception, options: argparse.Namespace) -> str:

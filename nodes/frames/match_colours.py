@@ -11,6 +11,7 @@ from ...tooncrafter_core.frames.colours import match_colours
 from ...tooncrafter_core.frames.spans import spans_of_frames
 from .. import checks
 from ..frame_counts import read_counts
+from ..host.interruption import stop_if_interrupted
 from .inputs import FRAMES_CATEGORY, segment_input
 
 
@@ -46,5 +47,5 @@ class ToonCrafterMatchColours(io.ComfyNode):
         checks.pictures(frames, "frames")
         spans = spans_of_frames(len(frames), read_counts(frames_per_segment))
         colours, alpha = to_rgb(frames[..., :3].movedim(-1, 1)), frames[..., 3:]
-        matched = match_colours(colours, spans, strength)
+        matched = match_colours(colours, spans, strength, before_frame=stop_if_interrupted)
         return io.NodeOutput(torch.cat([matched.movedim(1, -1), alpha], dim=-1))

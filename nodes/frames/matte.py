@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...tooncrafter_core.frames.matte import cut_out, key
 from .. import checks
+from ..host.interruption import stop_if_interrupted
 from .inputs import FRAMES_CATEGORY
 
 
@@ -50,5 +51,5 @@ class ToonCrafterMatte(io.ComfyNode):
     def execute(cls, frames: Tensor, transparent: float, opaque: float) -> io.NodeOutput:
         checks.widgets(cls, {"transparent": transparent, "opaque": opaque})
         pictures = checks.pictures(frames, "frames")
-        alpha = key(pictures, transparent, opaque)
+        alpha = key(pictures, transparent, opaque, stop_if_interrupted)
         return io.NodeOutput(cut_out(pictures, alpha).movedim(1, -1), 1 - alpha[:, 0])

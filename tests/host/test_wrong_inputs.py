@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 from bundled import sketched_graph
-from comfy_harness.prompts import Prompt, batch, changed, node, settings_of
+from comfy_harness.prompts import Prompt, batch, changed, node
 from comfy_harness.server import ComfyServer, PromptFailed, PromptRejected
-from frame_nodes import FRAME_NODES
+from frame_nodes import FRAME_NODES, SHOTS
 from results import frames_of
 from torch import Tensor
 
@@ -48,6 +48,9 @@ LIKE = {
     "CONTROL_NET": ("another CONTROL_NET",),
 }  # fmt: skip
 """Kinds that look like what an input takes, by its type."""
+
+SAVES = "gif"
+"""Of the nodes beside the main graph the one without an output."""
 
 A_FEW = 3
 """Of the kinds for some inputs only, and of the wires of other types."""
@@ -141,6 +144,8 @@ class Outcome:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     base = tmp_path_factory.mktemp("wrong_inputs")
     (base / "custom_nodes").mkdir()
+    (base / "input").mkdir()
+    (base / "input" / "shots.jsonl").write_text(SHOTS)
     (base / "custom_nodes" / "wrong_nodes.py").symlink_to(Path(__file__).with_name("wrong_nodes.py"))
     with ComfyServer(base, arguments=("--cpu", "--cache-lru", "10000")) as running:  # keeps what good nodes gave
         yield running
@@ -283,7 +288,7 @@ def outcomes_of(server: ComfyServer, faults: list[Fault]) -> list[Outcome]:
     found, queued = [], {}
     for fault in faults:
         try:
-            sink = {"sink": node("TestSink", value=[fault.node, 0])}
+            sink = {"sink": node("TestSink", value=[fault.node, 0])} if fault.node != SAVES else {}
             queued[server.queue(needed(fault.prompt, fault.node) | sink)] = fault
         except PromptRejected as refusal:
             found.append(Outcome(fault, "ComfyUI", "", str(refusal)))
@@ -373,13 +378,29 @@ def test_what_is_accepted_works(server: ComfyServer, good: Prompt, outcomes: lis
     assert not refused, lines(refused)
 
 
-def test_nodes_for_frames_refuse_what_is_no_setting(server: ComfyServer, good: Prompt) -> None:
-    """What no widget takes, over a wire to each of their settings."""
-    graph = {**good, **FRAME_NODES}
-    settings = [(name, given) for name, made in FRAME_NODES.items() for given in settings_of(made)]
-    found = outcomes_of(server, [emitted(graph, at, kind, 0) for at in settings for kind in NO_SETTING])
-    unclear = [o for o in found if (o.by, o.exception) != (o.fault.node, "ValueError") or o.fault.name not in o.message]
+def test_every_node_of_the_pack_gets_wrong_inputs(good: Prompt, kinds: dict[str, dict[str, str]]) -> None:
+    tried = {good[name]["class_type"] for name in OURS} | {made["class_type"] for made in FRAME_NODES.values()}
+    assert {name for name in kinds if name.startswith("ToonCrafter")} == tried
+
+
+def test_nodes_beside_the_main_graph_refuse_what_they_cannot_use(
+    server: ComfyServer, good: Prompt, kinds: dict[str, dict[str, str]]
+) -> None:
+    """Over a wire to each of their inputs: what no widget takes and no node gives, and wrong pictures."""
+    graph, faults = {**good, **FRAME_NODES}, []
+    for name, made in FRAME_NODES.items():
+        for given, value in made["inputs"].items():
+            faults += [emitted(graph, (name, given), kind, 0) for kind in NO_SETTING]
+            changes = CHANGED["IMAGE"] if kinds[made["class_type"]][given] == "IMAGE" else ()
+            faults += [emitted(graph, (name, given), kind, 1, value) for kind in changes]
+    found = outcomes_of(server, faults)
+    refusals = ("ValueError", "NotFiniteError")
+    unclear = [o for o in found if o.by != o.fault.node or o.exception not in refusals or not told(o)]
     assert not unclear, lines(unclear)
+
+
+def told(outcome: Outcome) -> bool:
+    return outcome.fault.name.rstrip("s") in outcome.message
 
 
 def test_a_good_graph_gives_the_same_frames_as_before(

@@ -16,7 +16,9 @@ from ..inputs import shortened
 _MERGES = Path(__file__).parent / "clip_merges.txt.gz"
 _END_OF_WORD = "</w>"
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-_CONTEXT_LENGTH = 77
+CONTEXT_LENGTH = 77
+"""Tokens of a row."""
+VOCABULARY = 49408
 _PADDING = 0
 
 
@@ -64,8 +66,8 @@ def tokenize(prompt: str) -> Tensor:
     tokenizer = _tokenizer()
     start = tokenizer.get_vocab_size()
     ids = tokenizer.encode(html.unescape(html.unescape(prompt)), add_special_tokens=False).ids
-    room = _CONTEXT_LENGTH - 2
-    rows = torch.full((max(-(-len(ids) // room), 1), _CONTEXT_LENGTH), _PADDING)
+    room = CONTEXT_LENGTH - 2
+    rows = torch.full((max(-(-len(ids) // room), 1), CONTEXT_LENGTH), _PADDING)
     for index, row in enumerate(rows):
         piece = [start, *ids[index * room : (index + 1) * room], start + 1]
         row[: len(piece)] = torch.tensor(piece)

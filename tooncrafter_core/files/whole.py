@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def file_digest(path: Path) -> str:
@@ -58,7 +59,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         unfinished = folder / target.name
         try:
             yield unfinished
-        except (RuntimeError, SafetensorError):  # PyTorch and safetensors keep the system's reason to themselves
+        except SafetensorError as error:  # it removes what it has written, and has the system's reason in its message
+            if number := _SYSTEM_ERROR.search(str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+            raise
+        except RuntimeError:  # PyTorch keeps the system's reason to itself
             _ask_for_room(unfinished)
             raise
         with suppress(OSError):  # file systems that know no such rights
@@ -136,9 +141,17 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, and for a name with NUL."""
+    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, for a name with NUL, and
+    for a link to itself."""
     if "\0" in str(path):
         raise ValueError(f"{shortened(str(path))} has a character that no name can have; name it anew")
+    if os.path.islink(path):
+        try:
+            path.resolve()
+        except RuntimeError as error:  # pathlib's, before Python 3.13
+            raise ValueError(
+                f"{path} is a link that leads back to itself; expected the name of a file or a folder"
+            ) from error
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"{path} is a device or a pipe; expected the name of a file or a folder")
 

@@ -7,6 +7,7 @@ in which a shift looks the same on light and dark colours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import kornia
@@ -36,7 +37,13 @@ class DriftSettings:
     ink: float = 10.0
 
 
-def match_colours(frames: Tensor, spans: Spans, strength: float = 1.0, settings: DriftSettings | None = None) -> Tensor:
+def match_colours(
+    frames: Tensor,
+    spans: Spans,
+    strength: float = 1.0,
+    settings: DriftSettings | None = None,
+    before_frame: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Correct the frames between keyframes; the keyframes stay as they are.
 
     Args:
@@ -44,6 +51,7 @@ def match_colours(frames: Tensor, spans: Spans, strength: float = 1.0, settings:
         spans: where the segments are.
         strength: share of the drift that is taken out, 0 to 1.
         settings: what counts as drift.
+        before_frame: called before each frame; a host that can be interrupted raises in it.
 
     Returns:
         (n, 3, H, W) in [0, 1], float32
@@ -54,6 +62,7 @@ def match_colours(frames: Tensor, spans: Spans, strength: float = 1.0, settings:
         ends = kornia.color.rgb_to_lab(corrected[[start, (start + count - 1) % spans.total]])
         still = (ends[1] - ends[0]).norm(dim=0, keepdim=True) <= settings.still
         for step in range(1, count - 1):
+            before_frame()
             frame = kornia.color.rgb_to_lab(corrected[start + step])
             shift = _drift(frame, ends, still, step / (count - 1), settings)
             matched = frame - strength * shift * (1 - _ink(frame[:1], settings))

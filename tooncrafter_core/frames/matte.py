@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import kornia
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ def background_colours(frames: Tensor) -> Tensor:
     return torch.cat(sides, dim=-1).median(dim=-1).values[..., None, None]
 
 
-def key(frames: Tensor, transparent: float, opaque: float) -> Tensor:
+def key(frames: Tensor, transparent: float, opaque: float, before_step: Callable[[], None] = lambda: None) -> Tensor:
     """Mattes of figures on a plain background.
 
     Background is what has the border's colour and is connected to the border, so that the same colour inside a figure,
@@ -24,6 +26,8 @@ def key(frames: Tensor, transparent: float, opaque: float) -> Tensor:
         frames: (n, 3, H, W) in [0, 1].
         transparent: distance from the background's colour, delta E 1976, up to which a pixel is transparent.
         opaque: distance from which it is opaque; more than `transparent`.
+        before_step: called before each step from the border inwards, of which there are many where the background
+            winds; a host that can be interrupted raises in it.
 
     Returns:
         (n, 1, H, W) in [0, 1], 1 where the figure is
@@ -36,7 +40,7 @@ def key(frames: Tensor, transparent: float, opaque: float) -> Tensor:
     lab = kornia.color.rgb_to_lab(frames)
     distance = (lab - kornia.color.rgb_to_lab(background_colours(frames))).norm(dim=1, keepdim=True)
     alpha = ((distance - transparent) / (opaque - transparent)).clamp(0, 1)
-    outside = _connected_to_border(alpha < 0.5)
+    outside = _connected_to_border(alpha < 0.5, before_step)
     near = F.max_pool2d(outside.float(), 3, stride=1, padding=1) > 0  # half-transparent edges lie beside the outside
     return torch.where(near, alpha, torch.ones_like(alpha))
 
@@ -48,13 +52,14 @@ def cut_out(frames: Tensor, alpha: Tensor) -> Tensor:
     return torch.cat([torch.where(alpha > 0, figure, frames).clamp(0, 1), alpha], dim=1)
 
 
-def _connected_to_border(mask: Tensor) -> Tensor:
+def _connected_to_border(mask: Tensor, before_step: Callable[[], None]) -> Tensor:
     """The part of a mask (n, 1, H, W) that can be walked to from the border in steps up, down and sideways."""
     reached = torch.zeros_like(mask)
     for side in (reached[..., 0], reached[..., -1], reached[..., 0, :], reached[..., -1, :]):
         side.fill_(True)
     reached &= mask
     while True:
+        before_step()
         rows = F.max_pool2d(reached.float(), (3, 1), stride=1, padding=(1, 0))
         columns = F.max_pool2d(reached.float(), (1, 3), stride=1, padding=(0, 1))
         grown = ((rows + columns) > 0) & mask

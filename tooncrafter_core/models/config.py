@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from reprlib import repr as shortened
 
 TOKENS_PER_FRAME = 16
 """Image tokens the projector makes for each frame (SPEC section 2)."""
@@ -20,15 +21,23 @@ PIXELS_PER_LATENT = 8
 """The autoencoder's downsampling factor: one latent pixel is 8 x 8 image pixels."""
 
 
+_LARGEST = 2**20
+_MOST_LAYERS = 1000
+_COUNTS = ("layers", "depth", "res_blocks")
+
+
 class _Sizes:
-    """Base of the configs: every integer field is at least 1."""
+    """Base of the configs: every integer field is at least 1, and no larger than a model's can be."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             sizes = value if isinstance(value, tuple) else (value,)
-            if not sizes or any(not isinstance(size, bool) and size < 1 for size in sizes):
-                raise ValueError(f"{type(self).__name__}.{field.name} is {value!r}; expected integers >= 1")
+            most = _MOST_LAYERS if field.name in _COUNTS else _LARGEST
+            if not sizes or any(not isinstance(size, bool) and not 1 <= size <= most for size in sizes):
+                raise ValueError(
+                    f"{type(self).__name__}.{field.name} is {shortened(value)}; expected integers >= 1, and <= {most}"
+                )
 
     def _require_divisible(self, what: str, value: int, by: int) -> None:
         if value % by:

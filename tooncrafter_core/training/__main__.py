@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from .run.engine import Run
+from ..files.whole import check_file
+from ..memory import LackOfMemoryError, naming_lack
+from .run.engine import CHECKPOINT, STATE, Run
+from .run.journal import METRICS
 from .run.settings import RunSettings, read_settings
 from .run.task import Task
 from .run.task_settings import (
@@ -47,8 +50,15 @@ TRAININGS = {
 }
 
 
+INTERRUPTED = 130
+"""What a shell is told of a command that Ctrl-C has ended."""
+
+_LESS_MEMORY = "Settings that need less: batch, width, height, frames, the model's sizes, gradient_checkpointing."
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one training; 2 is returned for settings or data that cannot be used, 1 where a file cannot be written."""
+    """Run one training; 2 is returned for settings or data that cannot be used, 1 where it fails on its way: a file
+    cannot be written, memory is short, or its numbers are no longer finite; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tooncrafter_core.training", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, training in TRAININGS.items():
@@ -60,17 +70,39 @@ def main(arguments: list[str] | None = None) -> int:
     training = TRAININGS[chosen.name]
     try:
         settings = read_settings(training.settings, chosen.config)
+        _check_output(settings.output)
         accelerator = Accelerator(mixed_precision=settings.precision)
         set_seed(settings.seed)
-        run = Run(training.make_task(settings, accelerator), settings, accelerator)
+        with naming_lack("Making the models and reading the clips"):
+            run = Run(training.make_task(settings, accelerator), settings, accelerator)
     except (ValueError, OSError) as error:
         log.error("%s", error)
         return 2
+    except LackOfMemoryError as error:
+        log.error("%s %s", error, _LESS_MEMORY)
+        return 1
+    return _go(run, 60 * chosen.minutes)
+
+
+def _check_output(folder: Path) -> None:
+    """Raise ValueError unless a run can write its files there, as far as can be told before."""
+    for name in (CHECKPOINT, STATE, METRICS):
+        check_file(folder / name)
+
+
+def _go(run: Run, seconds: float) -> int:
     try:
-        log.info("checkpoint: %s", run.go(60 * chosen.minutes))
-    except OSError as error:
+        with naming_lack("Training"):
+            log.info("checkpoint: %s", run.go(seconds))
+    except (ValueError, OSError) as error:
         log.error("%s", error)
         return 1
+    except LackOfMemoryError as error:
+        log.error("%s %s", error, _LESS_MEMORY)
+        return 1
+    except KeyboardInterrupt:
+        log.error("interrupted after step %d; started again, it goes on from its last state", run.step)
+        return INTERRUPTED
     return 0
 
 

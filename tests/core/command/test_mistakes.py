@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import zlib
 from collections.abc import Callable
@@ -134,6 +135,28 @@ def test_what_no_option_takes(wrong: list[str], pictures: list[str], capsys: pyt
     assert (ended.value.code, said.out) == (2, "")
     assert said.err.startswith("error: ") and said.err.count("\n") == 1
     assert wrong[0] in said.err
+
+
+def test_ctrl_c_ends_it_in_words_and_keeps_what_was_there(
+    pictures: list[str],
+    model: list[str],
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["interpolate", *pictures, *model, "-o", str(output)]
+    assert main(arguments) == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "tooncrafter_core.stages.autoencoding.decode", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        )
+        assert main([*arguments, "--seed", "1"]) == 130
+    assert "interrupted; what was begun is not kept" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert main(arguments) == 0, "the same process draws again"
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
 def test_places_that_nothing_can_be_written_to(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:

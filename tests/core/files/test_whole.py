@@ -12,6 +12,7 @@ import torch
 from endurance.kills import WRITES, kill_writes
 from file_limits import files_of_at_most, kill_at
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from tooncrafter_core.files import whole
@@ -222,3 +223,21 @@ def test_sizes_that_a_kind_of_file_cannot_have(name: str, width: int, tmp_path: 
     check_output(tmp_path / name, width - 2, 64)
     with pytest.raises(ValueError, match=f"{width} x 64 pixels are more than"):
         check_output(tmp_path / name, width, 64)
+
+
+def test_a_disk_that_is_full_for_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It removes what it has written of the file, so that there is room again, and has the system's reason as words."""
+
+    def no_room(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("tooncrafter_core.training.run.export.save_file", no_room)
+    with pytest.raises(OSError, match=r"cannot write .*model\.safetensors: No space left on device .* Make room"):
+        write_checkpoint({"weight": torch.zeros(3)}, tmp_path / "model.safetensors")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    with pytest.raises(ValueError, match=r"loop\.png is a link that leads back to itself"):
+        check_output(str(tmp_path / "loop.png"), 64, 64)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from comparison import compare
 from golden import freeze, mutate
 from golden.rule import fill, uniform, weight
 from golden.sets import FROZEN, GoldenSet
@@ -38,6 +39,11 @@ def test_the_schedule_stays() -> None:
     fill(state)
     assert not state["betas"].any()
     assert (state["layer.weight"] > 0.7).all() and state["layer.bias"].abs().max() < 0.51
+
+
+def test_vectors_that_are_not_there_do_not_pass() -> None:
+    with pytest.raises(AssertionError, match="no vector has a name that is looked for"):
+        compare({}, {}, 1.0)
 
 
 def test_the_set_is_small() -> None:

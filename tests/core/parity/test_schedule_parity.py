@@ -18,7 +18,9 @@ def test_tables(vectors: Vectors) -> None:
 
 
 def test_trailing_timesteps(vectors: Vectors) -> None:
-    for key, timesteps in schedule.trailing_timesteps(vectors).items():
+    made = schedule.trailing_timesteps(vectors)
+    assert made
+    for key, timesteps in made.items():
         assert timesteps.tolist() == vectors[key].tolist(), key
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from small_training import MODEL, Workshop, run, write_start
 
 from tooncrafter_core.training.__main__ import TRAININGS, main
 from tooncrafter_core.training.clips.manifest import Clip, write_manifest
+from tooncrafter_core.training.run import engine
+from tooncrafter_core.training.tasks import decoder
 
 
 @pytest.fixture
@@ -143,6 +146,35 @@ def test_a_disk_that_fills_up(
     assert code == 1
     assert f"cannot write {tmp_path / 'run' / 'state.pt'}: No space left on device" in said
     assert not [*tmp_path.glob("**/unfinished-*")]
+
+
+@pytest.mark.parametrize("output", ["/dev/null", "/proc/run", f"{__file__}/run", f"/tmp/{'a' * 300}"])
+def test_an_output_that_cannot_be_written(output: str, command: Callable[..., tuple[int, str]]) -> None:
+    """Before anything is read."""
+    code, said = command("rectify", output=output, start=__file__)
+    assert code == 2
+    assert f"cannot write {output}/model.safetensors" in said
+
+
+def test_ctrl_c_ends_it_in_words(command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.Run, "_take_step", lambda *_: signal.raise_signal(signal.SIGINT))
+    code, said = command("decoder")
+    assert code == 130
+    assert "interrupted after step 0; started again, it goes on" in said and "Traceback" not in said
+
+
+def test_memory_that_is_short(command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 36864000000000 bytes.")
+
+    monkeypatch.setattr(decoder, "read_checkpoint", too_much)
+    code, said = command("decoder")
+    assert code == 1
+    assert "Making the models and reading the clips ran out of memory" in said and "gradient_checkpointing" in said
+
+
+def test_more_segments_than_memory_holds(refusal: Callable[..., str]) -> None:
+    assert "1000000000 segments take " in refusal("rectify", segments=10**9)
 
 
 def test_every_name_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
 from ..run.task_settings import DenoiserSettings, SketchSettings
 from .draws import Batch, Draws, collate
+from .room import check_room, tensor_bytes
 
 log = logging.getLogger(__name__)
 
@@ -184,10 +185,18 @@ def _compute(
     for batch in tqdm(loader, desc="encoding segments"):
         with accelerator.autocast():
             done.append(_encode(models, batch, device, lines))
+        if len(done) == 1:
+            _check_room(done[0], settings)
         skipped += batch.skipped
     if skipped:
         log.warning("%d unreadable clips were passed over", skipped)
     return Segments(*(torch.cat(field) for field in zip(*done, strict=True)))
+
+
+def _check_room(first: Segments, settings: DenoiserSettings) -> None:
+    """Raise ValueError where all segments cannot be held as the first ones are."""
+    needed = tensor_bytes(first) * settings.segments // len(first.latents)
+    check_room(f"{settings.segments} segments", needed, "Choose fewer segments, fewer frames or a smaller size.")
 
 
 def _encode(models: Towers, batch: Batch, device: torch.device, lines: Lines | None) -> Segments:

@@ -17,7 +17,14 @@ _NEXT = 1_000_003
 
 
 class UnreadableClips(ValueError):
-    """So many clips are unreadable that a sample cannot be had."""
+    """So many clips are unreadable that a sample cannot be had.
+
+    PyTorch makes another of it where it was raised in a process that reads clips, and puts that one's traceback before
+    the message, which is taken away.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].rstrip())
 
 
 class Drawn(NamedTuple):

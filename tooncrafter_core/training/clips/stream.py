@@ -160,6 +160,8 @@ class ClipStream(Dataset["Sample | Skipped"]):
 def _count_frames(path: Path) -> int:
     if os.path.isdir(path):
         return len(_pictures(path))
+    if path.exists() and not path.is_file():
+        raise ValueError("is a device or a pipe; expected a video file or a folder of pictures")
     with av.open(str(path)) as container:
         stream = _video_stream(container, path)
         # Not every container says how many frames it has.

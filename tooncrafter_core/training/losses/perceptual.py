@@ -15,7 +15,6 @@ Files that make a complete network:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...files.weight_file import read_weight_file
+from .trunks import ALEX, VGG16, Plan
 
 SMALLEST = 32
 """Fewest pixels of a side: below it the deepest features vanish."""
@@ -31,55 +31,11 @@ _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 """ImageNet's means and deviations, for pixels in [-1, 1]: 2 m - 1 and 2 s."""
 
+_LARGEST_BLUR = 7
+"""Of a blur filter's kernel."""
+
 _TINY = 1e-10
 """Keeps the square root differentiable where all features are zero."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A trunk's architecture, and where its convolutions stand in the files.
-
-    Attributes:
-        name: what to call it.
-        stages: for each of the five depths, the positions of its convolutions in torchvision's `features`.
-        blurred_stages: the same in the shift-tolerant file.
-        blurs: (stage, position) of the shift-tolerant file's blur filters.
-        first_kernel: kernel size of the first convolution.
-        first_stride: its stride in the plain trunk.
-        pool: window of the maximum before a stage.
-        pooled: stages that begin with a maximum.
-    """
-
-    name: str
-    stages: tuple[tuple[int, ...], ...]
-    blurred_stages: tuple[tuple[int, ...], ...]
-    blurs: tuple[tuple[int, int], ...]
-    first_kernel: int
-    first_stride: int
-    pool: int
-    pooled: tuple[int, ...]
-
-
-_ALEX = _Plan(
-    name="alex",
-    stages=((0,), (3,), (6,), (8,), (10,)),
-    blurred_stages=((0,), (5,), (9,), (11,), (13,)),
-    blurs=((0, 1), (1, 4), (2, 8)),
-    first_kernel=11,
-    first_stride=4,
-    pool=3,
-    pooled=(1, 2),
-)
-_VGG16 = _Plan(
-    name="vgg16",
-    stages=((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),
-    blurred_stages=((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32)),
-    blurs=((1, 5), (2, 11), (3, 19), (4, 27)),
-    first_kernel=3,
-    first_stride=1,
-    pool=2,
-    pooled=(1, 2, 3, 4),
-)
 
 
 class _Blur(nn.Module):
@@ -183,7 +139,7 @@ def load_perceptual(*paths: Path) -> PerceptualDistance:
     blurs = {stage: f"net.slice{stage + 1}.{at}.filt" for stage, at in plan.blurs} if blurred else {}
     _check_complete(tensors, [*(f"{name}.bias" for stage in names for name in stage), *heads, *blurs.values()], told)
     _check_complete(tensors, [f"{name}.weight" for stage in names for name in stage], told)
-    _check_widths(tensors, names, heads, blurs, told)
+    _check_shapes(tensors, plan, names, (heads, blurs), told)
     _check_values(tensors, told)
     return PerceptualDistance(
         plan.name,
@@ -195,7 +151,7 @@ def load_perceptual(*paths: Path) -> PerceptualDistance:
     )
 
 
-def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> _Plan:
+def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> Plan:
     """The architecture, from the shape of the first convolution (w, 3, k, k)."""
     first = tensors.get("net.slice1.0.weight", tensors.get("features.0.weight"))
     if first is None:
@@ -203,13 +159,13 @@ def _infer_plan(tensors: Mapping[str, Tensor], told: str) -> _Plan:
             f"{told}: no trunk (net.slice1.0.weight or features.0.weight is missing); a heads file needs "
             "torchvision's AlexNet or VGG16 file beside it"
         )
-    for plan in (_ALEX, _VGG16):
-        if tuple(first.shape[1:]) == (3, plan.first_kernel, plan.first_kernel):
+    for plan in (ALEX, VGG16):
+        if tuple(first.shape[1:]) == (3, plan.kernels[0], plan.kernels[0]):
             return plan
     raise ValueError(f"{told}: the first convolution is {tuple(first.shape)}; expected AlexNet's or VGG16's")
 
 
-def _conv_names(plan: _Plan, tensors: Mapping[str, Tensor], blurred: bool) -> list[list[str]]:
+def _conv_names(plan: Plan, tensors: Mapping[str, Tensor], blurred: bool) -> list[list[str]]:
     """Names of the convolutions of every stage in the layout that came."""
     stages = plan.blurred_stages if blurred else plan.stages
     sliced = "net.slice1.0.weight" in tensors
@@ -226,33 +182,49 @@ def _check_complete(tensors: Mapping[str, Tensor], names: list[str], told: str) 
             f"{told}: not a complete perceptual network; missing {', '.join(missing[:5])}"
             f"{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}"
         )
+    if others := [name for name in names if not tensors[name].is_floating_point()]:
+        raise ValueError(
+            f"{told}: {others[0]} holds {tensors[others[0]].dtype} values; expected floating-point weights, so use "
+            "another file"
+        )
 
 
-def _check_widths(
-    tensors: Mapping[str, Tensor], names: list[list[str]], heads: list[str], blurs: Mapping[int, str], told: str
+def _check_shapes(
+    tensors: Mapping[str, Tensor],
+    plan: Plan,
+    names: list[list[str]],
+    beside: tuple[list[str], Mapping[int, str]],
+    told: str,
 ) -> None:
     """Heads, blurs and convolutions must be of one network: another trunk's heads have other widths."""
+    heads, blurs = beside
     width = 3
     for depth, stage in enumerate(names):
-        before = width
+        before, kernel = width, plan.kernels[depth]
         for name in stage:
             shape = tuple(tensors[f"{name}.weight"].shape)
-            if (
-                len(shape) != 4
-                or shape[2] != shape[3]
-                or shape[1] != width
-                or tuple(tensors[f"{name}.bias"].shape) != shape[:1]
-            ):
-                raise ValueError(f"{told}: {name}.weight is {shape}, after a layer of {width} channels")
+            if shape[1:] != (width, kernel, kernel) or tuple(tensors[f"{name}.bias"].shape) != shape[:1]:
+                raise ValueError(
+                    f"{told}: {name}.weight is {shape} and its bias {tuple(tensors[f'{name}.bias'].shape)}; expected "
+                    f"(n, {width}, {kernel}, {kernel}) and (n,) after a layer of {width} channels"
+                )
             width = shape[0]
         if tensors[heads[depth]].numel() != width:
             raise ValueError(
                 f"{told}: {heads[depth]} has {tensors[heads[depth]].numel()} channels and the trunk has {width} there; "
                 "heads and trunk are of different networks"
             )
-        blur = tensors[blurs[depth]] if depth in blurs else None
-        if blur is not None and (blur.ndim != 4 or tuple(blur.shape[:2]) != (before if depth else width, 1)):
-            raise ValueError(f"{told}: {blurs[depth]} is {tuple(blur.shape)}, in a layer of {before} channels")
+        if depth in blurs:
+            _check_blur(blurs[depth], tensors[blurs[depth]], before if depth else width, told)
+
+
+def _check_blur(name: str, blur: Tensor, channels: int, told: str) -> None:
+    shape = tuple(blur.shape)
+    if len(shape) != 4 or shape[:2] != (channels, 1) or shape[2] != shape[3] or not 1 <= shape[2] <= _LARGEST_BLUR:
+        raise ValueError(
+            f"{told}: {name} is {shape}; expected ({channels}, 1, k, k), k from 1 to {_LARGEST_BLUR}, in a layer of "
+            f"{channels} channels"
+        )
 
 
 def _check_values(tensors: Mapping[str, Tensor], told: str) -> None:
@@ -262,9 +234,11 @@ def _check_values(tensors: Mapping[str, Tensor], told: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{told}: {name} holds NaN or infinite values; the file is damaged, download it again")
+    if not tensors.get("scaling_layer.scale", torch.ones(1)).all():
+        raise ValueError(f"{told}: scaling_layer.scale holds 0, by which pictures are divided; download the file again")
 
 
-def _stage(plan: _Plan, depth: int, names: list[str], tensors: Mapping[str, Tensor], blur: str | None) -> nn.Sequential:
+def _stage(plan: Plan, depth: int, names: list[str], tensors: Mapping[str, Tensor], blur: str | None) -> nn.Sequential:
     """Layers of one depth: maximum (with blur), then convolutions with ReLU."""
     layers: list[nn.Module] = []
     if depth in plan.pooled:
@@ -284,7 +258,7 @@ def _stage(plan: _Plan, depth: int, names: list[str], tensors: Mapping[str, Tens
 def _convolution(tensors: Mapping[str, Tensor], name: str, stride: int) -> nn.Conv2d:
     weight, bias = tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()
     kernel = weight.shape[-1]
-    padding = 2 if kernel == _ALEX.first_kernel else kernel // 2
+    padding = 2 if kernel == ALEX.kernels[0] else kernel // 2
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, stride=stride, padding=padding)
     conv.load_state_dict({"weight": weight, "bias": bias})
     return conv

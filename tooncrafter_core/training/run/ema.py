@@ -45,6 +45,13 @@ class EMA:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
+        """Go on from saved averages.
+
+        Raises:
+            ValueError: they are of other parameters.
+        """
+        if {name: a.shape for name, a in state["averages"].items()} != {n: a.shape for n, a in self._averages.items()}:
+            raise ValueError("averages of other parameters came; expected those of the trained ones")
         self._updates = state["updates"]
         for name, average in state["averages"].items():
             self._averages[name].copy_(average)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -18,24 +17,26 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
-from ...files.whole import written_whole
+from ...finite import is_finite
+from ..clips.room import check_room, tensor_bytes
 from .ema import EMA
 from .export import write_checkpoint
 from .journal import Journal
-from .optimisers import make_optimisers
+from .optimisers import Contestant
 from .settings import RunSettings, SettingsError
-from .task import Player, Task
+from .state import UNREADABLE, damaged, read_state, write_state
+from .task import Task
 
 CHECKPOINT = "model.safetensors"
-_STATE = "state.pt"
+STATE = "state.pt"
 _GRADIENT_NORM = 1.0
-_UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What reading a state raises that is cut off, or never was one."""
 
-_DAMAGED = (
-    "{} is damaged, or no state of a training. Put a copy back, name another output, or take the file away, and the "
-    "training begins anew"
-)
+_READER = "DataLoader worker"
+"""How PyTorch begins the message that a process which reads clips has ended."""
+
+
+class DivergedError(ValueError):
+    """A training whose numbers are NaN or infinite, which no further step mends."""
 
 
 def learning_rate(settings: RunSettings, step: int) -> float:
@@ -43,38 +44,6 @@ def learning_rate(settings: RunSettings, step: int) -> float:
     rise = (step + 1) / (settings.warm_up + 1)
     fall = (settings.steps - step) / (settings.cool_down + 1)
     return settings.learning_rate * min(1.0, rise, fall)
-
-
-class _Contestant:
-    """A player with its optimiser."""
-
-    def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
-        self.player = player
-        self.trained = [p for p in player.parameters() if p.requires_grad]
-        self.call: nn.Module = accelerator.prepare_model(player)
-        self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
-
-    def step(self, rate: float) -> None:
-        """Apply the gradients."""
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.step()
-
-    def forget_gradients(self) -> None:
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        states = [optimiser.state_dict() for optimiser in self.optimisers]
-        return {"parameters": [p.detach() for p in self.trained], "optimisers": states}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for parameter, saved in zip(self.trained, state["parameters"], strict=True):
-            parameter.copy_(saved)
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
 
 
 class Run:
@@ -86,7 +55,7 @@ class Run:
         accelerator: where.
 
     Raises:
-        SettingsError: the output folder has the state of another training.
+        SettingsError: the output folder has the state of another training, or a damaged one.
     """
 
     def __init__(self, task: Task, settings: RunSettings, accelerator: Accelerator) -> None:
@@ -96,7 +65,7 @@ class Run:
         self.step = 0
         self.skipped = 0
         self.contestants = {
-            name: _Contestant(player, settings, accelerator)
+            name: Contestant(player, settings, accelerator)
             for name, player in task.players.items()
             if any(p.requires_grad for p in player.parameters())
         }
@@ -111,6 +80,10 @@ class Run:
 
         Returns:
             path of the checkpoint
+
+        Raises:
+            DivergedError: NaN or infinity came out of a step, which is then not kept.
+            OSError: a file cannot be written.
         """
         path = self.settings.output / CHECKPOINT
         if self.contestants:
@@ -126,13 +99,15 @@ class Run:
 
     def _take_steps(self, end: float) -> None:
         settings, main = self.settings, self.accelerator.is_main_process
+        if not self.finished:
+            self._check_room()
         batches = self._batches()
         with (
             Journal(settings.output, self.step, main) as journal,
             tqdm(total=settings.steps, initial=self.step, desc=settings.output.name, disable=not main) as bar,
         ):
             while not self.finished:
-                metrics = self._take_step([next(batches) for _ in range(settings.accumulate)])
+                metrics = self._take_step([_next(batches) for _ in range(settings.accumulate)])
                 journal.write(self.step, metrics)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items()}, refresh=False)
                 bar.update()
@@ -146,20 +121,41 @@ class Run:
                     break
 
     def _resume(self) -> None:
-        path = self.settings.output / _STATE
+        path = self.settings.output / STATE
         if not path.exists():
             return
-        state = _read_state(path)
-        saved = {name: [p.shape for p in contestant["parameters"]] for name, contestant in state["contestants"].items()}
-        if saved != {name: [p.shape for p in contestant.trained] for name, contestant in self.contestants.items()}:
-            raise SettingsError(f"{path} is of a training of other tensors; take it away, or name another output")
+        state = read_state(path)
         try:
-            self.ema.load_state_dict(state["ema"])
-            for name, contestant in self.contestants.items():
-                contestant.load_state_dict(state["contestants"][name])
-        except _UNREADABLE as error:
-            raise SettingsError(_DAMAGED.format(path)) from error
+            own, saved = self.contestants, state["contestants"]
+            fitting = saved.keys() == own.keys() and all(own[name].fits(saved[name]) for name in own)
+            if fitting:
+                self.ema.load_state_dict(state["ema"])
+                for name, contestant in own.items():
+                    contestant.load_state_dict(saved[name])
+        except UNREADABLE as error:
+            raise damaged(path) from error
+        if not fitting:
+            raise SettingsError(
+                f"{path} is of a training of other tensors, or with another optimiser; take it away, or name another "
+                "output"
+            )
+        if state["step"] > self.settings.steps:
+            raise SettingsError(
+                f"{path} is of step {state['step']}; expected one up to {self.settings.steps}, the steps asked for. "
+                "Ask for more, or name another output"
+            )
         self.step, self.skipped = state["step"], state["skipped"]
+
+    def _check_room(self) -> None:
+        """Raise ValueError where the batches of a step cannot be held."""
+        settings = self.settings
+        one = tensor_bytes(self.task.collate([self.task.draws[0]]))
+        needed = one * settings.batch * settings.accumulate
+        check_room(
+            f"{settings.batch} samples, {settings.accumulate} times for a step,",
+            needed,
+            "Choose a smaller batch, a smaller accumulate, fewer frames or a smaller size.",
+        )
 
     def _is_late(self, end: float) -> bool:
         """Whether any process has run until `end`; all of them answer the same."""
@@ -175,16 +171,17 @@ class Run:
         """This process's batches from the present step on."""
         settings, world = self.settings, self.accelerator.num_processes
         passes = range(self.step * settings.accumulate, settings.steps * settings.accumulate)
-        own = [
-            (number * world + self.accelerator.process_index) * settings.batch + column
+        own = (
+            [
+                (number * world + self.accelerator.process_index) * settings.batch + column
+                for column in range(settings.batch)
+            ]
             for number in passes
-            for column in range(settings.batch)
-        ]
+        )
         return iter(
             DataLoader(
                 self.task.draws,
-                batch_size=settings.batch,
-                sampler=own,
+                batch_sampler=own,
                 num_workers=settings.workers,
                 collate_fn=self.task.collate,
                 pin_memory=torch.cuda.is_available(),
@@ -201,8 +198,10 @@ class Run:
             for index, batch in enumerate(passes):
                 for key, value in self._backward(contestant.call, batch, index).items():
                     metrics[key] = metrics.get(key, 0.0) + value / len(passes)
-            norm = self.accelerator.clip_grad_norm_(contestant.trained, _GRADIENT_NORM)
-            metrics[f"{name}_gradient"] = float(norm)
+            norm = float(self.accelerator.clip_grad_norm_(contestant.trained, _GRADIENT_NORM))
+            if not math.isfinite(norm):
+                raise self._diverged(f"the gradient of {name}")
+            metrics[f"{name}_gradient"] = norm
             contestant.step(learning_rate(self.settings, self.step))
         self.step += 1
         self.ema.update()
@@ -230,29 +229,38 @@ class Run:
 
     def _save(self) -> None:
         with self.ema.applied(), torch.no_grad():
-            write_checkpoint(self.task.checkpoint(), self.settings.output / CHECKPOINT, self.task.working)
+            tensors = self.task.checkpoint()
+        if broken := [name for name, tensor in tensors.items() if not is_finite(tensor)]:
+            raise self._diverged(f"{broken[0]} and {len(broken) - 1} more tensors of the checkpoint")
+        write_checkpoint(tensors, self.settings.output / CHECKPOINT, self.task.working)
         state = {
             "step": self.step,
             "skipped": self.skipped,
             "ema": self.ema.state_dict(),
             "contestants": {name: contestant.state_dict() for name, contestant in self.contestants.items()},
         }
-        with written_whole(self.settings.output / _STATE) as unfinished:
-            torch.save(state, unfinished)
+        write_state(state, self.settings.output / STATE)
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"after {self.step} steps {what} came to NaN or infinity. What was saved in {self.settings.output} before "
+            "is unchanged. Choose a smaller learning_rate or smaller weights of the losses, and look at the clips and "
+            "at the files it starts from"
+        )
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """What `Run._save` has written, on the CPU: it is copied to where the models and optimisers have it.
+def _next(batches: Iterator[Any]) -> Any:
+    """The next batch.
 
     Raises:
-        SettingsError: it is something else, or damaged.
+        ChildProcessError: a process that reads clips was ended.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        counts = (state["step"], state["skipped"])
-        shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
-    except _UNREADABLE as error:
-        raise SettingsError(_DAMAGED.format(path)) from error
-    if not shaped or not all(type(count) is int and count >= 0 for count in counts):
-        raise SettingsError(_DAMAGED.format(path))
-    return state
+        return next(batches)
+    except RuntimeError as error:
+        if _READER not in str(error):
+            raise
+        raise ChildProcessError(
+            f"a process that reads clips was ended from outside ({str(error).splitlines()[0]}). Start the training "
+            "again, and it goes on from its last state; where memory was short, with fewer workers or a smaller batch"
+        ) from error

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ...files.whole import naming, written_whole
 
-_METRICS = "metrics.csv"
+METRICS = "metrics.csv"
 _EVENTS = "events.out.tfevents."
 
 Row = dict[str, str]
@@ -29,10 +29,11 @@ class Journal:
     """
 
     def __init__(self, folder: Path, step: int, active: bool) -> None:
-        self._path = folder / _METRICS
+        self._path = folder / METRICS
         self._active = active
         if active:
-            folder.mkdir(parents=True, exist_ok=True)
+            with naming(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             self._rows = self._rows_until(step)
             self._columns = [*self._rows[0]] if self._rows else []
             self._rewrite()
@@ -74,11 +75,21 @@ class Journal:
                 self._events.add_image("samples", picture, step)
 
     def _rows_until(self, step: int) -> list[Row]:
-        """Rows to keep; one that was cut off in the middle has no value for the last columns."""
+        """Rows to keep; one that was cut off in the middle has no value for the last columns.
+
+        Raises:
+            ValueError: it is no such table.
+        """
         if not self._path.exists():
             return []
-        with self._path.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= step]
+        try:
+            with self._path.open(newline="", encoding="utf-8") as file:
+                return [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= step]
+        except (ValueError, KeyError, csv.Error) as error:
+            raise ValueError(
+                f"{self._path} is no table of a training's metrics ({error}); expected a column step of whole numbers. "
+                "Put a copy back, or take it away, and the table begins here"
+            ) from error
 
     def _rewrite(self) -> None:
         """Write the whole table: some metrics begin later than others."""

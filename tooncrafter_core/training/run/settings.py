@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
 from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
@@ -36,13 +38,21 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+_LONGEST = 500
+"""Characters of what is said of an entry."""
+
 Folder = Annotated[Path, AfterValidator(_new_folder)]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+NotNegative = Annotated[int, Field(ge=0, le=10**9)]
+Side = Annotated[int, Field(ge=PIXELS_PER_LATENT, le=16384)]
+Channels = Annotated[int, Field(ge=1, le=65536)]
+Frames = Annotated[int, Field(ge=3, le=10_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class RunSettings(BaseModel, frozen=True, extra="forbid"):
+class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What every training is told.
 
     Attributes:
@@ -71,21 +81,21 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     output: Folder
     clips: ExistingFile
     domains: tuple[Domain, ...] = ("film", "toon")
-    width: Positive = 512
-    height: Positive = 320
+    width: Side = 512
+    height: Side = 320
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
     steps: Positive
     batch: Positive
     accumulate: Positive = 1
     optimiser: Literal["adam", "muon"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
     warm_up: NotNegative = 0
     cool_down: NotNegative = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
-    seed: NotNegative = 0
-    workers: NotNegative = 1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    workers: Annotated[int, Field(ge=0, le=1000)] = 1
     save_every: Positive = 500
     sample_every: Positive = 500
 
@@ -115,9 +125,20 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not JSON: {error}; expected an object of settings, in UTF-8") from error
+    try:
         return kind.model_validate(entries, context={"folder": path.parent.absolute()})
-    except json.JSONDecodeError as error:
-        raise SettingsError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
-        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']}" for e in error.errors()]
+        wrong = [f"  {_told(entry)}" for entry in error.errors()]
         raise SettingsError("\n".join([f"{path} cannot be used:", *wrong])) from error
+
+
+def _told(entry: ErrorDetails) -> str:
+    """What is wrong with an entry, and what came where that is a number or a text."""
+    came = entry["input"]
+    said = (
+        f"; it is {shortened(came)}" if isinstance(came, int | float | str) and entry["type"] != "value_error" else ""
+    )
+    told = f"{'.'.join(map(str, entry['loc'])) or 'together'}: {entry['msg']}{said}"
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from ...files.tokenizer import CONTEXT_LENGTH, VOCABULARY
 from ...models.config import AutoencoderConfig, ProjectorConfig, TextConfig, UNetConfig, VisionConfig
 from ..losses.perceptual import SMALLEST
-from .settings import ExistingFile, Folder, NotNegative, Positive, RunSettings
+from .settings import Channels, ExistingFile, Folder, Frames, NotNegative, Positive, RunSettings, Share, Weight
 
 _SIZES_THAT_FIT = (
     ("unet.out_channels", 1, "autoencoder.latent_channels"),
@@ -32,6 +33,9 @@ class NewModel(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> NewModel:
+        for size, expected in (("vocabulary", VOCABULARY), ("context_length", CONTEXT_LENGTH)):
+            if getattr(self.text, size) != expected:
+                raise ValueError(f"text.{size} is {getattr(self.text, size)}; expected {expected}, the tokenizer's")
         for name, times, other in _SIZES_THAT_FIT:
             size, expected = attrgetter(name)(self), times * attrgetter(other)(self)
             if size != expected:
@@ -61,8 +65,8 @@ class AutoencoderSettings(RunSettings, frozen=True):
     model: NewModel
     start: ExistingFile | None = None
     perceptual: tuple[ExistingFile, ...] = ()
-    perceptual_weight: Annotated[float, Field(ge=0)] = 1.0
-    kl_weight: Annotated[float, Field(ge=0)] = 1e-6
+    perceptual_weight: Weight = 1.0
+    kl_weight: Weight = 1e-6
 
     @model_validator(mode="after")
     def _pictures_are_large_enough(self) -> AutoencoderSettings:
@@ -89,11 +93,11 @@ class DenoiserSettings(RunSettings, frozen=True):
     start: ExistingFile
     segments: Positive
     cache: Folder
-    frames: Annotated[int, Field(ge=3)] = 16
-    drop_text: Annotated[float, Field(ge=0, le=1)] = 0.05
-    drop_image: Annotated[float, Field(ge=0, le=1)] = 0.05
-    drop_both: Annotated[float, Field(ge=0, le=1)] = 0.05
-    timestep_shift: Annotated[float, Field(gt=0)] = 1.0
+    frames: Frames = 16
+    drop_text: Share = 0.05
+    drop_image: Share = 0.05
+    drop_both: Share = 0.05
+    timestep_shift: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @model_validator(mode="after")
     def _shares_fit(self) -> DenoiserSettings:
@@ -143,16 +147,16 @@ class DecoderSettings(RunSettings, frozen=True):
 
     start: ExistingFile
     begin: ExistingFile | None = None
-    frames: Annotated[int, Field(ge=3)] = 16
+    frames: Frames = 16
     references: bool = True
-    drop_references: Annotated[float, Field(ge=0, le=1)] = 0.0
+    drop_references: Share = 0.0
     temporal: bool = True
-    latent_noise: Annotated[float, Field(ge=0)] = 0.0
+    latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
-    perceptual_weight: Annotated[float, Field(ge=0)] = 0.1
+    perceptual_weight: Weight = 0.1
     adversarial_from: NotNegative = 0
-    discriminator_channels: Positive = 64
-    reference_head_channels: Positive = 64
+    discriminator_channels: Channels = 64
+    reference_head_channels: Channels = 64
 
     @model_validator(mode="after")
     def _pictures_are_large_enough(self) -> DecoderSettings:
@@ -170,7 +174,7 @@ class SketchSettings(DenoiserSettings, frozen=True):
     """
 
     begin: ExistingFile | None = None
-    hint_widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive, Positive]
+    hint_widths: tuple[Channels, Channels, Channels, Channels, Channels, Channels, Channels]
     lines: ExistingFile | None = None
 
 
@@ -194,10 +198,10 @@ class DistilSettings(DenoiserSettings, frozen=True):
     strategy: Strategy = "progressive"
     student_steps: Annotated[int, Field(ge=1, le=500)] = 4
     teacher_steps: Annotated[int, Field(ge=2, le=1000)] = 8
-    guidance_scale: Annotated[float, Field(ge=1)] = 1.0
-    guidance_rescale: Annotated[float, Field(ge=0, le=1)] = 0.7
+    guidance_scale: Annotated[float, Field(ge=1, le=100)] = 1.0
+    guidance_rescale: Share = 0.7
     begin: ExistingFile | None = None
-    rank: Positive = 16
+    rank: Channels = 16
 
     @model_validator(mode="after")
     def _steps_fit(self) -> DistilSettings:

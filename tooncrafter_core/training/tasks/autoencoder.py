@@ -17,6 +17,7 @@ from ...models.config import LATENT_SCALE, ModelConfig
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
 from ..clips.manifest import read_manifest
+from ..clips.room import check_room
 from ..clips.stream import ClipStream, Cut
 from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
@@ -119,7 +120,7 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
     """As many draws of the settings' training clips as all processes need.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or memory cannot hold one sample.
     """
     clips = [c for c in read_manifest(settings.clips) if c.split == "train" and c.domain in settings.domains]
     if not clips:
@@ -127,6 +128,8 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
             f"{settings.clips} has no clip to train on in the domains {', '.join(settings.domains)}; "
             "add some, or name other domains"
         )
+    one = frames * 3 * settings.width * settings.height * torch.float32.itemsize
+    check_room(f"Pictures of {settings.width} x {settings.height}", one, "Choose fewer frames or a smaller size.")
     draws = settings.steps * settings.batch * settings.accumulate * processes
     return ClipStream(clips, Cut(frames, settings.width, settings.height, settings.strides), settings.seed, draws)
 

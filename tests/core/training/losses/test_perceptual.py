@@ -109,7 +109,13 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
     ("name", "tensor"),
     [
         ("net.slice2.5.weight", torch.rand(6, 4, 5, 3)),
+        ("net.slice2.5.weight", torch.rand(6, 4, 3, 3)),
+        ("net.slice2.5.weight", torch.ones(6, 4, 5, 5, dtype=torch.int32)),
         ("net.slice2.4.filt", torch.rand(4, 1)),
+        ("net.slice2.4.filt", torch.rand(4, 1, 0, 0)),
+        ("net.slice2.4.filt", torch.rand(4, 1, 2, 5)),
+        ("net.slice2.4.filt", torch.rand(4, 1, 99, 99)),
+        ("scaling_layer.scale", torch.zeros(3)),
         ("scaling_layer.shift", torch.rand(4)),
         ("lin0.model.1.weight", torch.full((1, 4, 1, 1), float("nan"))),
     ],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from tooncrafter_core.training.run import engine, export
-from tooncrafter_core.training.run.engine import Run, learning_rate
+from tooncrafter_core.training.run.engine import DivergedError, Run, learning_rate
 from tooncrafter_core.training.run.settings import RunSettings, SettingsError
 from tooncrafter_core.training.run.task import Loss, Player, Task
 
@@ -264,14 +267,118 @@ def damaged_states() -> dict[str, Callable[[Path], object]]:
         "parameters of another kind": changed(contestants={"player0": {"parameters": [3]}}),
         "no averages": changed(ema={}),
         "averages of another kind": changed(ema={"updates": 1, "averages": {"weight": "x"}}),
+        "averages of another shape": changed(ema={"updates": 1, "averages": {"weight": torch.zeros(1)}}),
+        "averages of NaN": changed(ema={"updates": 1, "averages": {"weight": torch.full((3,), torch.nan)}}),
+        "a flipped bit in a weight": flip_a_bit,
+        "a pickle that runs something": lambda path: path.write_bytes(pickle.dumps(Runs(path))),
+        "a folder": lambda path: (path.unlink(), path.mkdir()),
+        "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     }
+
+
+class Runs:
+    """What a malicious file has in it: reading it with pickle would remove a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.unlink, (str(self.path),)
+
+
+def flip_a_bit(path: Path) -> None:
+    """In the run's weights, which PyTorch reads without a look at their checksum."""
+    weights = torch.load(path)["contestants"]["player0"]["parameters"][0].numpy().tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(weights)] ^= 1
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("damage", damaged_states())
 def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
     go(toy(Nearest()), settings(tmp_path, steps=1))
     damaged_states()[damage](tmp_path / "state.pt")
-    with pytest.raises(SettingsError, match=r"state\.pt is damaged, or no state .* training begins anew$"):
+    with pytest.raises(SettingsError, match=r"state\.pt (is damaged|holds|is no file).* training begins anew\. "):
+        go(toy(Nearest()), settings(tmp_path))
+
+
+def kept_otherwise(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """What the optimiser has kept of the weight, changed."""
+    return lambda contestant: contestant["optimisers"][0]["state"][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda contestant: contestant["optimisers"].pop(),
+        lambda contestant: contestant["optimisers"][0].update(state={0: {"momentum_buffer": torch.zeros(3)}}),
+        lambda contestant: contestant.update(parameters=[p.to(torch.int8) for p in contestant["parameters"]]),
+        kept_otherwise(exp_avg=torch.zeros(7)),
+    ],
+    ids=["no optimiser", "another optimiser", "weights of another dtype", "moments of another shape"],
+)
+def test_a_state_that_does_not_fit_is_refused(change: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    go(toy(Nearest()), settings(tmp_path, steps=1))
+    state = state_of(tmp_path)
+    change(state["contestants"]["player0"])
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(SettingsError, match=r"state\.pt is of a training of other tensors, or with another optimiser"):
+        go(toy(Nearest()), settings(tmp_path))
+
+
+def test_a_state_of_more_steps_than_are_asked_for_is_refused(tmp_path: Path) -> None:
+    """Its checkpoint is not the one that was asked for."""
+    go(toy(Nearest()), settings(tmp_path))
+    with pytest.raises(SettingsError, match=r"state\.pt is of step 4; expected one up to 3"):
+        go(toy(Nearest()), settings(tmp_path, steps=3))
+
+
+def test_a_step_that_comes_to_nan_keeps_what_was_saved(tmp_path: Path) -> None:
+    class Failing(Nearest):
+        def forward(self, batch: Numbers, generator: torch.Generator, step: int) -> Loss:
+            loss = super().forward(batch, generator, step)
+            return loss._replace(total=loss.total * (torch.nan if step == 3 else 1))
+
+    go(toy(Nearest()), settings(tmp_path / "whole", steps=2))
+    with pytest.raises(
+        DivergedError, match=r"after 3 steps the gradient of player0 came to NaN .* smaller learning_rate"
+    ):
+        go(toy(Failing()), settings(tmp_path))
+    assert state_of(tmp_path)["step"] == 2
+    assert (tmp_path / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_nan_does_not_replace_a_good_one(tmp_path: Path) -> None:
+    go(toy(Nearest()), settings(tmp_path, steps=2))
+    before = (tmp_path / "model.safetensors").read_bytes()
+    broken = replace(toy(Nearest()), checkpoint=lambda: {"weight": torch.full((3,), torch.nan)})
+    with pytest.raises(DivergedError, match="weight and 0 more tensors of the checkpoint"):
+        go(broken, settings(tmp_path))
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert state_of(tmp_path)["step"] == 2
+
+
+def test_batches_that_memory_cannot_hold_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    for more in ({"batch": 10**9, "accumulate": 10**9}, {"steps": 10**9, "batch": 10**9, "accumulate": 10**6}):
+        with pytest.raises(ValueError, match=r"1000000000 samples, .* are free\. Choose a smaller batch"):
+            go(toy(Nearest()), settings(tmp_path, **more))
+
+
+def test_a_long_run_begins_at_once(tmp_path: Path) -> None:
+    """Nothing is made of all its steps beforehand."""
+    player = Nearest()
+    run = Run(toy(player), settings(tmp_path, steps=10**9, batch=3, save_every=10**9), Accelerator(cpu=True))
+    with torch.enable_grad():
+        run.go(seconds=0)
+    assert player.numbers == [Drawn()[n] for n in range(3)]
+
+
+def test_a_reader_that_was_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    monkeypatch.setattr(engine, "DataLoader", lambda *_, **__: map(ended, [0]))
+    with pytest.raises(ChildProcessError, match=r"worker \(pid 7\) .* goes on from its last state"):
         go(toy(Nearest()), settings(tmp_path))
 
 

@@ -47,6 +47,14 @@ def test_a_row_that_was_cut_off_goes(tmp_path: Path) -> None:
         assert table(tmp_path) == ["step,loss", "99,99", "100,100"]
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a,b\n1,2\n", b"step,b\nx,2\n", b"step,b\n" + b"9" * 5000 + b",2\n"])
+def test_another_table_of_that_name_is_refused_and_kept(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"metrics\.csv is no table of a training's metrics .* take it away"):
+        Journal(tmp_path, 1, True)
+    assert (tmp_path / "metrics.csv").read_bytes() == content
+
+
 def test_breaking_off_while_the_table_is_written_anew_leaves_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

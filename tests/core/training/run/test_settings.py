@@ -73,6 +73,20 @@ def test_paths_are_seen_from_the_settings_folder(
         ("base", {"learning_rate": 0}, "learning_rate: Input should be greater than 0"),
         ("base", {"ema": 1}, "ema: Input should be less than 1"),
         ("base", {"seed": -1}, "seed: "),
+        ("base", {"learning_rate": 1e300}, "learning_rate: Input should be less than or equal to 1; it is 1e+300"),
+        ("base", {"learning_rate": float("nan")}, "learning_rate: Input should be"),
+        ("base", {"timestep_shift": float("inf")}, "timestep_shift: Input should be"),
+        ("base", {"width": 8 * 10**9}, "width: Input should be less than or equal to 16384; it is 8000000000"),
+        ("base", {"steps": 10**12}, "steps: Input should be less than or equal to 1000000000"),
+        ("base", {"batch": 10**30}, "batch: Input should be less than or equal to 1000000000"),
+        ("base", {"seed": 2**32}, "seed: Input should be less than 4294967296; it is 4294967296"),
+        ("base", {"workers": 10**5}, "workers: Input should be less than or equal to 1000"),
+        ("base", {"clips": "a" * 10**5}, "..."),
+        ("autoencoder", {"perceptual_weight": 1e300}, "perceptual_weight: "),
+        ("decoder", {"latent_noise": 1e300}, "latent_noise: "),
+        ("decoder", {"discriminator_channels": 10**9}, "discriminator_channels: "),
+        ("sketch", {"hint_widths": [10**9] * 7}, "hint_widths.0: "),
+        ("distil", {"guidance_scale": 1e300}, "guidance_scale: "),
         ("base", {"strides": []}, "strides: Tuple should have at least 1 item"),
         ("base", {"strides": [1, 0]}, "strides.1: "),
         (
@@ -118,6 +132,10 @@ def test_wrong_entries_are_named(name: str, changes: dict[str, Any], message: st
         ("projector", {"output_dim": 32}, "projector.output_dim is 32; expected 16, for unet.context_dim is 16"),
         ("projector", {"input_dim": 16}, "projector.input_dim is 16; expected 32, for vision.width is 32"),
         ("text", {"width": 32}, "text.width is 32; expected 16, for unet.context_dim is 16"),
+        ("unet", {"model_channels": 10**30}, "model.unet: Value error, UNetConfig.model_channels is "),
+        ("projector", {"depth": 10**9}, "ProjectorConfig.depth is 1000000000; expected integers >= 1, and <= 1000"),
+        ("text", {"vocabulary": 10}, "text.vocabulary is 10; expected 49408, the tokenizer's"),
+        ("text", {"context_length": 5}, "text.context_length is 5; expected 77, the tokenizer's"),
         ("vision", {"patch_size": 0}, "model.vision: Value error, VisionConfig.patch_size is 0"),
     ],
     ids=str,
@@ -148,3 +166,10 @@ def test_files_that_are_no_settings(content: str, message: str, tmp_path: Path) 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.json; give one with --config"):
         read_settings(RectifySettings, tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{", b"[" * 10**5, b'{"steps": ' + b"9" * 5000 + b"}"])
+def test_what_is_no_json_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"settings\.json is not JSON: .*; expected an object of settings"):
+        read_settings(RectifySettings, tmp_path / "settings.json")
