@@ -1,4 +1,4 @@
-"""What ComfyUI's page is shown while a graph draws: progress, sheets of all frames, and the film that plays meanwhile."""
+"""What ComfyUI's page is shown while a graph draws: progress, sheets of all frames, and the film that plays."""
 
 from __future__ import annotations
 

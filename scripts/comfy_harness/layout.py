@@ -13,7 +13,7 @@ Size = tuple[float, float]
 COLUMN_HEIGHT = 1000
 """Groups go below each other up to this height; at 1600 x 1000 pixels the whole graph is then readable."""
 
-NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 30
+NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 20
 PADDING, HEADING = 15, 45
 """Of a group around its nodes, and above them."""
 
@@ -120,7 +120,10 @@ def _title(prompt: Prompt, name: str) -> str:
     kind = prompt[name]["class_type"]
     if kind in ("LoadImage", "ImageBatch", "ToonCrafterLoadPictures"):
         uses = [
-            (other, key) for other, made in prompt.items() for key, value in made["inputs"].items() if value == [name, 0]
+            (other, key)
+            for other, made in prompt.items()
+            for key, value in made["inputs"].items()
+            if value == [name, 0]
         ]
         other, key = uses[0] if uses else (name, "")
         if key in _PICTURES:

@@ -14,17 +14,17 @@ from comfy_harness.folded import fold, folded
 from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
-LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (330, 270), (290, 560)
+LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (290, 270), (290, 560)
 NOTE = (340, 400)
 FILM = 200
 """Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
 
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
-    const letters = text => 6.6 * text.length + 75;
+    const letters = text => 6 * text.length + 70;
     const readable = ({title, widgets = []}) => Math.max(8 * title.length + 60, ...widgets
         .filter(widget => widget.type === 'combo')
-        .map(({name, value}) => Math.max(letters(value), Math.min(340, letters(name + value)))));
+        .map(({name, value}) => Math.max(letters(value), Math.min(290, letters(name + value)))));
     for (const node of app.graph.nodes) {
         if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();
@@ -65,7 +65,7 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
         "SaveVideo": RESULT,
         "MarkdownNote": NOTE,
     }
-    prompt = _numbered(example.prompt, example.titles)
+    prompt = numbered(example.prompt, example.titles)
     models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
     found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note, models])
     (note,) = found.keys() - prompt.keys()
@@ -92,12 +92,12 @@ def _steady(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 
-def _numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
+def numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
     """The same graph with numbers for names, as the page gives them."""
     numbers = {name: str(number) for number, name in enumerate(prompt, start=1)}
-    numbered = {}
+    made_with = {}
     for name, made in prompt.items():
         wires = {key: [numbers[v[0]], v[1]] if isinstance(v, list) else v for key, v in made["inputs"].items()}
         title = {"_meta": {"title": titles[name]}} if name in titles else {}
-        numbered[numbers[name]] = {**made, "inputs": wires, **title}
-    return numbered
+        made_with[numbers[name]] = {**made, "inputs": wires, **title}
+    return made_with

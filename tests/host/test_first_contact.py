@@ -4,11 +4,20 @@ there, the node search, and the film that takes few nodes."""
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comfy_harness.browser import drop_file, end_of_run, fit_view, load_workflow, missing_nodes, screenshot, watch_the_end
+from comfy_harness.browser import (
+    drop_file,
+    end_of_run,
+    fit_view,
+    load_workflow,
+    missing_nodes,
+    screenshot,
+    watch_the_end,
+)
 from comfy_harness.examples import examples
 from comfy_harness.examples.example import ModelFile
 from comfy_harness.folded import NAME as BLUEPRINT
@@ -103,7 +112,7 @@ def test_one_drag_and_one_click_make_a_moving_picture(page: Page, comfy_server: 
     with Image.open(max((comfy_server.base / "output").glob("*.webp"), key=lambda file: file.stat().st_mtime)) as film:
         frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(film)]
     assert len(frames) == 16
-    assert all(ImageChops.difference(*pair).getbbox() for pair in zip(frames, frames[1:], strict=False))
+    assert all(ImageChops.difference(*pair).getbbox() for pair in pairwise(frames))
 
 
 def test_a_film_with_sketches_takes_few_nodes(page: Page, pictures: Path) -> None:
@@ -121,7 +130,9 @@ def _blueprint() -> str:
     return (ROOT / "subgraphs" / f"{BLUEPRINT}.json").read_text()
 
 
-@pytest.mark.parametrize("file", [published.PRUNED, published.TEXT_TOWER, published.VISION_TOWER], ids=lambda f: f.folder)
+@pytest.mark.parametrize(
+    "file", [published.PRUNED, published.TEXT_TOWER, published.VISION_TOWER], ids=lambda f: f.folder
+)
 def test_a_workflow_knows_where_its_files_are_from(file: ModelFile) -> None:
     known = [model for made in workflow("smaller_files")["nodes"] for model in made["properties"].get("models", [])]
     assert {"name": file.name, "url": file.address, "directory": file.folder} in known

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bundled import true_frames, upload
 from comfy_harness.browser import (
     drop_file,
     end_of_run,
@@ -17,12 +19,16 @@ from comfy_harness.browser import (
     watch_the_end,
 )
 from comfy_harness.examples import examples
-from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
+from comfy_harness.prompts import Prompt, node
+from comfy_harness.saved_graphs import numbered
+from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
-from make_subgraph import NAME as BLUEPRINT
 from played_preview import assert_plays, play
 from playwright.sync_api import Page
 from watched_run import assert_a_film_played, watch, watched
+
+from tooncrafter_core.files.images import fit_images
+from tooncrafter_core.files.media import read_image
 
 WORKFLOWS = ROOT / "workflows"
 QUICK_START = WORKFLOWS / "quick_start.json"
@@ -99,11 +105,11 @@ def test_sockets_have_colours(page: Page, pictures: Path) -> None:
 
 def test_stock_samplers_preview_all_frames(page: Page) -> None:
     (stock,) = (example for example in examples() if example.name == "stock_ksampler")
-    page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=8))
+    page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=4))
     watch(page)
     queue(page)
     end_of_run(page)
-    assert watched(page).sheets >= 8
+    assert watched(page).sheets >= 4
     assert_a_film_played(page)
 
 
@@ -140,8 +146,11 @@ def saved(page: Page, comfy_server: ComfyServer) -> dict[str, Path]:
             of('ToonCrafterDualRefDecode').connect(0, picture, 0);
             of('ToonCrafterDualRefDecode').connect(0, video, 0);
             video.connect(0, file, 0);
-            const steps = of('ToonCrafterSampler').widgets.find(widget => widget.name === 'steps');
-            steps.value = 2;
+            const set = (type, name, value) => {
+                of(type).widgets.find(widget => widget.name === name).value = value;
+            };
+            set('ToonCrafterSampler', 'steps', 2);
+            set('ToonCrafterDualRefDecode', 'keep_keyframes', true);
             window.ended = false;
             app.api.addEventListener('execution_success', () => window.ended = true);
             await app.queuePrompt(0);
@@ -161,3 +170,45 @@ def test_a_saved_file_brings_its_workflow_back(page: Page, saved: dict[str, Path
     drop_file(page, saved[suffix])
     page.wait_for_function(f"{OUR_NODES} > 0")
     assert types(page) == sorted([*expected_types(QUICK_START), "SaveImage", "CreateVideo", "SaveVideo"])
+
+
+def test_kept_keyframes_are_on_the_page_as_drawn(saved: dict[str, Path]) -> None:
+    """`keep_keyframes` was on; the last picture saved is the last frame."""
+    drawn = read_image(ROOT / "assets" / "keyframes" / "last.png")[None]
+    kept = read_image(saved[".png"])[None]
+    assert (kept - fit_images(drawn, 128, 64, "crop")).abs().max() <= 1.01 / 255
+
+
+def frame_nodes(clip: str) -> tuple[Prompt, dict[str, int]]:
+    """Nodes for finished frames behind a clip of 16, each with what shows its pictures; how many those are."""
+    timed = {"frames": ["clip", 0], "frames_per_segment": 16}
+    skin = {"before": 2, "after": 2, "before_tint": "#ff0000", "after_tint": "#0000ff", "opacity": 0.5}
+    kinds: dict[str, tuple[str, dict[str, Any], int]] = {
+        "lines": ("ExtractSketch", {"frames": ["clip", 0], "pick": "bisect:2", "frames_per_segment": "16"}, 3),
+        "matched": ("MatchColours", {**timed, "strength": 1.0}, 16),
+        "retimed": ("Retime", {**timed, "curve": "cubic in-out", "length": 9, "blend": False}, 9),
+        "held": ("HoldFrames", {**timed, "hold": 2}, 16),
+        "trimmed": ("TrimKeyframes", {**timed, "drop": 3}, 10),
+        "back": ("PingPong", {"frames": ["clip", 0], "repeat_ends": False}, 30),
+        "distinct": ("DropDuplicates", {"frames": ["held", 0], "threshold": 2.0}, 8),
+        "cut_out": ("Matte", {"frames": ["clip", 0], "transparent": 6.0, "opaque": 24.0}, 16),
+        "sheet": ("ContactSheet", {"frames": ["clip", 0], "columns": 8, "keyframes": "0, -1", "sketches": "7"}, 1),
+        "skin": ("OnionSkin", {"frames": ["clip", 0], "frame": 7, **skin}, 1),
+    }
+    made = {name: node(f"ToonCrafter{kind}", **inputs) for name, (kind, inputs, _) in kinds.items()}
+    shows = {f"{name}_shown": node("PreviewImage", images=[name, 0]) for name in kinds}
+    gif = node("ToonCrafterSaveGif", frames=["clip", 0], filename_prefix="page", fps=12)
+    prompt = {"clip": node("LoadImage", image=clip), **made, **shows, "gif": gif}
+    return prompt, {**{f"{name}_shown": count for name, (_, _, count) in kinds.items()}, "gif": 1}
+
+
+def test_nodes_for_frames_show_what_they_do(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:
+    prompt, expected = frame_nodes(upload(comfy_server, true_frames(), "page_clip"))
+    numbers = {name: str(number) for number, name in enumerate(prompt, start=1)}
+    page.evaluate("prompt => app.loadApiJson(prompt, 'frames')", numbered(prompt, {}))
+    queue(page)
+    assert end_of_run(page) == "execution_success"
+    shown = page.evaluate("() => Object.entries(app.nodeOutputs).map(([id, {images}]) => [id, images?.length])")
+    assert {name: dict(shown)[numbers[name]] for name in expected} == expected
+    page.evaluate("() => app.graph.arrange()")
+    screenshot(page, pictures / "frame_nodes.png")

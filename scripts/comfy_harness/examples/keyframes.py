@@ -45,9 +45,7 @@ def quick_start() -> Example:
 
 def one_node() -> Example:
     names = "first", "top", "last"
-    plain = interpolation(
-        [_drawing(names[0])], BUNDLED_MODEL, encode=_TINY, sample=_TINY_SAMPLING, text="ball"
-    )
+    plain = interpolation([_drawing(names[0])], BUNDLED_MODEL, encode=_TINY, sample=_TINY_SAMPLING, text="ball")
     prompt = with_sketches(plain, [_drawing("sketch_04")], "8, 22", BUNDLED_SKETCH_ENCODER, 1.5)
     prompt["keyframes"] = _pictures(*names)
     prompt["sketches"] = _pictures("sketch_04", "sketch_11")
