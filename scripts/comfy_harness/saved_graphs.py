@@ -15,16 +15,17 @@ from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
 LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (290, 270), (290, 560)
-NOTE = (340, 400)
+NOTE = (340, 440)
 FILM = 200
 """Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
 
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
     const letters = text => 6 * text.length + 70;
+    const named = text => Math.min(290, 6.6 * text.length + 75);
     const readable = ({title, widgets = []}) => Math.max(8 * title.length + 60, ...widgets
         .filter(widget => widget.type === 'combo')
-        .map(({name, value}) => Math.max(letters(value), Math.min(290, letters(name + value)))));
+        .map(({name, value}) => Math.max(letters(value), named(name + value))));
     for (const node of app.graph.nodes) {
         if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();

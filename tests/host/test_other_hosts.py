@@ -23,7 +23,7 @@ from comfy_harness.browser import (
 )
 from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
-from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from played_preview import assert_plays, play
 from playwright.sync_api import Page
@@ -88,3 +88,13 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
+
+
+def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictures: Path) -> None:
+    newest.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    newest.get_by_text(PACK_NAME, exact=True).first.click()
+    first = newest.locator("[data-testid^=template-workflow-]").first
+    first.get_by_text("quick_start").wait_for()
+    lines = json.loads((ROOT / "locales" / "en" / "main.json").read_text())["toonCrafterTemplates"]
+    assert lines["quick_start"] in first.inner_text()
+    newest.screenshot(path=pictures / "newest_page_templates.png")

@@ -190,7 +190,7 @@ def frame_nodes(clip: str) -> tuple[Prompt, dict[str, int]]:
         "held": ("HoldFrames", {**timed, "hold": 2}, 16),
         "trimmed": ("TrimKeyframes", {**timed, "drop": 3}, 10),
         "back": ("PingPong", {"frames": ["clip", 0], "repeat_ends": False}, 30),
-        "distinct": ("DropDuplicates", {"frames": ["held", 0], "threshold": 2.0}, 8),
+        "distinct": ("DropDuplicates", {"frames": ["held", 0], "threshold": 2.0}, 9),
         "cut_out": ("Matte", {"frames": ["clip", 0], "transparent": 6.0, "opaque": 24.0}, 16),
         "sheet": ("ContactSheet", {"frames": ["clip", 0], "columns": 8, "keyframes": "0, -1", "sketches": "7"}, 1),
         "skin": ("OnionSkin", {"frames": ["clip", 0], "frame": 7, **skin}, 1),
