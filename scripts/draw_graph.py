@@ -14,11 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from comfy_harness.browser import end_of_run, fit_view, load_workflow, open_page, watch_the_end
 from comfy_harness.server import ROOT, ComfyServer
-from PIL import Image
 from playwright.sync_api import Page
 
 GRAPH = ROOT / "assets" / "graph.png"
-COLOURS = 192
 MARGIN = 12
 """Pixels around the graph."""
 
@@ -53,7 +51,6 @@ def draw(page: Page, path: Path) -> None:
     x, y, width, height = page.evaluate(BOUNDS)
     clip = {"x": x - MARGIN, "y": y - MARGIN, "width": width + 2 * MARGIN, "height": height + 2 * MARGIN}
     page.screenshot(path=path, clip=clip)
-    Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
