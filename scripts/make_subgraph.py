@@ -19,46 +19,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from comfy_harness.browser import open_page
 from comfy_harness.examples import examples
+from comfy_harness.folded import NAME, fold
 from comfy_harness.saved_graphs import as_workflow
 from comfy_harness.server import ROOT, ComfyServer
 from playwright.sync_api import Page
 
-NAME = "In-between keyframes (ToonCrafter)"
 BLUEPRINT = ROOT / "subgraphs" / f"{NAME}.json"
 DESCRIPTION = (
     "Draws the frames between two or more keyframes of a cartoon (interpolation, in-betweens, tweens), guided by line "
     "drawings of some of them. Without sketches connected, all frames are free."
 )
-OUTSIDE = ("LoadImage", "ImageBatch", "SaveAnimatedWEBP", "MarkdownNote")
-"""Nodes of the quick start that stay out: pictures come from the user's graph and go on there."""
-
-WIDGETS = {
-    "ToonCrafterLoader": ["checkpoint"],
-    "ToonCrafterSketchEncoderLoader": ["sketch_encoder"],
-    "Prompt": ["text"],
-    "ToonCrafterEncodeKeyframes": ["width", "height", "frames", "fps"],
-    "ToonCrafterSketchGuide": ["frame_indices", "strength"],
-    "ToonCrafterSampler": ["seed", "steps", "guidance_scale"],
-}
-"""Widgets shown on the node, from top to bottom, by the title or else the type of the node inside."""
-
-WIDTH = 360
-"""Of the node, wide enough for the names of its files."""
-
-CONVERT = """([name, description, outside, widgets, width]) => {
-    const inner = app.graph.nodes.filter(node => !outside.includes(node.type));
-    const {subgraph, node} = app.graph.convertToSubgraph(new Set(inner));
-    for (const other of [...app.graph.nodes]) if (other !== node) app.graph.remove(other);
-    for (const group of [...app.graph.groups]) app.graph.remove(group);
-    subgraph.name = node.title = name;
-    const [frames] = subgraph.outputs;
-    subgraph.renameOutput(frames, 'frames');
-    const find = name => subgraph.nodes.find(inside => inside.title === name || inside.type === name);
-    node.properties.proxyWidgets = Object.entries(widgets).flatMap(
-        ([name, shown]) => shown.map(widget => [String(find(name).id), widget])
-    );
-    node.pos = [0, 0];
-    node.setSize([width, node.computeSize()[1]]);
+ALONE = """([number, description]) => {
+    for (const other of [...app.graph.nodes]) if (String(other.id) !== number) app.graph.remove(other);
     app.graph.extra = {BlueprintDescription: description};
     return JSON.stringify(app.graph.serialize({sortNodes: true}));
 }"""
@@ -79,9 +51,9 @@ def _blueprint(page: Page) -> dict[str, Any]:
     """A workflow of nothing but the subgraph's node, which is what the page publishes."""
     (quick_start,) = (example for example in examples() if example.name == "quick_start")
     as_workflow(page, quick_start)
-    saved: str = page.evaluate(CONVERT, [NAME, DESCRIPTION, OUTSIDE, WIDGETS, WIDTH])
-    (node,) = json.loads(saved)["nodes"]
-    blueprint: dict[str, Any] = json.loads(saved.replace(node["type"], str(uuid.uuid5(uuid.NAMESPACE_URL, NAME))))
+    number, kind, _ = fold(page)
+    saved: str = page.evaluate(ALONE, [number, DESCRIPTION])
+    blueprint: dict[str, Any] = json.loads(saved.replace(kind, str(uuid.uuid5(uuid.NAMESPACE_URL, NAME))))
     return blueprint
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from comfy_harness import folded
 from comfy_harness.prompts import Prompt
 
 Size = tuple[float, float]
@@ -12,7 +13,7 @@ Size = tuple[float, float]
 COLUMN_HEIGHT = 1000
 """Groups go below each other up to this height; at 1600 x 1000 pixels the whole graph is then readable."""
 
-NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 30
+NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 20
 PADDING, HEADING = 15, 45
 """Of a group around its nodes, and above them."""
 
@@ -45,7 +46,7 @@ GROUPS = {
             "ToonCrafterSeeds",
             "ToonCrafterSampler",
             "KSampler",
-            "ToonCrafterDualRefDecode",
+            folded.NAME,
         },
     ),
     "Seeds": ("#7a6aa8", {"ToonCrafterSeedSheet", "ToonCrafterPickSeed"}),
@@ -53,6 +54,7 @@ GROUPS = {
     "Result": (
         "#A88",
         {
+            "ToonCrafterDualRefDecode",
             "ToonCrafterMatte",
             "ImageCompositeMasked",
             "UpscaleModelLoader",
@@ -65,6 +67,10 @@ GROUPS = {
     ),
 }
 """Title: its colour, and the nodes that stand in it; pictures stand with what first uses them."""
+
+
+_PICTURES = {"keyframes": "Keyframes", "sketches": "Sketches"}
+"""Groups of pictures, by the input that they go into."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,9 @@ class Layout:
 
 
 def grouped(prompt: Prompt) -> list[Group]:
-    """The groups that have nodes, from the first of the way to the last."""
+    """The groups that have nodes, from the first of the way to the last; what saves is the last of its group."""
     groups = {title: Group(title) for title in GROUPS}
-    for name in prompt:
+    for name in sorted(prompt, key=lambda name: prompt[name]["class_type"].startswith("Save")):
         groups[_title(prompt, name)].nodes.append(name)
     return [group for group in groups.values() if group.nodes]
 
@@ -110,13 +116,19 @@ def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
 
 
 def _title(prompt: Prompt, name: str) -> str:
-    """The group of a node; a picture that a sketch or a ControlNet uses stands there."""
+    """The group of a node; pictures stand where they are used."""
     kind = prompt[name]["class_type"]
-    if kind in ("LoadImage", "ImageBatch"):
-        users = [other for other, made in prompt.items() if [name, 0] in made["inputs"].values()]
-        kind = prompt[users[0]]["class_type"] if users else kind
-        if kind == "ImageBatch":
-            return _title(prompt, users[0])
-        if kind == "ToonCrafterEncodeKeyframes":
-            return "Keyframes"
+    if kind in ("LoadImage", "ImageBatch", "ToonCrafterLoadPictures"):
+        uses = [
+            (other, key)
+            for other, made in prompt.items()
+            for key, value in made["inputs"].items()
+            if value == [name, 0]
+        ]
+        other, key = uses[0] if uses else (name, "")
+        if key in _PICTURES:
+            return _PICTURES[key]
+        kind = prompt[other]["class_type"]
+        if kind == "ImageBatch" and other != name:
+            return _title(prompt, other)
     return next(title for title, (_, kinds) in GROUPS.items() if kind in kinds)

@@ -10,21 +10,28 @@ from typing import Any
 from playwright.sync_api import Page
 
 from comfy_harness.examples.example import Example
-from comfy_harness.layout import GROUPS, lay_out
+from comfy_harness.folded import fold, folded
+from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
-LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (330, 270), (290, 520)
-NOTE = (340, 400)
-"""Sizes of nodes that grow with what they show."""
+LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (290, 270), (290, 560)
+NOTE = (340, 440)
+FILM = 200
+"""Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
 
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
+    const letters = text => 6 * text.length + 70;
+    const named = text => Math.min(290, 6.6 * text.length + 75);
+    const readable = ({title, widgets = []}) => Math.max(8 * title.length + 60, ...widgets
+        .filter(widget => widget.type === 'combo')
+        .map(({name, value}) => Math.max(letters(value), named(name + value))));
     for (const node of app.graph.nodes) {
         if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();
         const [wide, high] = sizes[node.type] ?? [0, 0];
         const least = node.type.startsWith('ToonCrafter') ? 290 : 240;
-        node.setSize([Math.max(width, wide, least), Math.max(height, high)]);
+        node.setSize([Math.max(width, wide, least, readable(node)), Math.max(height, high)]);
     }
     const noted = LiteGraph.createNode('MarkdownNote');
     app.graph.add(noted);
@@ -33,8 +40,12 @@ LOAD = """async ([prompt, name, sizes, note, models]) => {
     noted.setSize(sizes.MarkdownNote);
     return Object.fromEntries(app.graph.nodes.map(node => [node.id, [...node.size]]));
 }"""
-SAVE = """([positions, groups]) => {
-    for (const node of app.graph.nodes) node.pos = positions[node.id];
+SAVE = """([nodes, groups]) => {
+    for (const node of app.graph.nodes) {
+        const [position, size] = nodes[node.id];
+        node.pos = position;
+        node.setSize(size);
+    }
     for (const [title, colour, bounds] of groups) {
         const group = new LiteGraph.LGraphGroup(title);
         group.configure({title, bounding: bounds, color: colour, font_size: 24, flags: {}});
@@ -49,27 +60,45 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
     """The graph as the page saves it."""
     sizes = {
         "LoadImage": LOADED_PICTURE,
+        "LoadImageMask": LOADED_PICTURE,
         "ToonCrafterSampler": SAMPLER,
         "SaveAnimatedWEBP": RESULT,
         "SaveVideo": RESULT,
         "MarkdownNote": NOTE,
     }
-    prompt = _numbered(example.prompt, example.titles)
+    prompt = numbered(example.prompt, example.titles)
     models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
     found = page.evaluate(LOAD, [prompt, example.name, sizes, example.note, models])
     (note,) = found.keys() - prompt.keys()
-    layout = lay_out(prompt, found, note)
+    saved = _laid_out(page, prompt, found, note)
+    if example.folded:
+        number, kind, (width, height) = fold(page)
+        left = folded(prompt, number)
+        saved = _laid_out(page, left, {**found, number: (width, height + FILM)}, note)
+        saved = saved.replace(kind, _steady(f"{example.name}, folded"))
+    return {**json.loads(saved), "id": _steady(example.name)}
+
+
+def _laid_out(page: Page, prompt: Prompt, sizes: Mapping[str, Size], note: str) -> str:
+    """Put the nodes of the graph on the page into groups; the graph as the page saves it."""
+    layout = lay_out(prompt, sizes, note)
     groups = [[title, GROUPS[title][0], bounds] for title, bounds in layout.frames.items()]
-    saved = json.loads(page.evaluate(SAVE, [layout.positions, groups]))
-    return {**saved, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, example.name))}
+    nodes = {number: [position, list(sizes[number])] for number, position in layout.positions.items()}
+    saved: str = page.evaluate(SAVE, [nodes, groups])
+    return saved
 
 
-def _numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
+def _steady(name: str) -> str:
+    """An id that stays the same when the file is made again."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+
+
+def numbered(prompt: Prompt, titles: Mapping[str, str]) -> Prompt:
     """The same graph with numbers for names, as the page gives them."""
     numbers = {name: str(number) for number, name in enumerate(prompt, start=1)}
-    numbered = {}
+    made_with = {}
     for name, made in prompt.items():
         wires = {key: [numbers[v[0]], v[1]] if isinstance(v, list) else v for key, v in made["inputs"].items()}
         title = {"_meta": {"title": titles[name]}} if name in titles else {}
-        numbered[numbers[name]] = {**made, "inputs": wires, **title}
-    return numbered
+        made_with[numbers[name]] = {**made, "inputs": wires, **title}
+    return made_with

@@ -23,7 +23,7 @@ from comfy_harness.browser import (
 )
 from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
-from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from played_preview import assert_plays, play
 from playwright.sync_api import Page
@@ -88,3 +88,14 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
+
+
+def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictures: Path) -> None:
+    newest.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    newest.get_by_text(PACK_NAME, exact=True).first.click()
+    cards = newest.locator("[data-testid^=template-workflow-]")
+    cards.first.locator("img").first.wait_for()
+    newest.screenshot(path=pictures / "newest_page_templates.png")
+    shown = cards.evaluate_all("cards => cards.map(card => card.dataset.testid.replace('template-workflow-', ''))")
+    assert len(shown) > 3
+    assert shown == [example.name for example in examples()][: len(shown)]

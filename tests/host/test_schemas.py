@@ -74,8 +74,9 @@ def test_node_explains_itself(ours: dict[str, dict], name: str) -> None:
 
 @pytest.mark.parametrize("name", NODES)
 def test_node_has_a_help_page(ours: dict[str, dict], name: str) -> None:
-    """Where ComfyUI's help panel looks for it, with a recipe and every input by its name."""
+    """Where ComfyUI's help panel looks for it, with a picture, a recipe and every input by its name."""
     page = (ROOT / "web" / "docs" / f"{name}.md").read_text()
+    assert "](pictures/" in page.partition("\n## Recipe\n")[0]
     assert "\n## Recipe\n" in page
     missing = [key for key in _inputs(ours[name]) if f"`{key}`" not in page.partition("\n## Inputs\n")[2]]
     assert not missing, f"web/docs/{name}.md does not name: {', '.join(missing)}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 from comfy_harness.browser import load_workflow, missing_nodes, to_api_prompt
 from comfy_harness.examples import examples
-from comfy_harness.prompts import settings_of
+from comfy_harness.prompts import Prompt, settings_of
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from kijai_graph import kijai_graph
@@ -21,7 +22,14 @@ from playwright.sync_api import Page
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 EXAMPLES = {example.name: example for example in examples()}
-FRAMES = {"many_keyframes": 31, "loop": 30, "folder_of_keyframes": 31, "retimed_shot": 24, "seed_grid": 1}
+FRAMES = {
+    "one_node": 31,
+    "many_keyframes": 31,
+    "loop": 30,
+    "folder_of_keyframes": 31,
+    "retimed_shot": 24,
+    "seed_grid": 1,
+}
 SMALL = 72, 64
 SIZE = {"upscale_chain": (144, 128), "seed_grid": (360, 312)}
 """Of the results, where they are not 16 frames of the small size."""
@@ -50,12 +58,21 @@ def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
     """Without missing nodes, and with the settings of `comfy_harness/examples`."""
     _load(page, file)
     assert missing_nodes(page) == []
-    made, sent = EXAMPLES[file.stem].prompt, to_api_prompt(page)
-    assert len(sent) == len(made)
-    for expected, found in zip(made.values(), (sent[number] for number in sorted(sent, key=int)), strict=True):
+    made, sent = _by_kind(EXAMPLES[file.stem].prompt), _by_kind(_in_order(to_api_prompt(page)))
+    assert [found["class_type"] for found in sent] == [expected["class_type"] for expected in made]
+    for expected, found in zip(made, sent, strict=True):
         settings = settings_of(expected)
-        assert found["class_type"] == expected["class_type"]
         assert {name: found["inputs"][name] for name in settings} == settings
+
+
+def _by_kind(prompt: Prompt) -> list[dict[str, Any]]:
+    """Nodes in the order of their types, those of one type in the order of the graph."""
+    return sorted(prompt.values(), key=lambda made: made["class_type"])
+
+
+def _in_order(sent: Prompt) -> Prompt:
+    """Nodes in the order of their numbers, which are `5:3` inside node 5."""
+    return {number: sent[number] for number in sorted(sent, key=lambda number: [*map(int, number.split(":"))])}
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)

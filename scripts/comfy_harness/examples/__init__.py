@@ -10,6 +10,7 @@ def examples() -> list[Example]:
     """All of them, the simplest first."""
     return [
         keyframes.quick_start(),
+        keyframes.one_node(),
         keyframes.four_steps(),
         keyframes.published_weights(),
         keyframes.smaller_files(),

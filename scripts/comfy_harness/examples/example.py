@@ -29,6 +29,7 @@ class Example:
         prompt: the graph in API form.
         titles: titles of nodes, by their names in `prompt`; others keep their own.
         memory: what to expect on a graphics card.
+        folded: whether all between the pictures and the result is one node, as in `subgraphs/`.
     """
 
     name: str
@@ -38,12 +39,14 @@ class Example:
     prompt: Prompt
     titles: Mapping[str, str] = field(default_factory=dict)
     memory: str = _PUBLISHED_MEMORY
+    folded: bool = False
 
     @property
     def note(self) -> str:
-        """Markdown."""
+        """Markdown; headings are what can be read when the whole graph is in view."""
         files = "\n".join(_line(file) for file in self.files) or "Nothing to download."
-        parts = [f"# {self.title}", self.does, "## Files", files, *self._without_download(), "## Memory", self.memory]
+        does = "\n\n".join(f"### {paragraph}" for paragraph in self.does.split("\n\n"))
+        parts = [f"# {self.title}", does, "## Files", files, *self._without_download(), "## Memory", self.memory]
         return "\n\n".join(parts)
 
     def _without_download(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_harness.examples.example import Example
 from comfy_harness.examples.parts import PRUNED, TOWERS, animated, keyframe_titles, published_graph
 from comfy_harness.prompts import (
@@ -39,6 +41,34 @@ def quick_start() -> Example:
         {**keyframe_titles(2), "sketches": "Sketch for frame 7"},
         _TINY_MEMORY,
     )
+
+
+def one_node() -> Example:
+    names = "first", "top", "last"
+    plain = interpolation([_drawing(names[0])], BUNDLED_MODEL, encode=_TINY, sample=_TINY_SAMPLING, text="ball")
+    prompt = with_sketches(plain, [_drawing("sketch_04")], "8, 22", BUNDLED_SKETCH_ENCODER, 1.5)
+    prompt["keyframes"] = _pictures(*names)
+    prompt["sketches"] = _pictures("sketch_04", "sketch_11")
+    return Example(
+        "one_node",
+        "A film in four nodes",
+        "Three keyframes and two sketches, for frames 8 and 22, become 31 frames at 128 x 64 pixels. The node in the "
+        "middle is all of quick_start: its corner opens it, and the node search offers it as In-between keyframes. "
+        "Without a wire to sketches all frames are free.",
+        [],
+        animated(prompt),
+        {**keyframe_titles(0), "sketches": "Sketches in order"},
+        _TINY_MEMORY,
+        folded=True,
+    )
+
+
+def _drawing(name: str) -> str:
+    return f"tooncrafter_{name}.png"
+
+
+def _pictures(*names: str) -> dict[str, Any]:
+    return node("ToonCrafterLoadPictures", pictures="\n".join(map(_drawing, names)), background="#ffffff")
 
 
 def four_steps() -> Example:
@@ -114,8 +144,7 @@ def loop() -> Example:
 
 def folder_of_keyframes() -> Example:
     prompt = published_graph()
-    drawings = "tooncrafter_first.png\ntooncrafter_top.png\ntooncrafter_last.png"
-    prompt["keyframes"] = node("ToonCrafterLoadPictures", pictures=drawings, background="#ffffff")
+    prompt["keyframes"] = _pictures("first", "top", "last")
     loaded = {name: made for name, made in prompt.items() if not name.startswith("keyframes_")}
     return Example(
         "folder_of_keyframes",

@@ -1,0 +1,207 @@
+"""ComfyUI's page as somebody new to the nodes meets them: the templates, one drag and one click, files that are not
+there, the node search, and the film that takes few nodes."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfy_harness.browser import (
+    drop_file,
+    end_of_run,
+    fit_view,
+    load_workflow,
+    missing_nodes,
+    screenshot,
+    watch_the_end,
+)
+from comfy_harness.examples import examples
+from comfy_harness.examples.example import ModelFile
+from comfy_harness.folded import NAME as BLUEPRINT
+from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
+from PIL import Image, ImageChops, ImageSequence
+from playwright.sync_api import Page
+from watched_run import assert_a_film_played, watch, watched
+
+from tooncrafter_core import published
+
+WORKFLOWS = ROOT / "workflows"
+OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
+MOST_NODES = 8
+"""Of a film of three keyframes and two sketches, ours and ComfyUI's together."""
+TWO_LINES = 68
+"""Letters that the page shows below a template's name."""
+CONNECT_BLUEPRINT = """() => {
+    const [node] = app.graph.nodes;
+    const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
+    const slot = (slots, name) => slots.findIndex(slot => slot.name === name);
+    const pictures = add('ToonCrafterLoadPictures');
+    const files = ['first', 'top', 'last'].map(name => `tooncrafter_${name}.png`).join('\\n');
+    pictures.widgets.find(widget => widget.name === 'pictures').value = files;
+    pictures.connect(0, node, slot(node.inputs, 'keyframes'));
+    node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
+    const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName, widget]));
+    shown.steps.value = 2;
+    shown.frames.value = 5;
+    return Object.keys(shown);
+}"""
+FROM_OUTPUT_TO_NOWHERE = """([type, name]) => {
+    const node = app.graph.nodes.find(node => node.type === type);
+    const {ds, canvas} = app.canvas;
+    const {left, top} = canvas.getBoundingClientRect();
+    const [x, y] = ds.convertOffsetToCanvas(node.getOutputPos(node.outputs.findIndex(output => output.name === name)));
+    return [[left + x, top + y], [left + canvas.clientWidth / 2, top + canvas.clientHeight - 60]];
+}"""
+
+
+def words(language: str) -> dict[str, str]:
+    """What the templates are said to be, the simplest first."""
+    texts: dict[str, Any] = json.loads((ROOT / "locales" / language / "main.json").read_text())
+    return texts["toonCrafterTemplates"]
+
+
+def workflow(name: str) -> dict[str, Any]:
+    saved: dict[str, Any] = json.loads((WORKFLOWS / f"{name}.json").read_text())
+    return saved
+
+
+def test_each_template_has_a_line() -> None:
+    names = [example.name for example in examples()]
+    assert list(words("en")) == list(words("fr")) == names
+    assert all(0 < len(line) <= TWO_LINES for line in [*words("en").values(), *words("fr").values()])
+
+
+def test_templates_are_told_the_simplest_first(page: Page, pictures: Path) -> None:
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_text(PACK_NAME, exact=True).first.click()
+    cards = page.locator("[data-testid^=template-workflow-]")
+    cards.first.locator("img").first.wait_for()
+    page.screenshot(path=pictures / "templates.png")
+    places = []
+    for name, line in words("en").items():
+        card = page.get_by_test_id(f"template-workflow-{name}")
+        card.scroll_into_view_if_needed()
+        image = card.locator("img").first
+        page.wait_for_function("image => image.naturalWidth > 0", arg=image.element_handle())
+        assert line.replace("-", " ") in card.inner_text()
+        places.append(cards.evaluate_all("(cards, card) => cards.indexOf(card)", card.element_handle()))
+    assert places == sorted(places)
+    page.get_by_test_id("template-workflow-quick_start").click()
+    page.wait_for_function(f"{OUR_NODES} > 0")
+    assert missing_nodes(page) == []
+
+
+def test_one_drag_and_one_click_make_a_moving_picture(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:
+    """Nothing was put into the server's folders but the models of other tests, and nothing is set on the page."""
+    page.evaluate("() => app.graph.clear()")
+    drop_file(page, WORKFLOWS / "four_steps.json")
+    page.wait_for_function(f"{OUR_NODES} > 0")
+    fit_view(page)
+    watch(page)
+    page.get_by_test_id("queue-button").first.click()
+    shown = "app.graph.nodes.find(node => node.type === 'SaveAnimatedWEBP').imgs?.[0]?.naturalWidth"
+    page.wait_for_function(f"{shown} === 128", timeout=180_000)
+    seen = watched(page)
+    assert [value for value, most in seen.progress if most == 4] == [1, 2, 3, 4]
+    assert seen.sheets >= 2
+    assert_a_film_played(page)
+    screenshot(page, pictures / "result.png")
+    with Image.open(max((comfy_server.base / "output").glob("*.webp"), key=lambda file: file.stat().st_mtime)) as film:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(film)]
+    assert len(frames) == 16
+    assert all(ImageChops.difference(*pair).getbbox() for pair in pairwise(frames))
+
+
+def test_a_film_with_sketches_takes_few_nodes(page: Page, pictures: Path) -> None:
+    """That it draws 31 frames is for `test_workflows.py`."""
+    load_workflow(page, workflow("one_node"))
+    screenshot(page, pictures / "one_node.png")
+    kinds = page.evaluate("() => app.graph.nodes.map(node => node.type).filter(type => type !== 'MarkdownNote')")
+    assert kinds.count("ToonCrafterLoadPictures") == 2 and "SaveAnimatedWEBP" in kinds
+    assert len(kinds) <= MOST_NODES
+    inside = page.evaluate("() => app.graph.nodes.flatMap(node => node.subgraph?.nodes ?? []).length")
+    assert inside == len(json.loads(_blueprint())["definitions"]["subgraphs"][0]["nodes"]) > 0
+
+
+def _blueprint() -> str:
+    return (ROOT / "subgraphs" / f"{BLUEPRINT}.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "file", [published.PRUNED, published.TEXT_TOWER, published.VISION_TOWER], ids=lambda f: f.folder
+)
+def test_a_workflow_knows_where_its_files_are_from(file: ModelFile) -> None:
+    known = [model for made in workflow("smaller_files")["nodes"] for model in made["properties"].get("models", [])]
+    assert {"name": file.name, "url": file.address, "directory": file.folder} in known
+
+
+def test_files_that_are_not_there_are_offered(page: Page, pictures: Path) -> None:
+    load_workflow(page, workflow("smaller_files"))
+    offered = page.get_by_role("dialog").filter(has_text="Missing Models")
+    offered.wait_for()
+    for file in (published.PRUNED, published.TEXT_TOWER):
+        assert f"{file.folder} / {file.name}" in offered.inner_text()
+    page.screenshot(path=pictures / "missing_files.png")
+    page.keyboard.press("Escape")
+    offered.wait_for(state="hidden")
+
+
+def test_the_page_knows_what_animators_call_it(page: Page) -> None:
+    """Pages later than this one search these words too."""
+    known = page.evaluate("() => LiteGraph.registered_node_types.ToonCrafterSampler.nodeData.search_aliases")
+    assert {"interpolate", "inbetween", "tween", "anime", "line art"} <= set(known)
+
+
+def let_go(page: Page, output: str) -> None:
+    """Pull a wire out of Encode Keyframes and let it go over an empty place."""
+    load_workflow(page, workflow("quick_start"))
+    fit_view(page)
+    start, end = page.evaluate(FROM_OUTPUT_TO_NOWHERE, ["ToonCrafterEncodeKeyframes", output])
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+
+
+def test_a_wire_let_go_offers_our_nodes(page: Page, pictures: Path) -> None:
+    """In the menu for a type that is ours; by a search among what takes it for a type of ComfyUI's."""
+    menu = page.locator(".litecontextmenu")
+    let_go(page, "references")
+    menu.get_by_text("ToonCrafterDualRefDecode").click()
+    assert page.evaluate("app.graph.nodes.filter(node => node.type === 'ToonCrafterDualRefDecode').length") == 2
+    let_go(page, "latent")
+    menu.get_by_text("Search", exact=True).click()
+    search = page.locator(".comfy-vue-node-search-container")
+    search.locator("input").fill("ToonCrafter")
+    options = search.get_by_role("option")
+    options.filter(has_text="ToonCrafter Sampler").wait_for()
+    page.screenshot(path=pictures / "wire.png")
+    assert not options.filter(has_text="ToonCrafter Loader").count()
+    page.keyboard.press("Escape")
+
+
+def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
+    listed = comfy_server.get_json("/global_subgraphs")
+    assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
+
+
+def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:
+    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+    page.evaluate("() => app.graph.clear()")
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    search = page.locator(".comfy-vue-node-search-container")
+    search.locator("input").fill("in-between")
+    search.get_by_role("option").filter(has_text=BLUEPRINT).click()
+    page.wait_for_function("app.graph.nodes.length === 1")
+    widgets = page.evaluate(CONNECT_BLUEPRINT)
+    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
+    before = set((comfy_server.base / "output").glob("*.png"))
+    watch_the_end(page)
+    page.evaluate("() => app.queuePrompt(0)")
+    assert end_of_run(page) == "execution_success"
+    page.get_by_text("works best with steps 12; here it is steps 2").first.wait_for()
+    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 9
+    screenshot(page, pictures / "blueprint.png")

@@ -1,0 +1,38 @@
+// The page knows the file names of a pack's templates only, in no order. Here ours are told as the page tells its own:
+// the simplest first, a line on each, both from `locales/LANGUAGE/main.json`.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+const PACK = decodeURIComponent(new URL(import.meta.url).pathname.split("/").at(-2)); // the folder it was installed in
+
+async function describe(names) {
+    const texts = await (await api.fetchApi("/i18n")).json();
+    const words = texts.en.toonCrafterTemplates;
+    const said = { ...words, ...texts[app.extensionManager.setting.get("Comfy.Locale")]?.toonCrafterTemplates };
+    const order = Object.keys(words);
+    const place = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
+    const sorted = names.toSorted((one, other) => place(one) - place(other));
+    return sorted.map((name) => ({
+        name,
+        title: name,
+        description: said[name] ?? name,
+        mediaType: "image",
+        mediaSubtype: "jpg",
+    }));
+}
+
+app.registerExtension({
+    name: "ToonCrafter.Templates",
+    init() {
+        const [named, described] = [api.getWorkflowTemplates.bind(api), api.getCoreWorkflowTemplates.bind(api)];
+        api.getWorkflowTemplates = async () => {
+            const { [PACK]: _, ...others } = await named();
+            return others;
+        };
+        api.getCoreWorkflowTemplates = async (language) => {
+            const [others, { [PACK]: ours = [] }] = await Promise.all([described(language), named()]);
+            return [...others, { moduleName: PACK, title: PACK, type: "image", templates: await describe(ours) }];
+        };
+    },
+});
