@@ -33,6 +33,18 @@ from tooncrafter_core.files.media import read_image
 WORKFLOWS = ROOT / "workflows"
 QUICK_START = WORKFLOWS / "quick_start.json"
 OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
+# Our nodes five in a row, what shows their pictures below each, and the clip on the right; without pictures of before.
+IN_ROWS = """() => {
+    app.nodeOutputs = {};
+    const below = app.graph.nodes.filter(node => node.type === 'PreviewImage');
+    for (const node of app.graph.nodes) node.pos = [1550, node.type === 'LoadImage' ? 0 : 450];
+    below.forEach((shown, index) => {
+        const [x, y] = [310 * (index % 5), 560 * Math.floor(index / 5)];
+        shown.getInputNode(0).pos = [x, y];
+        shown.pos = [x, y + 240];
+        shown.setSize([280, 270]);
+    });
+}"""
 CONNECTS = """([from, to]) => {
     const find = type => app.graph.nodes.find(node => node.type === type);
     const output = find(from[0]), input = find(to[0]);
@@ -206,9 +218,9 @@ def test_nodes_for_frames_show_what_they_do(page: Page, comfy_server: ComfyServe
     prompt, expected = frame_nodes(upload(comfy_server, true_frames(), "page_clip"))
     numbers = {name: str(number) for number, name in enumerate(prompt, start=1)}
     page.evaluate("prompt => app.loadApiJson(prompt, 'frames')", numbered(prompt, {}))
+    page.evaluate(IN_ROWS)
     queue(page)
     assert end_of_run(page) == "execution_success"
     shown = page.evaluate("() => Object.entries(app.nodeOutputs).map(([id, {images}]) => [id, images?.length])")
     assert {name: dict(shown)[numbers[name]] for name in expected} == expected
-    page.evaluate("() => app.graph.arrange()")
     screenshot(page, pictures / "frame_nodes.png")
