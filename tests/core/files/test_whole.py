@@ -238,6 +238,6 @@ def test_a_disk_that_is_full_for_safetensors(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_link_to_itself(tmp_path: Path) -> None:
-    (tmp_path / "loop.png").symlink_to("loop.png")
-    with pytest.raises(ValueError, match=r"loop\.png is a link that leads back to itself"):
-        check_output(str(tmp_path / "loop.png"), 64, 64)
+    (tmp_path / "loop.gif").symlink_to("loop.gif")
+    with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
+        check_output(str(tmp_path / "loop.gif"), 64, 64)

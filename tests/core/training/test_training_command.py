@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +156,10 @@ def test_an_output_that_cannot_be_written(output: str, command: Callable[..., tu
 
 
 def test_ctrl_c_ends_it_in_words(command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.Run, "_take_step", lambda *_: signal.raise_signal(signal.SIGINT))
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.Run, "_take_step", interrupted)
     code, said = command("decoder")
     assert code == 130
     assert "interrupted after step 0; started again, it goes on" in said and "Traceback" not in said
