@@ -1,6 +1,7 @@
 """Results that appear whole or not at all: written beside their name, then renamed.
 
-What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A failure
+Their bytes are on the disk before the name is, and the name when the function returns, so that this holds for a power
+cut too. What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A failure
 removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there is never
 more than one. And files told apart by all they hold.
 """
@@ -18,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+from .flush import flush, flush_names
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +62,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         except (RuntimeError, SafetensorError):  # PyTorch and safetensors keep the system's reason to themselves
             _ask_for_room(unfinished)
             raise
+        flush(unfinished)
         with suppress(OSError):  # file systems that know no such rights
             unfinished.chmod(folder.stat().st_mode & _READ_AND_WRITE)
         os.replace(unfinished, target)
+        flush_names(target.parent)
 
 
 @contextmanager
@@ -87,9 +92,11 @@ def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
         try:
             with _unfinished(target) as unfinished:
                 yield unfinished
+                flush(unfinished)
                 if target.exists():
                     os.rename(target, replaced)
                 os.rename(unfinished, target)
+                flush_names(target.parent)
         finally:
             _settle(target, replaced)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...files.flush import flush, flush_names
 from ...files.whole import naming
 
 VERSION = 1
@@ -75,7 +76,9 @@ class Store:
             try:
                 yield Path(name)
                 os.chmod(name, 0o644)
+                flush(Path(name))
                 os.replace(name, path)
+                flush_names(path.parent)
             finally:
                 Path(name).unlink(missing_ok=True)
 
