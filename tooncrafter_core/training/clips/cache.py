@@ -153,7 +153,7 @@ def towers(start: Checkpoint, device: torch.device) -> Towers:
 
 
 def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> str:
-    digest = hashlib.sha256(settings.clips.read_bytes())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in settings.clips))
     drawn = (settings.domains, settings.width, settings.height, settings.frames, settings.strides, settings.seed)
     digest.update(repr((drawn, settings.segments, settings.precision, lines is not None)).encode())
     if isinstance(settings, SketchSettings) and settings.lines is not None:

@@ -7,38 +7,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ...models.config import PIXELS_PER_LATENT, AutoencoderConfig, ProjectorConfig, TextConfig, UNetConfig, VisionConfig
 from ..clips.manifest import Domain
 from ..losses.perceptual import SMALLEST
+from .paths import ClipList, ExistingFile, Folder
 
 
 class SettingsError(ValueError):
     """A settings file that cannot be used; the message names every wrong entry."""
 
 
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    """Paths are seen from the settings file's folder; `~` is the user's."""
-    return (info.context or {}).get("folder", Path()) / path.expanduser()
-
-
-def _new_folder(path: Path, info: ValidationInfo) -> Path:
-    path = _resolve(path, info)
-    if path.is_file():
-        raise ValueError(f"{path} is a file; expected a folder, or nothing there yet")
-    return path
-
-
-def _existing(path: Path, info: ValidationInfo) -> Path:
-    path = _resolve(path, info)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; correct the path")
-    return path
-
-
-Folder = Annotated[Path, AfterValidator(_new_folder)]
-ExistingFile = Annotated[Path, AfterValidator(_existing)]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -57,7 +37,8 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         output: folder the run writes to; a run that is there already is resumed.
-        clips: list of clips, see `manifest`.
+        clips: list of clips, see `manifest`: a file, a folder of them, or several of either. How it is divided into
+            files changes nothing, as long as their order is that of the clips.
         domains: domains of the list to train on.
         width: of the training pictures, pixels.
         height: likewise.
@@ -79,7 +60,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     output: Folder
-    clips: ExistingFile
+    clips: ClipList
     domains: tuple[Domain, ...] = ("film", "toon")
     width: Positive = 512
     height: Positive = 320

@@ -120,12 +120,10 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
     Raises:
         ValueError: there are none.
     """
-    clips = [c for c in read_manifest(settings.clips) if c.split == "train" and c.domain in settings.domains]
+    clips = [c for c in read_manifest(*settings.clips) if c.split == "train" and c.domain in settings.domains]
     if not clips:
-        raise ValueError(
-            f"{settings.clips} has no clip to train on in the domains {', '.join(settings.domains)}; "
-            "add some, or name other domains"
-        )
+        files, domains = ", ".join(map(str, settings.clips)), ", ".join(settings.domains)
+        raise ValueError(f"{files} has no clip to train on in the domains {domains}; add some, or name other domains")
     draws = settings.steps * settings.batch * settings.accumulate * processes
     return ClipStream(clips, Cut(frames, settings.width, settings.height, settings.strides), settings.seed, draws)
 

@@ -77,6 +77,20 @@ def test_the_same_segments_are_computed_once(keep: Keep, tmp_path: Path, monkeyp
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+def test_clips_in_several_files_are_the_same_segments(keep: Keep, workshop: Workshop, tmp_path: Path) -> None:
+    """And each draw is of the same clip."""
+    lines = workshop.clips.read_text().splitlines(keepends=True)
+    shards = [tmp_path / f"{n}.jsonl" for n in range(len(lines))]
+    for shard, line in zip(shards, lines, strict=True):
+        shard.write_text(line)
+    keep(clips=shards)
+    assert len(files(tmp_path)) == 1
+    whole, divided = (
+        clip_stream(workshop.settings("sketch", tmp_path, clips=c), 2, 1).clips for c in (workshop.clips, shards)
+    )
+    assert [clip.caption for clip in divided] == [clip.caption for clip in whole]
+
+
 def changed(start: Checkpoint, name: str) -> Checkpoint:
     return replace(start, tensors={**start.tensors, name: start.tensors[name] + 1})
 
