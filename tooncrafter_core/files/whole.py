@@ -1,9 +1,9 @@
 """Results that appear whole or not at all: written beside their name, then renamed.
 
 Their bytes are on the disk before the name is, and the name when the function returns, so that this holds for a power
-cut too. What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A
-failure removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there is
-never more than one. And files told apart by all they hold.
+cut too. What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes.
+A failure removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there
+is never more than one. And files told apart by all they hold.
 """
 
 from __future__ import annotations

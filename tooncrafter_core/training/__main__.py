@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import AutocastKwargs, set_seed
 
 from .run.engine import Run
 from .run.settings import (
@@ -61,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     training = TRAININGS[chosen.name]
     try:
         settings = read_settings(training.settings, chosen.config)
-        accelerator = Accelerator(mixed_precision=settings.precision)
+        # Cast weights that are kept over a step would stay undivided.
+        cast = AutocastKwargs(cache_enabled=not settings.sharded)
+        accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[cast])
         set_seed(settings.seed)
         run = Run(training.make_task(settings, accelerator), settings, accelerator)
     except (ValueError, OSError) as error:

@@ -24,6 +24,7 @@ from .export import write_checkpoint
 from .journal import Journal
 from .optimisers import make_optimisers
 from .settings import RunSettings, SettingsError
+from .shards import divide, divided_as, divided_moments, usable, whole, whole_on_first
 from .task import Player, Task
 
 CHECKPOINT = "model.safetensors"
@@ -50,8 +51,11 @@ class _Contestant:
 
     def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
         self.player = player
+        divided = settings.sharded and accelerator.num_processes > 1
+        self.call: nn.Module = accelerator.prepare_model(player, evaluation_mode=divided)  # no copies kept alike then
+        if divided:
+            divide(player, accelerator.device, accelerator.num_processes)
         self.trained = [p for p in player.parameters() if p.requires_grad]
-        self.call: nn.Module = accelerator.prepare_model(player)
         self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
 
     def step(self, rate: float) -> None:
@@ -72,9 +76,9 @@ class _Contestant:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for parameter, saved in zip(self.trained, state["parameters"], strict=True):
-            parameter.copy_(saved)
+            parameter.copy_(divided_as(saved, parameter))
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+            optimiser.load_state_dict(divided_moments(saved, optimiser))
 
 
 class Run:
@@ -136,10 +140,10 @@ class Run:
                 journal.write(self.step, metrics)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items()}, refresh=False)
                 bar.update()
-                if main and self._due(settings.sample_every):
+                if self._due(settings.sample_every):
                     self._write_strip(journal)
                 late = self._is_late(end)
-                if main and (late or self._due(settings.save_every)):
+                if late or self._due(settings.save_every):
                     self._save()
                 self.accelerator.wait_for_everyone()
                 if late:
@@ -149,7 +153,7 @@ class Run:
         path = self.settings.output / _STATE
         if not path.exists():
             return
-        state = _read_state(path)
+        state = _read_state(path, mapped=self.settings.sharded)
         saved = {name: [p.shape for p in contestant["parameters"]] for name, contestant in state["contestants"].items()}
         if saved != {name: [p.shape for p in contestant.trained] for name, contestant in self.contestants.items()}:
             raise SettingsError(f"{path} is of a training of other tensors; take it away, or name another output")
@@ -202,7 +206,7 @@ class Run:
                 for key, value in self._backward(contestant.call, batch, index).items():
                     metrics[key] = metrics.get(key, 0.0) + value / len(passes)
             norm = self.accelerator.clip_grad_norm_(contestant.trained, _GRADIENT_NORM)
-            metrics[f"{name}_gradient"] = float(norm)
+            metrics[f"{name}_gradient"] = float(whole(norm))
             contestant.step(learning_rate(self.settings, self.step))
         self.step += 1
         self.ema.update()
@@ -222,33 +226,51 @@ class Run:
         key = (self.settings.seed, self.step, index, self.accelerator.process_index)
         return torch.Generator().manual_seed(hash(key) % 2**63)
 
+    @property
+    def _takes_part(self) -> bool:
+        """Whether this process is needed to write: of divided weights every one has a share."""
+        return self.accelerator.is_main_process or self.settings.sharded
+
     def _write_strip(self, journal: Journal) -> None:
-        with self.ema.applied(), torch.no_grad():
+        if not self._takes_part:
+            return
+        model = next(iter(self.task.players.values()))
+        with self.ema.applied(), usable(model), torch.no_grad():
             picture = self.task.strip()
-        write_contact_sheet(picture[None], self.settings.output / "strips" / f"{self.step:07}.png", columns=1)
-        journal.picture(self.step, picture)
+        if self.accelerator.is_main_process:
+            path = self.settings.output / "strips" / f"{self.step:07}.png"
+            write_contact_sheet(picture[None], path, columns=1)
+            journal.picture(self.step, picture)
 
     def _save(self) -> None:
+        if not self._takes_part:
+            return
         with self.ema.applied(), torch.no_grad():
-            write_checkpoint(self.task.checkpoint(), self.settings.output / CHECKPOINT, self.task.working)
-        state = {
-            "step": self.step,
-            "skipped": self.skipped,
-            "ema": self.ema.state_dict(),
-            "contestants": {name: contestant.state_dict() for name, contestant in self.contestants.items()},
-        }
-        with written_whole(self.settings.output / _STATE) as unfinished:
-            torch.save(state, unfinished)
+            tensors = self.task.checkpoint()
+            if self.accelerator.is_main_process:
+                write_checkpoint(tensors, self.settings.output / CHECKPOINT, self.task.working)
+        state = whole_on_first(
+            {
+                "step": self.step,
+                "skipped": self.skipped,
+                "ema": self.ema.state_dict(),
+                "contestants": {name: contestant.state_dict() for name, contestant in self.contestants.items()},
+            }
+        )
+        if self.accelerator.is_main_process:
+            with written_whole(self.settings.output / _STATE) as unfinished:
+                torch.save(state, unfinished)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """What `Run._save` has written, on the CPU: it is copied to where the models and optimisers have it.
+def _read_state(path: Path, mapped: bool) -> dict[str, Any]:
+    """What `Run._save` has written, on the CPU: it is copied to where the models and optimisers have it. Mapped, only
+    what is looked at is read.
 
     Raises:
         SettingsError: it is something else, or damaged.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         counts = (state["step"], state["skipped"])
         shaped = all(hasattr(p, "shape") for c in state["contestants"].values() for p in c["parameters"])
     except _UNREADABLE as error:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ...models.config import PIXELS_PER_LATENT, AutoencoderConfig, ProjectorConfig, TextConfig, UNetConfig, VisionConfig
+from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
 from ..losses.perceptual import SMALLEST
+from .new_model import NewModel
 from .paths import ClipList, ExistingFile, Folder
 
 
@@ -21,15 +21,6 @@ class SettingsError(ValueError):
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
-
-_SIZES_THAT_FIT = (
-    ("unet.out_channels", 1, "autoencoder.latent_channels"),
-    ("unet.in_channels", 2, "autoencoder.latent_channels"),
-    ("projector.output_dim", 1, "unet.context_dim"),
-    ("text.width", 1, "unet.context_dim"),
-    ("projector.input_dim", 1, "vision.width"),
-)
-"""Sizes of one part of a model, each this many times a size of another part."""
 
 
 class RunSettings(BaseModel, frozen=True, extra="forbid"):
@@ -53,11 +44,15 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
         ema: decay of the weights' moving average, for each step.
         precision: `no` is float32; bf16 runs the models under autocast, their weights stay float32.
         gradient_checkpointing: make activations anew in the backward pass instead of keeping them.
+        sharded: divide weights, gradients, moments and averages over the processes, see `shards`.
         seed: of everything random.
         workers: processes that read clips.
         save_every: steps between two checkpoints.
         sample_every: steps between two strips of samples.
     """
+
+    divisible: ClassVar[bool] = False
+    """Whether its weights can be divided over processes."""
 
     output: Folder
     clips: ClipList
@@ -75,6 +70,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
+    sharded: bool = False
     seed: NotNegative = 0
     workers: NotNegative = 1
     save_every: Positive = 500
@@ -89,24 +85,8 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"warm_up ({self.warm_up}) and cool_down ({self.cool_down}) take more than all {self.steps} steps"
             )
-        return self
-
-
-class NewModel(BaseModel, frozen=True, extra="forbid"):
-    """Sizes of a new model; its decoder is the plain one until the decoder's training."""
-
-    unet: UNetConfig
-    autoencoder: AutoencoderConfig
-    projector: ProjectorConfig
-    text: TextConfig
-    vision: VisionConfig
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> NewModel:
-        for name, times, other in _SIZES_THAT_FIT:
-            size, expected = attrgetter(name)(self), times * attrgetter(other)(self)
-            if size != expected:
-                raise ValueError(f"{name} is {size}; expected {expected}, for {other} is {expected // times}")
+        if self.sharded and not (self.divisible and self.optimiser == "adam"):
+            raise ValueError("sharded is true; that is for base, rectify, sketch and distil with adam, leave it out")
         return self
 
 
@@ -156,6 +136,8 @@ class DenoiserSettings(RunSettings, frozen=True):
         timestep_shift: 1 draws all timesteps alike, as the paper; more draws more of the noisy ones, at which it is
             decided what moves where.
     """
+
+    divisible: ClassVar[bool] = True
 
     start: ExistingFile
     segments: Positive

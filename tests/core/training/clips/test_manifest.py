@@ -59,7 +59,7 @@ def test_several_files_are_one_list(tmp_path):
     write_rows(tmp_path / "b", {**ROW, "split": "held_out"})
     with pytest.raises(ManifestError, match=r"b/manifest.jsonl, line 1: .* is 'train' in .*a/manifest.jsonl, line 1"):
         read_manifest(one, other)
-    with pytest.raises(ManifestError, match="manifest.jsonl, .*manifest.jsonl lists no clips"):
+    with pytest.raises(ManifestError, match=r"manifest.jsonl, .*manifest.jsonl lists no clips"):
         read_manifest(none, none)
 
 

@@ -104,6 +104,8 @@ def test_clips_in_several_files(workshop: Workshop, tmp_path: Path) -> None:
         ("base", {"warm_up": 3, "cool_down": 2}, "warm_up (3) and cool_down (2) take more than all 4 steps"),
         ("base", {"frames": 2}, "frames: Input should be greater than or equal to 3"),
         ("base", {"drop_text": 0.5, "drop_both": 0.5}, "add up to more than 1"),
+        ("base", {"sharded": True, "optimiser": "muon"}, "sharded is true; that is for base,"),
+        ("decoder", {"sharded": True}, "sharded is true; that is for base,"),
         ("base", {"variant": "IV"}, "variant: Extra inputs are not permitted"),
         ("rectify", {"variant": "VI"}, "variant: Input should be 'I', 'II', 'III', 'IV' or 'V'"),
         ("decoder", {"perceptual": []}, "perceptual: Tuple should have at least 1 item"),

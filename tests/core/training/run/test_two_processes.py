@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from small_training import Workshop, run
 
 from tooncrafter_core.training.__main__ import TRAININGS
 
+DIVISIBLE = [name for name, training in TRAININGS.items() if training.settings.divisible]
 TESTS = Path(__file__).resolve().parents[3]
 PATHS = [str(TESTS), str(TESTS.parent / "scripts"), str(TESTS.parent)]
 
@@ -52,6 +54,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def leaves(content: Any) -> list[Any]:
+    """What is in a nest of lists and dictionaries, in order."""
+    if isinstance(content, dict):
+        content = list(content.values())
+    return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
+
+
 def run_in_two(workshop: Workshop, jobs: list[tuple[str, Path, dict[str, object]]]) -> None:
     files = [str(path) for path in (workshop.clips, workshop.start, workshop.perceptual)]
     told = [(files, name, str(output), changes) for name, output, changes in jobs]
@@ -71,6 +80,9 @@ def folder(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path
     changes = {"steps": 2, "accumulate": 2, "sample_every": 2}
     jobs = [(name, folder / name, changes) for name in TRAININGS]
     whole = {"steps": 1, "adversarial_from": 1, "ema": 0}
+    divided = {**changes, "sharded": True, "gradient_checkpointing": True}
+    jobs += [(name, folder / f"divided-{name}", divided) for name in DIVISIBLE]
+    jobs += [("base", folder / "divided-again", {**divided, "steps": steps}) for steps in (1, 2)]
     run_in_two(workshop, [*jobs, ("decoder", folder / "halves", whole)])
     return folder
 
@@ -82,6 +94,22 @@ def test_every_training_runs_in_two_processes(name: str, folder: Path) -> None:
     assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]
     assert len(list((folder / name).glob("events.out.tfevents.*"))) == 1
     assert all(tensor.isfinite().all() for tensor in load_file(folder / name / "model.safetensors").values())
+
+
+@pytest.mark.parametrize("name", DIVISIBLE)
+def test_divided_weights_are_trained_as_whole_ones(name: str, folder: Path) -> None:
+    """Weights, averages and moments, written whole by the first process."""
+    whole, divided = (torch.load(folder / path / "state.pt") for path in (name, f"divided-{name}"))
+    moments = [leaf for leaf in leaves(whole) if isinstance(leaf, torch.Tensor)]
+    assert len(moments) > 100
+    for one, other in zip(moments, [leaf for leaf in leaves(divided) if isinstance(leaf, torch.Tensor)], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    assert (folder / f"divided-{name}" / "strips" / "0000002.png").is_file()
+
+
+def test_a_divided_run_goes_on(folder: Path) -> None:
+    at_once, again = (load_file(folder / path / "model.safetensors") for path in ("divided-base", "divided-again"))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in at_once.items())
 
 
 def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
