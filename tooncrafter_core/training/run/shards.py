@@ -1,7 +1,7 @@
 """Weights divided over processes (fully sharded data parallelism: Zhao et al. 2023), by PyTorch's `fully_shard`.
 
-Each process keeps an equal share of every weight, with its gradient, moments and average. A block's weights are gathered
-when it runs, forwards and back, and let go after it.
+Each process keeps an equal share of every weight, with its gradient, moments and average. A block's weights are
+gathered when it runs, forwards and back, and let go after it.
 """
 
 from __future__ import annotations

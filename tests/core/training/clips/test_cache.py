@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from perceptual_files import save
 from random_checkpoint import random_tensors
+from safetensors.torch import load_file
 from small_training import FRAMES, MODEL, SIDE, Workshop
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
@@ -89,6 +91,45 @@ def test_clips_in_several_files_are_the_same_segments(keep: Keep, workshop: Work
         clip_stream(workshop.settings("sketch", tmp_path, clips=c), 2, 1).clips for c in (workshop.clips, shards)
     )
     assert [clip.caption for clip in divided] == [clip.caption for clip in whole]
+
+
+@dataclass(frozen=True)
+class OneOfTwo:
+    """What `cached_segments` asks an accelerator for; its other process has come first."""
+
+    process_index: int
+    num_processes: int = 2
+    device: torch.device = torch.device("cpu")
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def is_main_process(self) -> bool:
+        return self.process_index == 0
+
+    def wait_for_everyone(self) -> None:
+        pass
+
+
+def test_two_processes_compute_what_one_does(workshop: Workshop, start: Checkpoint, tmp_path: Path) -> None:
+    """Each its share: of two and a half batches two, and one. One that is there already is not computed again."""
+
+    def compute(name: str, accelerator: Any) -> Segments:
+        settings = workshop.settings("sketch", tmp_path / name, segments=10)
+        draws = Draws(clip_stream(settings, settings.frames, 1))
+        return cached_segments(settings, start, draws, accelerator, load_line_extractor(None))
+
+    whole = compute("one", Accelerator(cpu=True))
+    with pytest.raises(FileNotFoundError):  # the first process joins the shares
+        compute("two", OneOfTwo(1))
+    (share,) = files(tmp_path / "two")
+    assert len(load_file(share)["latents"]) == 4
+    written = share.stat().st_ino
+    with pytest.raises(FileNotFoundError):
+        compute("two", OneOfTwo(1))
+    assert share.stat().st_ino == written
+    joined = compute("two", OneOfTwo(0))
+    assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True))
+    assert {file.name for file in files(tmp_path / "one")} == {file.name for file in files(tmp_path / "two")}
 
 
 def changed(start: Checkpoint, name: str) -> Checkpoint:

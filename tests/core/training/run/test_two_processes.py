@@ -15,7 +15,8 @@ from small_training import Workshop, run
 
 from tooncrafter_core.training.__main__ import TRAININGS
 
-DIVISIBLE = [name for name, training in TRAININGS.items() if training.settings.divisible]
+DIVIDED = [("base", 1), ("base", 2), ("distil", 2)]
+"""Trainings and their steps; the second one goes on."""
 TESTS = Path(__file__).resolve().parents[3]
 PATHS = [str(TESTS), str(TESTS.parent / "scripts"), str(TESTS.parent)]
 
@@ -54,11 +55,12 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def leaves(content: Any) -> list[Any]:
-    """What is in a nest of lists and dictionaries, in order."""
-    if isinstance(content, dict):
-        content = list(content.values())
-    return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
+def vectors(content: Any) -> list[torch.Tensor]:
+    """Tensors in a nest of lists and dictionaries, in order."""
+    if isinstance(content, torch.Tensor):
+        return [content.flatten()]
+    inside = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return [vector for value in inside for vector in vectors(value)]
 
 
 def run_in_two(workshop: Workshop, jobs: list[tuple[str, Path, dict[str, object]]]) -> None:
@@ -81,8 +83,7 @@ def folder(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path
     jobs = [(name, folder / name, changes) for name in TRAININGS]
     whole = {"steps": 1, "adversarial_from": 1, "ema": 0}
     divided = {**changes, "sharded": True, "gradient_checkpointing": True}
-    jobs += [(name, folder / f"divided-{name}", divided) for name in DIVISIBLE]
-    jobs += [("base", folder / "divided-again", {**divided, "steps": steps}) for steps in (1, 2)]
+    jobs += [(name, folder / f"divided-{name}", {**divided, "steps": steps}) for name, steps in DIVIDED]
     run_in_two(workshop, [*jobs, ("decoder", folder / "halves", whole)])
     return folder
 
@@ -96,20 +97,17 @@ def test_every_training_runs_in_two_processes(name: str, folder: Path) -> None:
     assert all(tensor.isfinite().all() for tensor in load_file(folder / name / "model.safetensors").values())
 
 
-@pytest.mark.parametrize("name", DIVISIBLE)
+@pytest.mark.parametrize("name", ["base", "distil"])
 def test_divided_weights_are_trained_as_whole_ones(name: str, folder: Path) -> None:
-    """Weights, averages and moments, written whole by the first process."""
-    whole, divided = (torch.load(folder / path / "state.pt") for path in (name, f"divided-{name}"))
-    moments = [leaf for leaf in leaves(whole) if isinstance(leaf, torch.Tensor)]
-    assert len(moments) > 100
-    for one, other in zip(moments, [leaf for leaf in leaves(divided) if isinstance(leaf, torch.Tensor)], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    """Weights, moments and averages, which the first process writes whole; `base` was taken up again after a step."""
+    whole, divided = (vectors(torch.load(folder / path / "state.pt")) for path in (name, f"divided-{name}"))
+    assert len(whole) > 100 and [v.shape for v in whole] == [v.shape for v in divided]
+    one, other = torch.cat(whole), torch.cat(divided)
+    assert (one - other).norm() < 1e-3 * one.norm()
+    written = [load_file(folder / path / "model.safetensors") for path in (name, f"divided-{name}")]
+    for tensor, expected in zip(written[1].values(), written[0].values(), strict=True):
+        torch.testing.assert_close(tensor, expected, rtol=0, atol=2e-3)
     assert (folder / f"divided-{name}" / "strips" / "0000002.png").is_file()
-
-
-def test_a_divided_run_goes_on(folder: Path) -> None:
-    at_once, again = (load_file(folder / path / "model.safetensors") for path in ("divided-base", "divided-again"))
-    assert all(torch.equal(tensor, again[name]) for name, tensor in at_once.items())
 
 
 def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
