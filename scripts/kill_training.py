@@ -2,8 +2,8 @@
 
     python scripts/kill_training.py NAME --config settings.json --out OUT [--kills 10]
 
-Both runs are started by `accelerate launch` over two processes. One of the two is killed with SIGKILL; the launcher ends
-the other and itself, and is started again, as a user would.
+Both runs are started by `accelerate launch` over two processes. One of the two is killed with SIGKILL; the launcher
+ends the other and itself, and is started again, as a user would.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...files.flush import flush, flush_names
+from ...files.flush import flush
 from ...files.whole import naming
 
 VERSION = 1
@@ -77,8 +77,7 @@ class Store:
                 yield Path(name)
                 os.chmod(name, 0o644)
                 flush(Path(name))
-                os.replace(name, path)
-                flush_names(path.parent)
+                os.replace(name, path)  # a power cut may take a late one away, which is then made again
             finally:
                 Path(name).unlink(missing_ok=True)
 

@@ -28,4 +28,4 @@ def outermost_blocks(model: nn.Module) -> Iterator[nn.Module]:
 def recompute_blocks(model: nn.Module) -> None:
     """Make every outermost residual block and transformer of a model recompute its activations."""
     for block in outermost_blocks(model):
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -99,7 +99,7 @@ class OneOfTwo:
 
     process_index: int
     num_processes: int = 2
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
