@@ -15,18 +15,20 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
-
-from .flush import flush, flush_names
 
 log = logging.getLogger(__name__)
 
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
+_BINARY = getattr(os, "O_BINARY", 0)
+_FLUSHED_AT_ONCE = 16
+"""Files that wait for the disk together: a journal takes them as one, and 64 then cost what a few do one by one."""
 
 
 def file_digest(path: Path) -> str:
@@ -112,6 +114,43 @@ def naming(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error} ({shutil.disk_usage(there).free / 2**20:.0f} MiB are free "
             f"in {there}). What was there before is unchanged. Make room or name another place, and run it again"
         ) from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk.
+
+    Before a rename this makes sure that the new name never stands for less than the whole; of the folder above, after
+    it, that the name is there to stay.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    if not path.is_dir():
+        _flush_file(path)
+        return
+    inside = [*path.rglob("*")]
+    with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as threads:
+        list(threads.map(_flush_file, [each for each in inside if each.is_file()]))
+    for folder in (*(each for each in inside if each.is_dir()), path):
+        flush_names(folder)
+
+
+def flush_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system knows such a wish: Windows does not."""
+    with suppress(OSError):
+        _sync(folder, os.O_RDONLY)
+
+
+def _flush_file(path: Path) -> None:
+    _sync(path, os.O_RDWR | _BINARY)  # Windows flushes only what may be written
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_file(path: Path) -> None:

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...files.flush import flush
-from ...files.whole import naming
+from ...files.whole import flush, naming
 
 VERSION = 1
 """Of what the stages measure; another one finds no earlier result."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
 from ..losses.perceptual import SMALLEST
-from .new_model import NewModel
+from ..start.new_model import NewModel
 from .paths import ClipList, ExistingFile, Folder
 
 
