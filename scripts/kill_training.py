@@ -29,16 +29,7 @@ from tooncrafter_core.training.run.settings import RunSettings, read_settings
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
-LAUNCH += [
-    "--num_processes",
-    str(PROCESSES),
-    "--max_restarts",
-    "1",
-    "--mixed_precision",
-    "no",
-    "--dynamo_backend",
-    "no",
-]
+LAUNCH += f"--num_processes {PROCESSES} --mixed_precision no --dynamo_backend no".split()
 MODULE = "tooncrafter_core.training"
 LONGEST = 1.0
 """Seconds from a step to a kill at most."""

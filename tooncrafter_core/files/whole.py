@@ -28,7 +28,7 @@ _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
 _BINARY = getattr(os, "O_BINARY", 0)
 _FLUSHED_AT_ONCE = 16
-"""Files that wait for the disk together: a journal takes them as one, and 64 then cost what a few do one by one."""
+"""Files that wait for the disk together: 64 of them then take as long as a few one by one."""
 
 
 def file_digest(path: Path) -> str:
