@@ -1,9 +1,8 @@
 """Results that appear whole or not at all: written beside their name, then renamed.
 
-Their bytes are on the disk before the name is, and the name when the function returns, so that this holds for a power
-cut too. What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes.
-A failure removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there
-is never more than one. And files told apart by all they hold.
+What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A failure
+removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there is never
+more than one. And files told apart by all they hold.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,9 +24,6 @@ log = logging.getLogger(__name__)
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
-_BINARY = getattr(os, "O_BINARY", 0)
-_FLUSHED_AT_ONCE = 16
-"""Files that wait for the disk together: 64 of them then take as long as a few one by one."""
 
 
 def file_digest(path: Path) -> str:
@@ -64,11 +59,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         except (RuntimeError, SafetensorError):  # PyTorch and safetensors keep the system's reason to themselves
             _ask_for_room(unfinished)
             raise
-        flush(unfinished)
         with suppress(OSError):  # file systems that know no such rights
             unfinished.chmod(folder.stat().st_mode & _READ_AND_WRITE)
         os.replace(unfinished, target)
-        flush_names(target.parent)
 
 
 @contextmanager
@@ -94,11 +87,9 @@ def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
         try:
             with _unfinished(target) as unfinished:
                 yield unfinished
-                flush(unfinished)
                 if target.exists():
                     os.rename(target, replaced)
                 os.rename(unfinished, target)
-                flush_names(target.parent)
         finally:
             _settle(target, replaced)
 
@@ -114,43 +105,6 @@ def naming(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error} ({shutil.disk_usage(there).free / 2**20:.0f} MiB are free "
             f"in {there}). What was there before is unchanged. Make room or name another place, and run it again"
         ) from error
-
-
-def flush(path: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk.
-
-    Before a rename this makes sure that the new name never stands for less than the whole; of the folder above, after
-    it, that the name is there to stay.
-
-    Raises:
-        OSError: the disk did not take it.
-    """
-    if not path.is_dir():
-        _flush_file(path)
-        return
-    inside = [*path.rglob("*")]
-    with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as threads:
-        list(threads.map(_flush_file, [each for each in inside if each.is_file()]))
-    for folder in (*(each for each in inside if each.is_dir()), path):
-        flush_names(folder)
-
-
-def flush_names(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system knows such a wish: Windows does not."""
-    with suppress(OSError):
-        _sync(folder, os.O_RDONLY)
-
-
-def _flush_file(path: Path) -> None:
-    _sync(path, os.O_RDWR | _BINARY)  # Windows flushes only what may be written
-
-
-def _sync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_file(path: Path) -> None:

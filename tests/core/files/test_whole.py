@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,47 +125,6 @@ def test_no_space_is_told_with_the_name(name: str, tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match=rf"{tmp_path / name}: No space left on device .* unchanged"):
         write(tmp_path / name)
     assert not [*tmp_path.iterdir()]
-
-
-def test_bytes_are_on_the_disk_before_the_name_is(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each file of the result, then its name, then the folder that has the name."""
-    done: list[str] = []
-    sync, unfinished = os.fsync, f"unfinished-{result.name}"
-
-    def tell_sync(handle: int) -> None:
-        sync(handle)
-        done.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), result.parent))
-
-    def telling(rename: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        def tell_name(source: Path, target: Path) -> None:
-            rename(source, target)
-            done.append(f"{target.name} named")
-
-        return tell_name
-
-    monkeypatch.setattr(os, "fsync", tell_sync)
-    monkeypatch.setattr(whole.os, "replace", telling(os.replace))
-    monkeypatch.setattr(whole.os, "rename", telling(os.rename))
-    write(result)
-    named = [f"{result.name} named", "."]
-    if result.is_dir():
-        files = [f"{unfinished}/{file}" for file in content(result)]
-        assert len(files) == 7 and sorted(done[:7]) == files
-        assert done[7:] == [unfinished, *named]
-    else:
-        assert done == [f"{unfinished}/{result.name}", *named]
-
-
-def test_a_disk_that_fails_at_last_leaves_the_older_result(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(handle: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    write(result, seed=1)
-    before = content(result.parent)
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=rf"cannot write {result}: Input/output error"):
-        write(result)
-    assert content(result.parent) == before
 
 
 def test_a_longer_earlier_run_leaves_no_frames(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...files.whole import flush, naming
+from ...files.whole import naming
 
 VERSION = 1
 """Of what the stages measure; another one finds no earlier result."""
@@ -75,8 +75,7 @@ class Store:
             try:
                 yield Path(name)
                 os.chmod(name, 0o644)
-                flush(Path(name))
-                os.replace(name, path)  # a power cut may take a late one away, which is then made again
+                os.replace(name, path)
             finally:
                 Path(name).unlink(missing_ok=True)
 
