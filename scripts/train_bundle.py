@@ -24,7 +24,7 @@ from tooncrafter_core.data.build import DRAWN, write_drawn
 from tooncrafter_core.training.__main__ import TRAININGS
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
 from tooncrafter_core.training.run.engine import Run
-from tooncrafter_core.training.run.settings import read_settings
+from tooncrafter_core.training.settings.run import read_settings
 
 ROOT = Path(__file__).resolve().parent
 STAGES = (

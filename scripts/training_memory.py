@@ -1,13 +1,14 @@
 """What training the published sizes needs on one graphics card, counted on meta tensors: no weights, no GPU.
 
-`python scripts/training_memory.py` writes a table: numbers that train, bytes that stay over the steps, activations of a
-step of one segment (512 x 320, 16 frames) with and without gradient checkpointing, and which cards hold it all.
+`python scripts/training_memory.py` writes two tables: numbers that train, bytes that stay over the steps, activations
+of a step of one segment (512 x 320, 16 frames) with and without gradient checkpointing, and what it takes on which
+card; then how many cards it takes with divided weights.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.projector import ImageProjector
 from tooncrafter_core.models.unet.sketch_encoder import SketchEncoder
 from tooncrafter_core.training.run.low_rank import LoRA
-from tooncrafter_core.training.run.recompute import recompute_blocks
+from tooncrafter_core.training.run.recompute import outermost_blocks, recompute_blocks
 from tooncrafter_core.training.tasks.denoiser import temporal_layers
 from tooncrafter_core.training.tasks.distil import SPARED
 
@@ -31,6 +32,9 @@ CARDS = 24, 40, 80
 """GiB."""
 MASTER, GRADIENT, ADAM, AVERAGE, CAST = 4, 4, 8, 4, 2
 """Bytes of a number: float32 weight, its gradient, Adam's two moments, the moving average, autocast's bfloat16 copy."""
+SPARED_BY_8_BIT = 6
+"""Of Adam's, with moments of 8 bits (Dettmers et al. 2022), which the trainings do not have."""
+PROCESSES = 2, 4, 8
 RANK = 64
 SHARE = 0.9
 """Of a card that can be used: the rest is workspace and what the allocator cannot place."""
@@ -59,6 +63,20 @@ class Trained(NamedTuple):
         """Bytes that are there over all steps; what stays frozen has neither gradients nor moments nor an average."""
         total = sum(p.numel() for p in self.models.parameters())
         return total * (MASTER + CAST) + self.trained * (GRADIENT + ADAM + AVERAGE)
+
+    @property
+    def standing_8_bit(self) -> int:
+        """The same with Adam's moments in 8 bits."""
+        return self.standing - SPARED_BY_8_BIT * self.trained
+
+    def divided(self, processes: int, adam: int = ADAM) -> int:
+        """Bytes of one process that are there over all steps with `sharded`, and what is gathered at once: what is in
+        no block, the block that runs and the next one, cast or with gradients. No cast weights are kept."""
+        total = sum(p.numel() for p in self.models.parameters())
+        blocks = [sum(p.numel() for p in block.parameters()) for block in outermost_blocks(self.models)]
+        gathered = total - sum(blocks) + 2 * max(blocks)
+        shares = total * MASTER + self.trained * (GRADIENT + adam + AVERAGE)
+        return shares // processes + gathered * (MASTER + max(CAST, GRADIENT))
 
 
 def trainings() -> Iterator[Trained]:
@@ -143,30 +161,52 @@ def _meta(*shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.bfloat16, device="meta")
 
 
-def table() -> Iterator[str]:
+def tables() -> Iterator[str]:
     """Lines of Markdown, GiB."""
     cards = " | ".join(f"{card} GB" for card in CARDS)
-    yield f"| training | trains | standing | a step | with checkpointing | {cards} |"
-    yield "| " + " | ".join(["---"] * (5 + len(CARDS))) + " |"
+    yield f"| training | trains | standing | with 8-bit moments | a step | with checkpointing | {cards} |"
+    yield "| " + " | ".join(["---"] * (6 + len(CARDS))) + " |"
+    divided = []
     for training in trainings():
         whole = activations(training)
         recompute_blocks(training.models)
         recomputed = activations(training)
-        fits = " | ".join(_fits(card * 2**30, training.standing, whole, recomputed) for card in CARDS)
-        sizes = " | ".join(f"{size / 2**30:.1f}" for size in (training.standing, whole, recomputed))
-        yield f"| {training.name} | {training.trained / 1e6:.0f} M | {sizes} | {fits} |"
+        fits = " | ".join(_fits(card * 2**30, training, whole, recomputed) for card in CARDS)
+        sizes = (training.standing, training.standing_8_bit, whole, recomputed)
+        yield f"| {training.name} | {training.trained / 1e6:.0f} M | {_gib(sizes)} | {fits} |"
+        shares = [training.divided(n) for n in PROCESSES]
+        needed = " | ".join(_processes(card * 2**30, shares, recomputed) for card in CARDS)
+        spared = training.divided(PROCESSES[0], ADAM - SPARED_BY_8_BIT)
+        divided.append(f"| {training.name} | {_gib([*shares, spared])} | {needed} |")
+    yield ""
+    of = " | ".join(f"on {n}" for n in PROCESSES)
+    yield f"| divided, with checkpointing | {of} | on {PROCESSES[0]}, 8-bit moments | {cards} |"
+    yield "| " + " | ".join(["---"] * (2 + len(PROCESSES) + len(CARDS))) + " |"
+    yield from divided[:-1]  # the decoder's weights are not divided
 
 
-def _fits(card: int, standing: int, whole: int, recomputed: int) -> str:
-    if standing + whole < SHARE * card:
+def _gib(sizes: Iterable[int]) -> str:
+    return " | ".join(f"{size / 2**30:.1f}" for size in sizes)
+
+
+def _fits(card: int, training: Trained, whole: int, recomputed: int) -> str:
+    """What it takes on one card."""
+    room = SHARE * card
+    if training.standing + whole < room:
         return "yes"
-    if standing + recomputed < SHARE * card:
-        return "with checkpointing"
-    return "no"
+    if training.standing + recomputed < room:
+        return "checkpointing"
+    return "checkpointing, 8-bit moments" if training.standing_8_bit + recomputed < room else "no"
+
+
+def _processes(card: int, shares: Sequence[int], recomputed: int) -> str:
+    """The fewest cards."""
+    fitting = [n for n, share in zip(PROCESSES, shares, strict=True) if share + recomputed < SHARE * card]
+    return str(min(fitting)) if fitting else "no"
 
 
 def main() -> int:
-    for line in table():
+    for line in tables():
         sys.stdout.write(line + "\n")
     return 0
 

@@ -27,8 +27,8 @@ from tooncrafter_core.training.__main__ import TRAININGS
 from tooncrafter_core.training.clips.manifest import Clip, write_manifest
 from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.run.export import write_checkpoint
-from tooncrafter_core.training.run.settings import RunSettings
 from tooncrafter_core.training.run.task import Task
+from tooncrafter_core.training.settings.run import RunSettings
 
 SIDE = 32
 """Pixels of a training picture's sides: the perceptual distance takes no smaller one."""

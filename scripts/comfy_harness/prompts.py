@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Prompt = dict[str, dict[str, Any]]
+from tooncrafter_core.batch.runners.comfyui_prompt import Prompt, node
+
+__all__ = ["Prompt", "node"]
 
 BUNDLED_MODEL = "tooncrafter-tiny (bundled)"
 BUNDLED_SKETCH_ENCODER = "tooncrafter-tiny sketch encoder (bundled)"
 """What the loaders call the small model that comes with the nodes."""
 BUNDLED_LORA = "tooncrafter-tiny-4steps.safetensors"
 """What Load LoRA calls the one that comes with it."""
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    """One node; an input [id, index] is a wire from another node's output."""
-    return {"class_type": class_type, "inputs": inputs}
 
 
 def settings_of(made: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import json
 import logging
-import mimetypes
 import os
 import shutil
 import signal
@@ -15,9 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +20,14 @@ from types import TracebackType
 from typing import Any
 
 import psutil
+
+from tooncrafter_core.batch.runners.comfyui_server import (
+    ENDED_BADLY,
+    RefusedError,
+    Server,
+    ServerAwayError,
+    node_errors,
+)
 
 Json = dict[str, Any]
 
@@ -55,9 +58,8 @@ class PromptRejected(Exception):
         super().__init__("\n".join([summary, *self._lines()]))
 
     def _lines(self) -> Iterator[str]:
-        for node_id, node in self.node_errors.items():
-            for error in node["errors"]:
-                yield f"node {node_id} ({node['class_type']}): {error['message']}: {error['details']}"
+        for node_id, kind, what in node_errors({"node_errors": self.node_errors}):
+            yield f"node {node_id} ({kind}): {what}"
 
 
 class PromptFailed(Exception):
@@ -105,8 +107,7 @@ class ComfyServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        # A proxy set for the outside world must not be asked for a loopback address.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._asked = Server(self.url)
 
     def __enter__(self) -> ComfyServer:
         atexit.register(self.stop)
@@ -144,14 +145,11 @@ class ComfyServer:
     def queue(self, prompt: Json) -> str:
         """Queue a prompt in API form and return its id; PromptRejected if any part of it is invalid."""
         try:
-            answer = self.post_json("/prompt", {"prompt": prompt})
-        except urllib.error.HTTPError as refusal:
-            if refusal.code != 400:
+            return self._asked.queue(prompt)
+        except RefusedError as refusal:
+            if not refusal.answer:
                 raise
-            raise PromptRejected(json.load(refusal)) from None
-        if answer["node_errors"]:
-            raise PromptRejected(answer)
-        return str(answer["prompt_id"])
+            raise PromptRejected(refusal.answer) from None
 
     def run(self, prompt: Json, timeout: float = 300) -> Json:
         """Run a prompt to its end and return its history entry."""
@@ -159,11 +157,10 @@ class ComfyServer:
 
     def wait(self, prompt_id: str, timeout: float = 300) -> Json:
         """Wait for a queued prompt and return its history entry; PromptFailed if it did not succeed."""
-        path = f"/history/{prompt_id}"
-        self._wait_until(lambda: bool(self.get_json(path)), timeout, "the prompt to end")
-        entry: Json = self.get_json(path)[prompt_id]
+        self._wait_until(lambda: self._asked.history(prompt_id) is not None, timeout, "the prompt to end")
+        entry: Json = self._asked.history(prompt_id) or {}
         for event, details in entry["status"]["messages"]:
-            if event in ("execution_error", "execution_interrupted"):
+            if event in ENDED_BADLY:
                 raise PromptFailed(event, details)
         return entry
 
@@ -179,15 +176,7 @@ class ComfyServer:
 
     def upload(self, path: Path) -> str:
         """Put a picture into ComfyUI's input folder as the page does, and return the name to load it by."""
-        boundary = uuid.uuid4().hex
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        head = (
-            f"--{boundary}\r\nContent-Type: {kind}\r\n"
-            f'Content-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
-        )
-        body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        answer = json.loads(self._request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
-        return str(answer["name"])
+        return self._asked.upload(path, path.name)
 
     def interrupt(self, prompt_id: str | None = None) -> None:
         """Ask the running prompt to stop, as the page's button does; or this one, if it is running."""
@@ -229,19 +218,11 @@ class ComfyServer:
 
     def get_json(self, path: str) -> Any:
         """The parsed answer to a GET of one of the server's paths."""
-        return json.loads(self._request(path))
+        return self._asked.json(path)
 
     def post_json(self, path: str, value: Json) -> Any:
         """The parsed answer to a POST of `value`, or None where the answer is empty."""
-        answer = self._request(path, json.dumps(value).encode(), "application/json")
-        return json.loads(answer) if answer else None
-
-    def _request(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
-        headers = {"Content-Type": kind} if kind else {}
-        request = urllib.request.Request(self.url + path, data=body, headers=headers)
-        with self._opener.open(request, timeout=60) as answer:
-            content: bytes = answer.read()
-        return content
+        return self._asked.json(path, value)
 
     def _fill_base(self) -> None:
         for folder in FOLDERS:
@@ -271,8 +252,8 @@ class ComfyServer:
         log.info("ComfyUI answers at %s after %.1f seconds", self.url, time.monotonic() - started)
 
     def _answers(self) -> bool:
-        with suppress(urllib.error.URLError, ConnectionError):
-            self._request("/system_stats")
+        with suppress(ServerAwayError):
+            self._asked.ask("/system_stats")
             return True
         return False
 

@@ -19,13 +19,14 @@ from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
-from .runners.comfyui_pool import ComfyUIPool, Server
+from .runners.comfyui_pool import ComfyUIPool
 from .runners.comfyui_prompt import ServerModels
+from .runners.comfyui_server import Server
 from .runners.dispatch import Pool
 from .runners.ray_pool import Cluster, RayPool, check_ray
-from .shots.exposure_sheet import entries_of_sheet
-from .shots.keyframe_folder import entries_of_folder
-from .shots.shot import SETTINGS, Shot, parse_shot
+from .shots.exposure_sheet import lines_of_sheet
+from .shots.keyframe_folder import lines_of_folder
+from .shots.shot import SETTINGS, Shot
 from .shots.shot_list import read_shots, write_shots
 from .work import Models, Worker
 
@@ -183,15 +184,13 @@ def run_shots(options: argparse.Namespace) -> None:
         raise ValueError(f"--output would replace {source}, which is read; name another")
     folder.mkdir(parents=True, exist_ok=True)
     if os.path.isdir(source):
-        entries = entries_of_folder(source, folder, options.frames)
+        lines = lines_of_folder(source, folder, options.frames)
     elif options.frames is not None:
         raise ValueError("--frames is for a folder; an exposure sheet has its frames in the column frame")
     else:
-        entries = entries_of_sheet(source, folder)
-    shots = {shot.name.casefold(): shot for shot in (parse_shot(entry, folder, {}) for entry in entries)}
-    if len(shots) < len(entries):
+        lines = lines_of_sheet(source, folder)
+    if len({line.shot.name.casefold() for line in lines}) < len(lines):
         raise ValueError(f"two shots of {source} have one name; rename one")
-    write_shots(options.output, entries)
-    sys.stdout.write(
-        f"{len(shots)} shots, {sum(shot.total for shot in shots.values())} frames in {printable(options.output)}\n"
-    )
+    write_shots(options.output, [line.entry for line in lines])
+    frames = sum(line.shot.total for line in lines)
+    sys.stdout.write(f"{len(lines)} shots, {frames} frames in {printable(options.output)}\n")

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import AutocastKwargs, set_seed
 
 from ..files.whole import check_file
 from ..memory import LackOfMemoryError, naming_lack
 from .run.engine import CHECKPOINT, STATE, Run
 from .run.journal import METRICS
-from .run.settings import RunSettings, read_settings
 from .run.task import Task
-from .run.task_settings import (
+from .settings.run import RunSettings, read_settings
+from .settings.tasks import (
     AutoencoderSettings,
     BaseSettings,
     DecoderSettings,
@@ -71,7 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings(training.settings, chosen.config)
         _check_output(settings.output)
-        accelerator = Accelerator(mixed_precision=settings.precision)
+        # Cast weights that are kept over a step would stay undivided.
+        cast = AutocastKwargs(cache_enabled=not settings.sharded)
+        accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[cast])
         set_seed(settings.seed)
         with naming_lack("Making the models and reading the clips"):
             run = Run(training.make_task(settings, accelerator), settings, accelerator)

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tooncrafter_core.batch.runners.comfyui_pool import Server, ServerAwayError
+from tooncrafter_core.batch.runners.comfyui_pool import draw
+from tooncrafter_core.batch.runners.comfyui_server import RefusedError, Server, ServerAwayError
 
 
 class Stub(ThreadingHTTPServer):
@@ -70,7 +71,16 @@ def test_another_server(stub: Stub) -> None:
 
 def test_a_prompt_that_was_dropped_is_not_waited_for(stub: Stub) -> None:
     with pytest.raises(ServerAwayError, match="has dropped the prompt"):
-        server_of(stub).draw({}, threading.Event())
+        draw(server_of(stub), {}, threading.Event())
+
+
+def test_a_prompt_of_which_a_part_is_wrong_is_not_run(stub: Stub) -> None:
+    errors = {"errors": [{"message": "no such file", "details": "a.ckpt"}], "class_type": "Loader"}
+    stub.page = json.dumps({"prompt_id": "one", "node_errors": {"7": errors}}).encode()
+    with pytest.raises(
+        RefusedError, match=r"refused /prompt: part of the prompt is invalid; Loader: no such file: a.ckpt"
+    ):
+        draw(server_of(stub), {}, threading.Event())
 
 
 def test_a_prompt_that_is_stopped_is_left_by_the_server(stub: Stub) -> None:
@@ -78,5 +88,5 @@ def test_a_prompt_that_is_stopped_is_left_by_the_server(stub: Stub) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(InterruptedError):
-        server_of(stub).draw({}, stop)
+        draw(server_of(stub), {}, stop)
     assert stub.asked[1:] == [("/queue", {"delete": ["one"]}), ("/interrupt", {"prompt_id": "one"})]

@@ -21,8 +21,8 @@ from tooncrafter_core.evaluation.clips import frame_files
 from tooncrafter_core.evaluation.methods.videos import read_video
 from tooncrafter_core.files.media import check_contact_sheet, check_output, read_image, write_frames
 from tooncrafter_core.training.clips.manifest import read_manifest
-from tooncrafter_core.training.run.settings import read_settings
-from tooncrafter_core.training.run.task_settings import AutoencoderSettings
+from tooncrafter_core.training.settings.run import read_settings
+from tooncrafter_core.training.settings.tasks import AutoencoderSettings
 
 FRAMES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LONG = "x" * 300

@@ -14,7 +14,7 @@ from small_training import Workshop
 
 from tooncrafter_core.data import bundle
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
-from tooncrafter_core.training.run.settings import read_settings
+from tooncrafter_core.training.settings.run import read_settings
 
 
 @pytest.fixture

@@ -10,6 +10,12 @@ from ..shots.shot import Shot
 
 Prompt = dict[str, dict[str, Any]]
 
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """One node; an input [id, index] is a wire from another node's output."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
 SHOWN = "shown"
 """The node whose pictures are the result."""
 
@@ -33,13 +39,13 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
     settings = shot.settings
     guide = "guide" if shot.sketches else "encode"
     return {
-        "loader": _node("ToonCrafterLoader", checkpoint=models.checkpoint, weight_dtype="default"),
+        "loader": node("ToonCrafterLoader", checkpoint=models.checkpoint, weight_dtype="default"),
         "keyframes": _pictures([uploaded[str(file)] for file in shot.keyframes]),
-        "positive": _node("CLIPTextEncode", clip=["loader", 1], text=settings.prompt),
-        "negative": _node("CLIPTextEncode", clip=["loader", 1], text=settings.negative_prompt),
+        "positive": node("CLIPTextEncode", clip=["loader", 1], text=settings.prompt),
+        "negative": node("CLIPTextEncode", clip=["loader", 1], text=settings.negative_prompt),
         "encode": _encode(shot),
         **(_sketches(shot, models, uploaded) if shot.sketches else {}),
-        "sampler": _node(
+        "sampler": node(
             "ToonCrafterSampler",
             model=["loader", 0],
             positive=[guide, 0],
@@ -48,7 +54,7 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
             denoise=1.0,
             **{name: getattr(settings, name) for name in ("seed", "steps", "eta", *_GUIDANCE)},
         ),
-        "decode": _node(
+        "decode": node(
             "ToonCrafterDualRefDecode",
             vae=["loader", 3],
             latent=["sampler", 0],
@@ -56,24 +62,19 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
             two_pass=settings.two_pass,
             keep_keyframes=settings.keep_keyframes,
         ),
-        SHOWN: _node("PreviewImage", images=["decode", 0]),
+        SHOWN: node("PreviewImage", images=["decode", 0]),
     }
 
 
 _GUIDANCE = ("guidance_scale", "guidance_rescale", "guidance_from", "guidance_to")
 
 
-def _node(kind: str, **inputs: Any) -> dict[str, Any]:
-    """One node; an input [id, index] is a wire from another node's output."""
-    return {"class_type": kind, "inputs": inputs}
-
-
 def _pictures(names: Sequence[str]) -> dict[str, Any]:
-    return _node("ToonCrafterLoadPictures", pictures="\n".join(names), background="#ffffff")
+    return node("ToonCrafterLoadPictures", pictures="\n".join(names), background="#ffffff")
 
 
 def _encode(shot: Shot) -> dict[str, Any]:
-    return _node(
+    return node(
         "ToonCrafterEncodeKeyframes",
         keyframes=["keyframes", 0],
         positive=["positive", 0],
@@ -92,8 +93,8 @@ def _encode(shot: Shot) -> dict[str, Any]:
 def _sketches(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -> Prompt:
     return {
         "sketches": _pictures([uploaded[str(sketch.picture)] for sketch in shot.sketches]),
-        "sketch_loader": _node("ToonCrafterSketchEncoderLoader", sketch_encoder=models.sketch_encoder),
-        "guide": _node(
+        "sketch_loader": node("ToonCrafterSketchEncoderLoader", sketch_encoder=models.sketch_encoder),
+        "guide": node(
             "ToonCrafterSketchGuide",
             positive=["encode", 0],
             negative=["encode", 1],

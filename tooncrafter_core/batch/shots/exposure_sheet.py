@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .keyframe_folder import Entry, relative, shot_name
+from .keyframe_folder import Entry, Line, relative, shot_name
 from .shot import FIELDS, parse_shot
 
 _OWN = ("frame", "keyframe", "sketch", "shot")
@@ -27,7 +27,7 @@ _TEXTS = ("prompt", "negative_prompt", "fit")
 """Fields that are never numbers, whatever they look like."""
 
 
-def entries_of_sheet(path: Path, list_folder: Path) -> list[Entry]:
+def lines_of_sheet(path: Path, list_folder: Path) -> list[Line]:
     """The shots of an exposure sheet, in the order of their first rows.
 
     Args:
@@ -53,15 +53,14 @@ def entries_of_sheet(path: Path, list_folder: Path) -> list[Entry]:
         raise ValueError(f"{path} is no CSV in UTF-8 ({error}); save it as one") from error
     if not shots:
         raise ValueError(f"{path} has no rows; expected one for each keyframe, below the names frame,keyframe")
-    entries = []
+    lines = []
     for name, rows in shots.items():
         entry = rows.entry(name)
         try:
-            parse_shot(entry, list_folder, {})
+            lines.append(Line(entry, parse_shot(entry, list_folder, {})))
         except ValueError as error:
             raise ValueError(f"{path}, shot {name} from line {rows.line} on: {error}") from error
-        entries.append(entry)
-    return entries
+    return lines
 
 
 def _rows(file: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from ...files.pictures import natural_key, picture_files
 from ...inputs import check_text
+from .shot import Shot, parse_shot
 
 _NUMBER = re.compile(r"(\d{1,9})\D*", re.ASCII)
 
@@ -17,7 +19,14 @@ Entry = dict[str, object]
 """What a line of a list says."""
 
 
-def entries_of_folder(folder: Path, list_folder: Path, frames: str | None = None) -> list[Entry]:
+class Line(NamedTuple):
+    """What a line of a list says, and the shot that it means."""
+
+    entry: Entry
+    shot: Shot
+
+
+def lines_of_folder(folder: Path, list_folder: Path, frames: str | None = None) -> list[Line]:
     """A shot of a folder's pictures, or one of each folder in it.
 
     Args:
@@ -26,14 +35,14 @@ def entries_of_folder(folder: Path, list_folder: Path, frames: str | None = None
         frames: of each segment; None takes the last number in each file's name as its frame's.
 
     Raises:
-        ValueError: no pictures, or names whose numbers do not say where the keyframes are.
+        ValueError: no pictures, names whose numbers do not say where the keyframes are, or what makes no shot.
     """
     folder = folder.resolve()
     inside = sorted(
         (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")),
         key=lambda entry: natural_key(entry.name),
     )
-    return [_entry(each, list_folder, frames) for each in inside or [folder]]
+    return [_line(each, list_folder, frames) for each in inside or [folder]]
 
 
 def relative(path: Path, list_folder: Path) -> str:
@@ -47,10 +56,11 @@ def shot_name(text: str) -> str:
     return re.sub(r"[^\w-]+", "_", text).lstrip("-")[:100] or "shot"
 
 
-def _entry(folder: Path, list_folder: Path, frames: str | None) -> Entry:
+def _line(folder: Path, list_folder: Path, frames: str | None) -> Line:
     files = picture_files([str(folder)], folder)
     entry: Entry = {"name": shot_name(folder.name), "keyframes": [relative(file, list_folder) for file in files]}
-    return {**entry, "frames": frames} if frames else {**entry, "frame_numbers": _numbers(files)}
+    entry |= {"frames": frames} if frames else {"frame_numbers": _numbers(files)}
+    return Line(entry, parse_shot(entry, list_folder, {}))
 
 
 def _numbers(files: Sequence[Path]) -> list[int]:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make(paths: list[Path], out: Path, config: Path | None, address: str | None) -> int:
-    from ...training.run.settings import read_settings
+    from ...training.settings.run import read_settings
     from . import ray_runner, report
     from .pipeline import LIST, open_films, prepare
     from .settings import Settings

@@ -12,7 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, model_validator
 
 from ...training.clips.manifest import Domain
-from ...training.run.settings import ExistingFile, Positive
+from ...training.settings.paths import ExistingFile
+from ...training.settings.run import Positive
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[float, Field(ge=0)]

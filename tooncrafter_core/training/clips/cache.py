@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,7 +24,7 @@ from ...models.clip.vision_tower import VisionTower, preprocess
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
-from ..run.task_settings import DenoiserSettings, SketchSettings
+from ..settings.tasks import DenoiserSettings, SketchSettings
 from .draws import Batch, Draws, collate
 from .room import check_room, tensor_bytes
 
@@ -130,22 +132,63 @@ def cached_segments(
     accelerator: Accelerator,
     lines: Lines | None = None,
 ) -> Segments:
-    """The first `settings.segments` draws, from disk where an earlier run has kept them.
+    """The first `settings.segments` draws, from disk where an earlier run has kept them; all processes compute them.
 
     A file belongs to the frozen models' weights, the list of clips and the drawing's settings: another of any of
     these makes another file.
     """
     path = settings.cache / f"segments-{_key(settings, start, lines)}.safetensors"
-    with accelerator.main_process_first():
-        if not path.exists():
-            models = towers(start, accelerator.device)
-            if settings.precision == "bf16":
-                # What a CPU's bfloat16 convolutions work on.
-                models.autoencoder.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            kept = _compute(settings, models, draws, lines, accelerator)
-            write_checkpoint(kept._asdict(), path)
-        tensors = load_file(path)
+    there = path.exists()
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    if not there:
+        _keep(path, settings, start, draws, accelerator, lines)
+    tensors = load_file(path)
     return Segments(*(tensors[name] for name in Segments._fields))
+
+
+def _keep(
+    path: Path,
+    settings: DenoiserSettings,
+    start: Checkpoint,
+    draws: Draws,
+    accelerator: Accelerator,
+    lines: Lines | None,
+) -> None:
+    """Compute and write them, each process its share; the first one joins the shares.
+
+    The batches, and so the bits, are those of one process.
+    """
+    world = accelerator.num_processes
+    batches = torch.arange(settings.segments).split(_ENCODED_AT_ONCE)
+    shares = [path.with_name(f"{path.stem}-{rank}-of-{world}.safetensors") for rank in range(world)][: len(batches)]
+    rank = accelerator.process_index
+    if rank < len(shares) and not shares[rank].exists():
+        models = towers(start, accelerator.device)
+        if settings.precision == "bf16":
+            # What a CPU's bfloat16 convolutions work on.
+            models.autoencoder.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own = torch.cat(batches[rank::world]).tolist()
+        kept = _compute(settings, models, draws, own, lines, accelerator)
+        write_checkpoint(kept._asdict(), shares[rank])
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _join(path, shares)
+    accelerator.wait_for_everyone()
+
+
+def _join(path: Path, shares: Sequence[Path]) -> None:
+    """Shares of which each has every so manieth batch, as one file in the order of the draws."""
+    if len(shares) == 1:
+        shares[0].replace(path)
+        return
+    parts = [load_file(share) for share in shares]
+    tensors = {}
+    for name in Segments._fields:
+        batches = (part[name].split(_ENCODED_AT_ONCE) for part in parts)
+        tensors[name] = torch.cat([batch for turn in zip_longest(*batches) for batch in turn if batch is not None])
+    write_checkpoint(tensors, path)
+    for share in shares:
+        share.unlink()
 
 
 def towers(start: Checkpoint, device: torch.device) -> Towers:
@@ -154,7 +197,7 @@ def towers(start: Checkpoint, device: torch.device) -> Towers:
 
 
 def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> str:
-    digest = hashlib.sha256(settings.clips.read_bytes())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in settings.clips))
     drawn = (settings.domains, settings.width, settings.height, settings.frames, settings.strides, settings.seed)
     digest.update(repr((drawn, settings.segments, settings.precision, lines is not None)).encode())
     if isinstance(settings, SketchSettings) and settings.lines is not None:
@@ -169,13 +212,19 @@ def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> 
 
 @torch.no_grad()
 def _compute(
-    settings: DenoiserSettings, models: Towers, draws: Draws, lines: Lines | None, accelerator: Accelerator
+    settings: DenoiserSettings,
+    models: Towers,
+    draws: Draws,
+    chosen: Sequence[int],
+    lines: Lines | None,
+    accelerator: Accelerator,
 ) -> Segments:
+    """The chosen draws."""
     draws.check()
     loader: Iterable[Batch] = DataLoader(
         draws,
         batch_size=_ENCODED_AT_ONCE,
-        sampler=range(settings.segments),
+        sampler=chosen,
         num_workers=settings.workers,
         collate_fn=collate,
     )

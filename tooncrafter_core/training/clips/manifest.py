@@ -1,14 +1,15 @@
-"""A list of clips to train on: one JSON object on each line of a file."""
+"""A list of clips to train on: one JSON object on each line of a file, or of several."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from ...files.pictures import natural_key
 from ...files.whole import written_whole
 from ...inputs import shortened
 
@@ -46,24 +47,41 @@ class Clip:
     """95th percentile of motion over 16 frames, in px of the clip."""
 
 
-def read_manifest(path: str | Path) -> list[Clip]:
-    """Read a clip list. Its clips' paths are relative to its folder; whether they exist is not checked here.
+def read_manifest(*paths: str | Path) -> list[Clip]:
+    """Read a clip list. Its clips' paths are relative to their file's folder; whether they exist is not checked here.
+
+    Args:
+        paths: of the list's file, or of several that are one list in this order.
 
     Raises:
         FileNotFoundError: no such file.
         ManifestError: no clips, broken JSON, a missing or unknown key, a wrong value, a source in both splits.
     """
-    path = Path(path)
-    if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise FileNotFoundError(f"there is no clip list {path}; check the path")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    clips = [_parse(line, path.parent, f"{path}, line {number}") for number, line in numbered]
-    _check_splits(clips, [f"{path}, line {number}" for number, _ in numbered], path)
+    clips: list[Clip] = []
+    places: list[str] = []
+    for path in map(Path, paths):
+        for number, line in _lines(path):
+            places.append(f"{path}, line {number}")
+            clips.append(_parse(line, path.parent, places[-1]))
+    _check_splits(clips, places, ", ".join(map(str, paths)))
     return clips
+
+
+def manifest_files(path: Path) -> list[Path]:
+    """The files of a clip list: the path's own, or of a folder all `.jsonl` in the order of their names and numbers.
+
+    Raises:
+        ValueError: nothing is there, or a folder without such files.
+    """
+    files = [path]
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+        inside = [file for file in path.glob("*.jsonl") if file.is_file()]
+        files = sorted(inside, key=lambda file: natural_key(file.name))
+    if not files:
+        raise ValueError(f"{path} has no .jsonl files; expected those of a clip list")
+    if not os.path.isfile(files[0]):
+        raise ValueError(f"there is no file {path}; correct the path")
+    return files
 
 
 def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
@@ -78,9 +96,20 @@ def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
         row = {**vars(clip), "path": Path(os.path.relpath(clip.path, path.parent)).as_posix()}
         _check_row(row, f"{path}, line {number}")
         lines.append(json.dumps(row, ensure_ascii=False))
-    _check_splits(clips, [f"{path}, line {number}" for number in range(1, len(lines) + 1)], path)
+    _check_splits(clips, [f"{path}, line {number}" for number in range(1, len(lines) + 1)], str(path))
     with written_whole(path) as unfinished:
         unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a file in which something stands, with their numbers."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no clip list {path}; check the path")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def _parse(line: str, folder: Path, where: str) -> Clip:
@@ -119,9 +148,9 @@ def _check_row(row: dict[str, object], where: str) -> None:
             )
 
 
-def _check_splits(clips: Sequence[Clip], places: Sequence[str], path: Path) -> None:
+def _check_splits(clips: Sequence[Clip], places: Sequence[str], files: str) -> None:
     if not clips:
-        raise ManifestError(f"{path} lists no clips; expected a JSON object with {_keys()} on each line")
+        raise ManifestError(f"{files} lists no clips; expected a JSON object with {_keys()} on each line")
     seen: dict[str, tuple[str, str]] = {}
     for clip, place in zip(clips, places, strict=True):
         split, first = seen.setdefault(clip.source, (clip.split, place))

@@ -1,1 +1,1 @@
-"""One training run: settings, loop, averages, journal, checkpoints."""
+"""One training run: loop, averages, journal, checkpoints."""

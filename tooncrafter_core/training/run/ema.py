@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .shards import divided_as
+
 
 class EMA:
     """Averages of the parameters that require grad, float32, beside the module.
@@ -54,7 +56,7 @@ class EMA:
             raise ValueError("averages of other parameters came; expected those of the trained ones")
         self._updates = state["updates"]
         for name, average in state["averages"].items():
-            self._averages[name].copy_(average)
+            self._averages[name].copy_(divided_as(average, self._averages[name]))
 
     @torch.no_grad()
     def _set(self, values: dict[str, Tensor]) -> None:

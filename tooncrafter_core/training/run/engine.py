@@ -19,11 +19,12 @@ from tqdm import tqdm
 from ...files.media import write_contact_sheet
 from ...finite import is_finite
 from ..clips.room import check_room, tensor_bytes
+from ..settings.run import RunSettings, SettingsError
 from .ema import EMA
 from .export import write_checkpoint
 from .journal import Journal
 from .optimisers import Contestant
-from .settings import RunSettings, SettingsError
+from .shards import usable, whole, whole_on_first
 from .state import UNREADABLE, damaged, read_state, write_state
 from .task import Task
 
@@ -111,10 +112,10 @@ class Run:
                 journal.write(self.step, metrics)
                 bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items()}, refresh=False)
                 bar.update()
-                if main and self._due(settings.sample_every):
+                if self._due(settings.sample_every):
                     self._write_strip(journal)
                 late = self._is_late(end)
-                if main and (late or self._due(settings.save_every)):
+                if late or self._due(settings.save_every):
                     self._save()
                 self.accelerator.wait_for_everyone()
                 if late:
@@ -124,7 +125,7 @@ class Run:
         path = self.settings.output / STATE
         if not path.exists():
             return
-        state = read_state(path)
+        state = read_state(path, mapped=self.settings.sharded)
         try:
             own, saved = self.contestants, state["contestants"]
             fitting = saved.keys() == own.keys() and all(own[name].fits(saved[name]) for name in own)
@@ -198,7 +199,7 @@ class Run:
             for index, batch in enumerate(passes):
                 for key, value in self._backward(contestant.call, batch, index).items():
                     metrics[key] = metrics.get(key, 0.0) + value / len(passes)
-            norm = float(self.accelerator.clip_grad_norm_(contestant.trained, _GRADIENT_NORM))
+            norm = float(whole(self.accelerator.clip_grad_norm_(contestant.trained, _GRADIENT_NORM)))
             if not math.isfinite(norm):
                 raise self._diverged(f"the gradient of {name}")
             metrics[f"{name}_gradient"] = norm
@@ -221,25 +222,41 @@ class Run:
         key = (self.settings.seed, self.step, index, self.accelerator.process_index)
         return torch.Generator().manual_seed(hash(key) % 2**63)
 
+    @property
+    def _takes_part(self) -> bool:
+        """Whether this process is needed to write: of divided weights every one has a share."""
+        return self.accelerator.is_main_process or self.settings.sharded
+
     def _write_strip(self, journal: Journal) -> None:
-        with self.ema.applied(), torch.no_grad():
+        if not self._takes_part:
+            return
+        model = next(iter(self.task.players.values()))
+        with self.ema.applied(), usable(model), torch.no_grad():
             picture = self.task.strip()
-        write_contact_sheet(picture[None], self.settings.output / "strips" / f"{self.step:07}.png", columns=1)
-        journal.picture(self.step, picture)
+        if self.accelerator.is_main_process:
+            path = self.settings.output / "strips" / f"{self.step:07}.png"
+            write_contact_sheet(picture[None], path, columns=1)
+            journal.picture(self.step, picture)
 
     def _save(self) -> None:
+        if not self._takes_part:
+            return
         with self.ema.applied(), torch.no_grad():
             tensors = self.task.checkpoint()
-        if broken := [name for name, tensor in tensors.items() if not is_finite(tensor)]:
-            raise self._diverged(f"{broken[0]} and {len(broken) - 1} more tensors of the checkpoint")
-        write_checkpoint(tensors, self.settings.output / CHECKPOINT, self.task.working)
-        state = {
-            "step": self.step,
-            "skipped": self.skipped,
-            "ema": self.ema.state_dict(),
-            "contestants": {name: contestant.state_dict() for name, contestant in self.contestants.items()},
-        }
-        write_state(state, self.settings.output / STATE)
+            if broken := [name for name, tensor in tensors.items() if not is_finite(tensor)]:
+                raise self._diverged(f"{broken[0]} and {len(broken) - 1} more tensors of the checkpoint")
+            if self.accelerator.is_main_process:
+                write_checkpoint(tensors, self.settings.output / CHECKPOINT, self.task.working)
+        state = whole_on_first(
+            {
+                "step": self.step,
+                "skipped": self.skipped,
+                "ema": self.ema.state_dict(),
+                "contestants": {name: contestant.state_dict() for name, contestant in self.contestants.items()},
+            }
+        )
+        if self.accelerator.is_main_process:
+            write_state(state, self.settings.output / STATE)
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

@@ -14,17 +14,19 @@ from ...files.infer import infer_config
 from ...files.whole import written_whole
 from ...files.working_settings import WorkingSettings
 from ...models.config import ModelConfig
+from .shards import whole_on_first
 
 
 def published(part: str, model: nn.Module) -> dict[str, Tensor]:
-    """A model's tensors under their published names, on the CPU.
+    """A model's tensors under their published names, on the CPU; of a divided model on the first process, and every
+    process has to ask.
 
     Args:
         part: which part the model is, see `checkpoint.PREFIXES`.
         model: of that part.
     """
     return {
-        PREFIXES[part] + to_published_name(name): tensor.detach().cpu().contiguous()
+        PREFIXES[part] + to_published_name(name): whole_on_first(tensor.detach()).cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
 

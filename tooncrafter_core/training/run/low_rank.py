@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...files.weight_file import CheckpointError, read_weight_file
+from .shards import whole_on_first
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _PREFIX = "diffusion_model."
@@ -72,8 +73,8 @@ class LoRA(nn.Module):
             self._active = True
 
     def factors(self) -> dict[str, Factors]:
-        """By layer, on the CPU."""
-        weights = ([layer.weight.detach().cpu() for layer in branch] for branch in self.branches)  # type: ignore[attr-defined]
+        """By layer, on the CPU; of a divided model see `whole_on_first`."""
+        weights = ([whole_on_first(layer.weight.detach()).cpu() for layer in branch] for branch in self.branches)  # type: ignore[attr-defined]
         return {name: Factors(up, down) for name, (down, up) in zip(self.names, weights, strict=True)}
 
     def _add(self, branch: nn.Module, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
-from .settings import RunSettings
+from ..settings.run import RunSettings
+from .shards import divide, divided_as, divided_moments
 from .state import fits, same_tensors
 from .task import Player
 
@@ -33,8 +34,11 @@ class Contestant:
 
     def __init__(self, player: Player, settings: RunSettings, accelerator: Accelerator) -> None:
         self.player = player
+        divided = settings.sharded and accelerator.num_processes > 1
+        self.call: nn.Module = accelerator.prepare_model(player, evaluation_mode=divided)  # no copies kept alike then
+        if divided:
+            divide(player, accelerator.device, accelerator.num_processes)
         self.trained = [p for p in player.parameters() if p.requires_grad]
-        self.call: nn.Module = accelerator.prepare_model(player)
         self.optimisers = [accelerator.prepare_optimizer(made) for made in make_optimisers(self.trained, settings)]
 
     def step(self, rate: float) -> None:
@@ -61,7 +65,7 @@ class Contestant:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for parameter, saved in zip(self.trained, state["parameters"], strict=True):
-            parameter.copy_(saved)
+            parameter.copy_(divided_as(saved, parameter))
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             own = optimiser.state_dict()["param_groups"]  # rates and the like are this run's
-            optimiser.load_state_dict({"state": saved["state"], "param_groups": own})
+            optimiser.load_state_dict({"state": divided_moments(saved["state"], optimiser), "param_groups": own})

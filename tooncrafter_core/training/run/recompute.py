@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from torch import nn
@@ -15,10 +16,16 @@ from ...models.vae.decoder import ReferenceAttention
 _BLOCKS = (ResBlock, SpatialTransformer, TemporalTransformer, ImageResBlock, ImageAttention, ReferenceAttention)
 
 
-def recompute_blocks(model: nn.Module) -> None:
-    """Make every outermost residual block and transformer of a model recompute its activations."""
+def outermost_blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """Residual blocks and transformers of a model that are in no other one."""
     for child in model.children():
         if isinstance(child, _BLOCKS):
-            child.forward = partial(checkpoint, child.forward, use_reentrant=False)  # type: ignore[method-assign]
+            yield child
         else:
-            recompute_blocks(child)
+            yield from outermost_blocks(child)
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Make every outermost residual block and transformer of a model recompute its activations."""
+    for block in outermost_blocks(model):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -15,7 +15,7 @@ from torch.optim import AdamW, Muon, Optimizer
 
 from ...files.whole import written_whole
 from ...finite import is_finite
-from .settings import SettingsError
+from ..settings.run import SettingsError
 
 UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """What comes of a state that is cut off, or never was one."""
@@ -34,8 +34,9 @@ def damaged(path: Path, what: str = "is damaged, or no state of a training") -> 
     return SettingsError(f"{path} {what}. {_ADVICE}")
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` has written, on the CPU: it is copied to where the models and optimisers have it.
+def read_state(path: Path, mapped: bool = False) -> dict[str, Any]:
+    """What `write_state` has written, on the CPU: it is copied to where the models and optimisers have it. Mapped, it
+    takes no memory of its own.
 
     Checksums are compared, which PyTorch leaves out.
 
@@ -48,7 +49,7 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = next((file.filename for file in archive.infolist() if file.compress_type), archive.testzip())
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         counts = (state["step"], state["skipped"], state["ema"]["updates"])
         weights = [*state["ema"]["averages"].values()]
         weights += [weight for contestant in state["contestants"].values() for weight in contestant["parameters"]]

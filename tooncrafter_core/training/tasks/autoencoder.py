@@ -22,9 +22,9 @@ from ..clips.stream import ClipStream, Cut
 from ..losses.perceptual import load_perceptual
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
-from ..run.settings import RunSettings
 from ..run.task import Loss, Player, Task
-from ..run.task_settings import AutoencoderSettings
+from ..settings.run import RunSettings
+from ..settings.tasks import AutoencoderSettings
 from ..start.initialise import new_model
 from ..start.linear_start import start_linear
 from ..start.widen import start_from
@@ -122,12 +122,10 @@ def clip_stream(settings: RunSettings, frames: int, processes: int) -> ClipStrea
     Raises:
         ValueError: there are none, or memory cannot hold one sample.
     """
-    clips = [c for c in read_manifest(settings.clips) if c.split == "train" and c.domain in settings.domains]
+    clips = [c for c in read_manifest(*settings.clips) if c.split == "train" and c.domain in settings.domains]
     if not clips:
-        raise ValueError(
-            f"{settings.clips} has no clip to train on in the domains {', '.join(settings.domains)}; "
-            "add some, or name other domains"
-        )
+        files, domains = ", ".join(map(str, settings.clips)), ", ".join(settings.domains)
+        raise ValueError(f"{files} has no clip to train on in the domains {domains}; add some, or name other domains")
     one = frames * 3 * settings.width * settings.height * torch.float32.itemsize
     check_room(f"Pictures of {settings.width} x {settings.height}", one, "Choose fewer frames or a smaller size.")
     draws = settings.steps * settings.batch * settings.accumulate * processes

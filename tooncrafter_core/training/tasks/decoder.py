@@ -27,7 +27,7 @@ from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task
-from ..run.task_settings import DecoderSettings
+from ..settings.tasks import DecoderSettings
 from ..start.initialise import video_autoencoder
 from ..start.widen import take_over
 from .autoencoder import clip_stream, side_by_side

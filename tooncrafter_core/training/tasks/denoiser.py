@@ -27,7 +27,7 @@ from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task
-from ..run.task_settings import BaseSettings, DenoiserSettings, RectifySettings, Variant
+from ..settings.tasks import BaseSettings, DenoiserSettings, RectifySettings, Variant
 from .autoencoder import clip_stream, side_by_side
 
 MakeControls = Callable[[Tensor, Tensor, CrossContext], Controls]

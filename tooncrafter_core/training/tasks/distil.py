@@ -19,7 +19,7 @@ from ..clips.cache import Segments, collate_segments, towers
 from ..run.low_rank import Factors, LoRA, merge, read_lora, to_tensors
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task
-from ..run.task_settings import DistilSettings
+from ..settings.tasks import DistilSettings
 from .denoiser import (
     DenoiserPlayer,
     complete_checkpoint,

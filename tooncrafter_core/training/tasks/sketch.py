@@ -18,7 +18,7 @@ from ..clips.cache import Segments, collate_segments, towers
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task
-from ..run.task_settings import SketchSettings
+from ..settings.tasks import SketchSettings
 from ..start.initialise import sketch_encoder
 from ..start.widen import take_over
 from .denoiser import (

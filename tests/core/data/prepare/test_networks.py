@@ -30,7 +30,7 @@ from tooncrafter_core.data.prepare.settings import Aesthetics, Agreement, Captio
 from tooncrafter_core.data.prepare.stages import motion
 from tooncrafter_core.data.prepare.stages.aesthetics import read_head
 from tooncrafter_core.data.prepare.views import Views
-from tooncrafter_core.training.run.settings import SettingsError, read_settings
+from tooncrafter_core.training.settings.run import SettingsError, read_settings
 
 _TOWER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 _SIZE = {"height": 32, "width": 32}

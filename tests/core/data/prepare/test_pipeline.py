@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from accelerate.state import AcceleratorState
 from drawn_film import FPS, SHOT, flicker, pan, write_film
+from small_training import make_workshop
 
 from tooncrafter_core.data.prepare import pipeline, ray_runner, report
 from tooncrafter_core.data.prepare.__main__ import main
@@ -18,6 +22,7 @@ from tooncrafter_core.data.prepare.pipeline import LIST, here, open_films, prepa
 from tooncrafter_core.data.prepare.settings import Duplicates, Motion, Settings, Shots, Split
 from tooncrafter_core.data.prepare.stages.text_area import share
 from tooncrafter_core.data.prepare.work import Step
+from tooncrafter_core.training.__main__ import main as train
 from tooncrafter_core.training.clips.manifest import read_manifest
 from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample
 
@@ -70,6 +75,22 @@ def test_the_trainings_read_the_list(film: Film, tmp_path: Path) -> None:
     sample = ClipStream(clips, Cut(16, 64, 64), seed=0, draws=1)[0]
     assert isinstance(sample, Sample)
     assert (sample.video.shape, sample.fps) == ((16, 3, 64, 64), FPS)
+
+
+def test_a_training_takes_the_list_as_it_is(film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so the folder that has it."""
+    prepare([film], Settings(), tmp_path, here)
+    (tmp_path / "workshop").mkdir()
+    workshop, settings = make_workshop(tmp_path / "workshop"), tmp_path / "settings.json"
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    for clips in (tmp_path / LIST, tmp_path):
+        output = tmp_path / f"run-{clips.name}"
+        changes = {"clips": str(clips), "domains": [Settings().clips.domain], "steps": 2}
+        settings.write_text(json.dumps(workshop.entries("autoencoder", output, **changes)))
+        with torch.enable_grad():
+            assert train(["autoencoder", "--config", str(settings)]) == 0
+        AcceleratorState._reset_state(reset_partial_state=True)
+        assert (output / "metrics.csv").read_text().splitlines()[2].startswith("2,")
 
 
 def test_broken_off_anywhere_it_goes_on_and_gives_the_same_list(film: Film, tmp_path: Path) -> None:

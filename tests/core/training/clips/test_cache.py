@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from perceptual_files import save
 from random_checkpoint import random_tensors
+from safetensors.torch import load_file
 from small_training import FRAMES, MODEL, SIDE, Workshop
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
@@ -27,7 +29,7 @@ from tooncrafter_core.training.clips import cache
 from tooncrafter_core.training.clips.cache import CachedSegments, Segments, cached_segments, collate_segments
 from tooncrafter_core.training.clips.draws import Draws
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
-from tooncrafter_core.training.run.task_settings import SketchSettings
+from tooncrafter_core.training.settings.tasks import SketchSettings
 from tooncrafter_core.training.tasks.autoencoder import clip_stream
 
 Keep = Callable[..., Segments]
@@ -75,6 +77,59 @@ def test_the_same_segments_are_computed_once(keep: Keep, tmp_path: Path, monkeyp
     again = keep(batch=2, learning_rate=1.0, workers=1, steps=9)
     assert files(tmp_path) == {written}
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_clips_in_several_files_are_the_same_segments(keep: Keep, workshop: Workshop, tmp_path: Path) -> None:
+    """And each draw is of the same clip."""
+    lines = workshop.clips.read_text().splitlines(keepends=True)
+    shards = [tmp_path / f"{n}.jsonl" for n in range(len(lines))]
+    for shard, line in zip(shards, lines, strict=True):
+        shard.write_text(line)
+    keep(clips=shards)
+    assert len(files(tmp_path)) == 1
+    whole, divided = (
+        clip_stream(workshop.settings("sketch", tmp_path, clips=c), 2, 1).clips for c in (workshop.clips, shards)
+    )
+    assert [clip.caption for clip in divided] == [clip.caption for clip in whole]
+
+
+@dataclass(frozen=True)
+class OneOfTwo:
+    """What `cached_segments` asks an accelerator for; its other process has come first."""
+
+    process_index: int
+    num_processes: int = 2
+    device: str = "cpu"
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def is_main_process(self) -> bool:
+        return self.process_index == 0
+
+    def wait_for_everyone(self) -> None:
+        pass
+
+
+def test_two_processes_compute_what_one_does(workshop: Workshop, start: Checkpoint, tmp_path: Path) -> None:
+    """Each its share: of two and a half batches two, and one. One that is there already is not computed again."""
+
+    def compute(name: str, accelerator: Any) -> Segments:
+        settings = workshop.settings("sketch", tmp_path / name, segments=10)
+        draws = Draws(clip_stream(settings, settings.frames, 1))
+        return cached_segments(settings, start, draws, accelerator, load_line_extractor(None))
+
+    whole = compute("one", Accelerator(cpu=True))
+    with pytest.raises(FileNotFoundError):  # the first process joins the shares
+        compute("two", OneOfTwo(1))
+    (share,) = files(tmp_path / "two")
+    assert len(load_file(share)["latents"]) == 4
+    written = share.stat().st_ino
+    with pytest.raises(FileNotFoundError):
+        compute("two", OneOfTwo(1))
+    assert share.stat().st_ino == written
+    joined = compute("two", OneOfTwo(0))
+    assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True))
+    assert {file.name for file in files(tmp_path / "one")} == {file.name for file in files(tmp_path / "two")}
 
 
 def changed(start: Checkpoint, name: str) -> Checkpoint:

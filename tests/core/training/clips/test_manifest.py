@@ -50,6 +50,19 @@ def test_a_written_list_reads_back_and_can_move(tmp_path):
     assert read_manifest(moved / "manifest.jsonl")[0].path == moved / "clips" / "füchse"
 
 
+def test_several_files_are_one_list(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one, none, other = write_rows(tmp_path / "a", ROW, ROW), write_rows(tmp_path), write_rows(tmp_path / "b", ROW)
+    folders = [clip.path.parent.parent for clip in read_manifest(one, none, other)]
+    assert folders == [tmp_path / "a", tmp_path / "a", tmp_path / "b"]
+    write_rows(tmp_path / "b", {**ROW, "split": "held_out"})
+    with pytest.raises(ManifestError, match=r"b/manifest.jsonl, line 1: .* is 'train' in .*a/manifest.jsonl, line 1"):
+        read_manifest(one, other)
+    with pytest.raises(ManifestError, match=r"manifest.jsonl, .*manifest.jsonl lists no clips"):
+        read_manifest(none, none)
+
+
 @pytest.mark.parametrize("key", sorted(ROW))
 def test_a_missing_key_is_named_with_file_and_line(tmp_path, key):
     path = write_rows(tmp_path, ROW, {name: value for name, value in ROW.items() if name != key})

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 
 from tooncrafter_core.training.run import engine, export
 from tooncrafter_core.training.run.engine import DivergedError, Run, learning_rate
-from tooncrafter_core.training.run.settings import RunSettings, SettingsError
 from tooncrafter_core.training.run.task import Loss, Player, Task
+from tooncrafter_core.training.settings.run import RunSettings, SettingsError
 
 START = 0.5
 

@@ -25,7 +25,7 @@ from tooncrafter_core.timeline import keyframe_condition
 from tooncrafter_core.training.clips.cache import Segments, collate_segments
 from tooncrafter_core.training.run.export import published, write_checkpoint
 from tooncrafter_core.training.run.task import Task
-from tooncrafter_core.training.run.task_settings import Variant
+from tooncrafter_core.training.settings.tasks import Variant
 from tooncrafter_core.training.start.initialise import new_model
 from tooncrafter_core.training.tasks.denoiser import DenoiserPlayer, Denoising, choose_trained, end_frames
 

@@ -11,8 +11,8 @@ import pytest
 from small_training import Workshop
 
 from tooncrafter_core.training.__main__ import TRAININGS
-from tooncrafter_core.training.run.settings import SettingsError, read_settings
-from tooncrafter_core.training.run.task_settings import RectifySettings
+from tooncrafter_core.training.settings.run import SettingsError, read_settings
+from tooncrafter_core.training.settings.tasks import RectifySettings
 
 Refusal = Callable[..., str]
 
@@ -39,7 +39,7 @@ def test_settings_of_every_training(name: str, workshop: Workshop, tmp_path: Pat
     path.write_text(json.dumps(workshop.entries(name, tmp_path / "run")))
     read = read_settings(TRAININGS[name].settings, path)
     assert read == workshop.settings(name, tmp_path / "run")
-    assert (read.clips, read.steps, read.strides) == (workshop.clips, 4, (1, 2))
+    assert (read.clips, read.steps, read.strides) == ((workshop.clips,), 4, (1, 2))
     with pytest.raises(ValueError, match="frozen"):
         read.steps = 5
 
@@ -56,10 +56,26 @@ def test_paths_are_seen_from_the_settings_folder(
     path = tmp_path / "recipe" / "rectify.json"
     path.write_text(json.dumps(workshop.entries("rectify", tmp_path) | changes | {"clips": "../clips.jsonl"}))
     read = read_settings(RectifySettings, path)
-    assert read.clips.samefile(tmp_path / "clips.jsonl")
+    assert read.clips[0].samefile(tmp_path / "clips.jsonl")
     assert read.start == tmp_path / "home" / "start.safetensors"
     assert read.output.resolve() == tmp_path / "out"
     assert read.cache == tmp_path / "home" / "cache"
+
+
+def test_clips_in_several_files(workshop: Workshop, tmp_path: Path) -> None:
+    """A folder stands for its files, in the order of their numbers."""
+    parts, more = [tmp_path / "parts" / f"{n}.jsonl" for n in (1, 2, 10)], tmp_path / "more.jsonl"
+    parts[0].parent.mkdir()
+    for file in (*parts, more, parts[0].with_name("notes.txt")):
+        file.touch()
+    read = workshop.settings("base", tmp_path, clips=[str(parts[0].parent), str(more)])
+    assert read.clips == (*parts, more)
+    assert workshop.settings("base", tmp_path, clips=str(parts[0].parent)).clips == tuple(parts)
+    (tmp_path / "none").mkdir()
+    wrong = {"is named twice": [parts[0].parent, parts[1]], "has no .jsonl files": tmp_path / "none", "at least 1": []}
+    for message, clips in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            workshop.settings("base", tmp_path, clips=clips)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +119,8 @@ def test_paths_are_seen_from_the_settings_folder(
         ("base", {"warm_up": 3, "cool_down": 2}, "warm_up (3) and cool_down (2) take more than all 4 steps"),
         ("base", {"frames": 2}, "frames: Input should be greater than or equal to 3"),
         ("base", {"drop_text": 0.5, "drop_both": 0.5}, "add up to more than 1"),
+        ("base", {"sharded": True, "optimiser": "muon"}, "sharded is true; that is for base,"),
+        ("decoder", {"sharded": True}, "sharded is true; that is for base,"),
         ("base", {"variant": "IV"}, "variant: Extra inputs are not permitted"),
         ("rectify", {"variant": "VI"}, "variant: Input should be 'I', 'II', 'III', 'IV' or 'V'"),
         ("decoder", {"perceptual": []}, "perceptual: Tuple should have at least 1 item"),

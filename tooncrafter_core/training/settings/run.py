@@ -6,43 +6,23 @@ import json
 import os
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
+from .paths import ClipList, Folder
 
 
 class SettingsError(ValueError):
     """A settings file that cannot be used; the message names every wrong entry."""
 
 
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    """Paths are seen from the settings file's folder; `~` is the user's."""
-    return (info.context or {}).get("folder", Path()) / path.expanduser()
-
-
-def _new_folder(path: Path, info: ValidationInfo) -> Path:
-    path = _resolve(path, info)
-    if os.path.isfile(path):  # Path.is_file raises where a name is too long
-        raise ValueError(f"{path} is a file; expected a folder, or nothing there yet")
-    return path
-
-
-def _existing(path: Path, info: ValidationInfo) -> Path:
-    path = _resolve(path, info)
-    if not os.path.isfile(path):
-        raise ValueError(f"there is no file {path}; correct the path")
-    return path
-
-
 _LONGEST = 500
 """Characters of what is said of an entry."""
 
-Folder = Annotated[Path, AfterValidator(_new_folder)]
-ExistingFile = Annotated[Path, AfterValidator(_existing)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 NotNegative = Annotated[int, Field(ge=0, le=10**9)]
 Side = Annotated[int, Field(ge=PIXELS_PER_LATENT, le=16384)]
@@ -57,7 +37,8 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     Attributes:
         output: folder the run writes to; a run that is there already is resumed.
-        clips: list of clips, see `manifest`.
+        clips: list of clips, see `manifest`: a file, a folder of them, or several of either. How it is divided into
+            files changes nothing, as long as their order is that of the clips.
         domains: domains of the list to train on.
         width: of the training pictures, pixels.
         height: likewise.
@@ -72,14 +53,18 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         ema: decay of the weights' moving average, for each step.
         precision: `no` is float32; bf16 runs the models under autocast, their weights stay float32.
         gradient_checkpointing: make activations anew in the backward pass instead of keeping them.
+        sharded: divide weights, gradients, moments and averages over the processes, see `shards`.
         seed: of everything random.
         workers: processes that read clips.
         save_every: steps between two checkpoints.
         sample_every: steps between two strips of samples.
     """
 
+    divisible: ClassVar[bool] = False
+    """Whether its weights can be divided over processes."""
+
     output: Folder
-    clips: ExistingFile
+    clips: ClipList
     domains: tuple[Domain, ...] = ("film", "toon")
     width: Side = 512
     height: Side = 320
@@ -94,6 +79,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
+    sharded: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     workers: Annotated[int, Field(ge=0, le=1000)] = 1
     save_every: Positive = 500
@@ -108,6 +94,8 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError(
                 f"warm_up ({self.warm_up}) and cool_down ({self.cool_down}) take more than all {self.steps} steps"
             )
+        if self.sharded and not (self.divisible and self.optimiser == "adam"):
+            raise ValueError("sharded is true; that is for base, rectify, sketch and distil with adam, leave it out")
         return self
 
 

@@ -1,0 +1,1 @@
+"""What a training is told, and how that is checked."""
