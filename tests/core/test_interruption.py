@@ -85,7 +85,7 @@ def matte(layers: Layers) -> Callable[[], object]:
 
 CASES = {
     "unet": (unet, 30),
-    "sketch encoder": (sketch_encoder, 15),
+    "sketch encoder": (sketch_encoder, 30),
     "encoder": (encoder, 10),
     "decoder": (decoder(Chunking.WHOLE), 28),
     "decoder in chunks": (decoder(Chunking.FRAMES), 28 * 4),

@@ -29,6 +29,7 @@ class SketchEncoder(nn.Module):
         super().__init__()
         layers = layers or Layers()
         self.config = config
+        self.before_block = layers.before_block
         make = StageFactory(layers, config, temporal=False)
         self.time_embed = embedding_mlp(layers, config)
         self.input_blocks, widths = make.contracting_path()
@@ -65,7 +66,10 @@ class SketchEncoder(nn.Module):
         embedding = F.silu(self.time_embed(sinusoid(timesteps, self.config.model_channels).to(x.dtype)))
         step = StepInputs(embedding, context, frames=x.shape[2])
         h = rearrange(x, "b c t h w -> (b t) c h w")
-        guided = self.input_hint_block(rearrange(hint, "b c t h w -> (b t) c h w"))
+        guided = rearrange(hint, "b c t h w -> (b t) c h w")
+        for layer in self.input_hint_block:  # at the pictures' own size most of the work of a pass
+            self.before_block()
+            guided = layer(guided)
         skips: list[Tensor] = []
         for index, (stage, zero_conv) in enumerate(zip(self.input_blocks, self.zero_convs, strict=True)):
             h = stage(h, step)
