@@ -7,8 +7,9 @@ import { app } from "../../scripts/app.js";
 const PACK = decodeURIComponent(new URL(import.meta.url).pathname.split("/").at(-2)); // the folder it was installed in
 
 async function describe(names) {
-    const texts = await (await api.fetchApi("/i18n")).json();
-    const words = texts.en.toonCrafterTemplates;
+    const answer = await api.fetchApi("/i18n");
+    const texts = answer.ok ? await answer.json() : {}; // without texts the names do
+    const words = texts.en?.toonCrafterTemplates ?? {};
     const said = { ...words, ...texts[app.extensionManager.setting.get("Comfy.Locale")]?.toonCrafterTemplates };
     const order = Object.keys(words);
     const place = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
@@ -31,7 +32,10 @@ app.registerExtension({
             return others;
         };
         api.getCoreWorkflowTemplates = async (language) => {
-            const [others, { [PACK]: ours = [] }] = await Promise.all([described(language), named()]);
+            const [others, { [PACK]: ours = [] }] = await Promise.all([
+                described(language),
+                named().catch(() => ({})), // the page's own templates do not wait for ours
+            ]);
             return [...others, { moduleName: PACK, title: PACK, type: "image", templates: await describe(ours) }];
         };
     },
