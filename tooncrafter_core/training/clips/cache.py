@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -146,6 +148,25 @@ def cached_segments(
     return Segments(*(tensors[name] for name in Segments._fields))
 
 
+@dataclass(frozen=True)
+class _Share:
+    """Every so manieth batch of so many draws: one process's."""
+
+    draws: int
+    process: int
+    processes: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(range(first, min(first + _ENCODED_AT_ONCE, self.draws))) for first in self._firsts)
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    @property
+    def _firsts(self) -> range:
+        return range(self.process * _ENCODED_AT_ONCE, self.draws, self.processes * _ENCODED_AT_ONCE)
+
+
 def _keep(
     path: Path,
     settings: DenoiserSettings,
@@ -158,17 +179,15 @@ def _keep(
 
     The batches, and so the bits, are those of one process.
     """
-    world = accelerator.num_processes
-    batches = torch.arange(settings.segments).split(_ENCODED_AT_ONCE)
-    shares = [path.with_name(f"{path.stem}-{rank}-of-{world}.safetensors") for rank in range(world)][: len(batches)]
-    rank = accelerator.process_index
+    world, rank = accelerator.num_processes, accelerator.process_index
+    used = min(world, math.ceil(settings.segments / _ENCODED_AT_ONCE))
+    shares = [path.with_name(f"{path.stem}-{each}-of-{world}.safetensors") for each in range(used)]
     if rank < len(shares) and not shares[rank].exists():
         models = towers(start, accelerator.device)
         if settings.precision == "bf16":
             # What a CPU's bfloat16 convolutions work on.
             models.autoencoder.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        own = torch.cat(batches[rank::world]).tolist()
-        kept = _compute(settings, models, draws, own, lines, accelerator)
+        kept = _compute(settings, models, draws, _Share(settings.segments, rank, world), lines, accelerator)
         write_checkpoint(kept._asdict(), shares[rank])
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -215,16 +234,15 @@ def _compute(
     settings: DenoiserSettings,
     models: Towers,
     draws: Draws,
-    chosen: Sequence[int],
+    share: _Share,
     lines: Lines | None,
     accelerator: Accelerator,
 ) -> Segments:
-    """The chosen draws."""
+    """The draws of a share."""
     draws.check()
     loader: Iterable[Batch] = DataLoader(
         draws,
-        batch_size=_ENCODED_AT_ONCE,
-        sampler=chosen,
+        batch_sampler=share,
         num_workers=settings.workers,
         collate_fn=collate,
     )
