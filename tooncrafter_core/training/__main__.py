@@ -83,6 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LackOfMemoryError as error:
         log.error("%s %s", error, _LESS_MEMORY)
         return 1
+    except KeyboardInterrupt:
+        log.error("interrupted before a step; what was there before is unchanged")
+        return INTERRUPTED
     return _go(run, 60 * chosen.minutes)
 
 
