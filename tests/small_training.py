@@ -36,7 +36,6 @@ SIDE = 32
 FRAMES = 4
 CLIP_LENGTH = 8
 CLIP_FPS = 24.0
-LATENT_FRAMES = (1, 4, FRAMES, SIDE // 8, SIDE // 8)
 
 MODEL = ModelConfig(
     unet=UNetConfig(

@@ -7,8 +7,8 @@ import { app } from "../../scripts/app.js";
 const PACK = decodeURIComponent(new URL(import.meta.url).pathname.split("/").at(-2)); // the folder it was installed in
 
 async function describe(names) {
-    const answer = await api.fetchApi("/i18n");
-    const texts = answer.ok ? await answer.json() : {}; // without texts the names do
+    const answer = api.fetchApi("/i18n").then((found) => found.json());
+    const texts = await answer.catch(() => ({})); // without texts the names do
     const words = texts.en?.toonCrafterTemplates ?? {};
     const said = { ...words, ...texts[app.extensionManager.setting.get("Comfy.Locale")]?.toonCrafterTemplates };
     const order = Object.keys(words);
@@ -26,6 +26,7 @@ async function describe(names) {
 app.registerExtension({
     name: "ToonCrafter.Templates",
     init() {
+        if (!api.getWorkflowTemplates || !api.getCoreWorkflowTemplates) return; // a page that asks in another way
         const [named, described] = [api.getWorkflowTemplates.bind(api), api.getCoreWorkflowTemplates.bind(api)];
         api.getWorkflowTemplates = async () => {
             const { [PACK]: _, ...others } = await named();
@@ -36,6 +37,7 @@ app.registerExtension({
                 described(language),
                 named().catch(() => ({})), // the page's own templates do not wait for ours
             ]);
+            if (!ours.length) return others;
             return [...others, { moduleName: PACK, title: PACK, type: "image", templates: await describe(ours) }];
         };
     },

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from reprlib import repr as shortened
+
+from ..inputs import shortened
 
 TOKENS_PER_FRAME = 16
 """Image tokens the projector makes for each frame (SPEC section 2)."""

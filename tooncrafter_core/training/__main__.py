@@ -7,11 +7,12 @@ import logging
 import math
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from accelerate.utils import AutocastKwargs, set_seed
+from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, set_seed
 
 from ..files.whole import check_file
 from ..memory import LackOfMemoryError, naming_lack
@@ -53,6 +54,10 @@ TRAININGS = {
 INTERRUPTED = 130
 """What a shell is told of a command that Ctrl-C has ended."""
 
+_LONGEST_WAIT = timedelta(days=1)
+"""Of processes for one another, as for one that encodes its share of the segments; PyTorch's own, 10 minutes on GPUs,
+would end the run. One that fails is not waited for: the launcher ends all."""
+
 _LESS_MEMORY = "Settings that need less: batch, width, height, frames, the model's sizes, gradient_checkpointing."
 
 
@@ -73,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         _check_output(settings.output)
         # Cast weights that are kept over a step would stay undivided.
         cast = AutocastKwargs(cache_enabled=not settings.sharded)
-        accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[cast])
+        wait = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
+        accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[cast, wait])
         set_seed(settings.seed)
         with naming_lack("Making the models and reading the clips"):
             run = Run(training.make_task(settings, accelerator), settings, accelerator)
@@ -83,6 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LackOfMemoryError as error:
         log.error("%s %s", error, _LESS_MEMORY)
         return 1
+    except KeyboardInterrupt:
+        log.error("interrupted before a step; what was there before is unchanged")
+        return INTERRUPTED
     return _go(run, 60 * chosen.minutes)
 
 

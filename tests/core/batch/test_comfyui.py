@@ -63,8 +63,9 @@ def test_an_address() -> None:
             Server.at(wrong)
 
 
-def test_another_server(stub: Stub) -> None:
-    stub.page = b"<html>"
+@pytest.mark.parametrize("page", [b"<html>", b"\xff\xfe", b"7"])
+def test_another_server(page: bytes, stub: Stub) -> None:
+    stub.page = page
     with pytest.raises(ValueError, match="is not ComfyUI"):
         server_of(stub).check()
 

@@ -163,6 +163,10 @@ def test_ctrl_c_ends_it_in_words(command: Callable[..., tuple[int, str]], monkey
     code, said = command("decoder")
     assert code == 130
     assert "interrupted after step 0; started again, it goes on" in said and "Traceback" not in said
+    monkeypatch.setattr(decoder, "read_checkpoint", interrupted)
+    code, said = command("decoder")
+    assert code == 130
+    assert "interrupted before a step" in said and "Traceback" not in said
 
 
 def test_memory_that_is_short(command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,8 +67,10 @@ class Server:
         """Raise ServerAwayError or ValueError unless it answers and has the nodes."""
         try:
             known = self.json("/object_info/ToonCrafterLoader")
-        except json.JSONDecodeError as error:
-            raise ValueError(f"what answers at {self.url} is not ComfyUI; name the address of its page") from error
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            known = None
+        if not isinstance(known, dict):
+            raise ValueError(f"what answers at {self.url} is not ComfyUI; name the address of its page")
         if "ToonCrafterLoader" not in known:
             raise ValueError(f"ComfyUI at {self.url} has no ToonCrafter nodes; install this pack there")
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 from einops import rearrange
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -138,13 +139,17 @@ def cached_segments(
 
     A file belongs to the frozen models' weights, the list of clips and the drawing's settings: another of any of
     these makes another file.
+
+    Raises:
+        ValueError: what was kept is damaged, the clips cannot be read, or memory cannot hold so many segments.
+        OSError: they cannot be written.
     """
     path = settings.cache / f"segments-{_key(settings, start, lines)}.safetensors"
     there = path.exists()
     accelerator.wait_for_everyone()  # all have looked before one writes
     if not there:
         _keep(path, settings, start, draws, accelerator, lines)
-    tensors = load_file(path)
+    tensors = _read(path)
     return Segments(*(tensors[name] for name in Segments._fields))
 
 
@@ -200,7 +205,7 @@ def _join(path: Path, shares: Sequence[Path]) -> None:
     if len(shares) == 1:
         shares[0].replace(path)
         return
-    parts = [load_file(share) for share in shares]
+    parts = [_read(share) for share in shares]
     tensors = {}
     for name in Segments._fields:
         batches = (part[name].split(_ENCODED_AT_ONCE) for part in parts)
@@ -208,6 +213,14 @@ def _join(path: Path, shares: Sequence[Path]) -> None:
     write_checkpoint(tensors, path)
     for share in shares:
         share.unlink()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """What was kept; ValueError where it is damaged."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); take it away, and its segments are computed again") from error
 
 
 def towers(start: Checkpoint, device: torch.device) -> Towers:

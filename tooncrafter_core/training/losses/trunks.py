@@ -15,7 +15,7 @@ class Plan:
         blurred_stages: the same in the shift-tolerant file.
         blurs: (stage, position) of the shift-tolerant file's blur filters.
         kernels: kernel sizes of each depth's convolutions.
-        first_stride: its stride in the plain trunk.
+        first_stride: stride of the first convolution in the plain trunk.
         pool: window of the maximum before a stage.
         pooled: stages that begin with a maximum.
     """

@@ -25,7 +25,7 @@ from .export import write_checkpoint
 from .journal import Journal
 from .optimisers import Contestant
 from .shards import usable, whole, whole_on_first
-from .state import UNREADABLE, damaged, read_state, write_state
+from .state import read_state, refusing_damage, write_state
 from .task import Task
 
 CHECKPOINT = "model.safetensors"
@@ -126,15 +126,13 @@ class Run:
         if not path.exists():
             return
         state = read_state(path, mapped=self.settings.sharded)
-        try:
+        with refusing_damage(path):
             own, saved = self.contestants, state["contestants"]
             fitting = saved.keys() == own.keys() and all(own[name].fits(saved[name]) for name in own)
             if fitting:
                 self.ema.load_state_dict(state["ema"])
                 for name, contestant in own.items():
                     contestant.load_state_dict(saved[name])
-        except UNREADABLE as error:
-            raise damaged(path) from error
         if not fitting:
             raise SettingsError(
                 f"{path} is of a training of other tensors, or with another optimiser; take it away, or name another "
@@ -210,7 +208,7 @@ class Run:
         return metrics | {"skipped": float(self.skipped)}
 
     def _backward(self, player: nn.Module, batch: Any, index: int) -> dict[str, float]:
-        """Add one pass's gradients; they cross processes with the last pass only."""
+        """Add one pass's gradients. They cross processes with the last pass only; of divided weights with each."""
         last = index == self.settings.accumulate - 1
         with nullcontext() if last else self.accelerator.no_sync(player):
             loss = player(send_to_device(batch, self.accelerator.device), self._generator(index), self.step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,20 @@ from torch.optim import AdamW, Muon, Optimizer
 
 from ...files.whole import written_whole
 from ...finite import is_finite
+from ...memory import is_out_of_memory
 from ..settings.run import SettingsError
 
-UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 """What comes of a state that is cut off, or never was one."""
 
 _ADVICE = (
@@ -29,8 +41,18 @@ _KEPT: dict[type[Optimizer], set[str]] = {AdamW: {"step", "exp_avg", "exp_avg_sq
 """What optimisers keep of each parameter."""
 
 
-def damaged(path: Path, what: str = "is damaged, or no state of a training") -> SettingsError:
-    """The error for a state that cannot be used, to be raised."""
+@contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Errors of a state that cannot be used become a SettingsError; a lack of memory is none of them."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        if is_out_of_memory(error):
+            raise
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path, what: str = "is damaged, or no state of a training") -> SettingsError:
     return SettingsError(f"{path} {what}. {_ADVICE}")
 
 
@@ -45,8 +67,8 @@ def read_state(path: Path, mapped: bool = False) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     if not path.is_file():
-        raise damaged(path, "is no file; expected the state of a training")
-    try:
+        raise _damaged(path, "is no file; expected the state of a training")
+    with refusing_damage(path):
         with zipfile.ZipFile(path) as archive:
             broken = next((file.filename for file in archive.infolist() if file.compress_type), archive.testzip())
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -54,12 +76,10 @@ def read_state(path: Path, mapped: bool = False) -> dict[str, Any]:
         weights = [*state["ema"]["averages"].values()]
         weights += [weight for contestant in state["contestants"].values() for weight in contestant["parameters"]]
         usable = all(type(count) is int and count >= 0 for count in counts) and all(map(is_finite, weights))
-    except (zipfile.BadZipFile, zlib.error, *UNREADABLE) as error:
-        raise damaged(path) from error
     if broken is not None:
-        raise damaged(path, f"is damaged: {broken} in it is not what was written")
+        raise _damaged(path, f"is damaged: {broken} in it is not what was written")
     if not usable:
-        raise damaged(path, "holds counts below 0, or weights that are NaN or infinite")
+        raise _damaged(path, "holds counts below 0, or weights that are NaN or infinite")
     return state
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from ...inputs import shortened
 from ...models.config import PIXELS_PER_LATENT
 from ..clips.manifest import Domain
 from .paths import ClipList, Folder

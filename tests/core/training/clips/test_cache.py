@@ -79,6 +79,13 @@ def test_the_same_segments_are_computed_once(keep: Keep, tmp_path: Path, monkeyp
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+def test_damaged_segments_are_refused(keep: Keep, tmp_path: Path) -> None:
+    (written,) = files(tmp_path)
+    written.write_bytes(written.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=rf"{written.name} is damaged .* take it away"):
+        keep()
+
+
 def test_clips_in_several_files_are_the_same_segments(keep: Keep, workshop: Workshop, tmp_path: Path) -> None:
     """And each draw is of the same clip."""
     lines = workshop.clips.read_text().splitlines(keepends=True)

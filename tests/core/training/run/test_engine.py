@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tooncrafter_core.training.run import engine, export
+from tooncrafter_core.training.run import engine, export, optimisers
 from tooncrafter_core.training.run.engine import DivergedError, Run, learning_rate
 from tooncrafter_core.training.run.task import Loss, Player, Task
 from tooncrafter_core.training.settings.run import RunSettings, SettingsError
@@ -299,6 +299,18 @@ def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
     go(toy(Nearest()), settings(tmp_path, steps=1))
     damaged_states()[damage](tmp_path / "state.pt")
     with pytest.raises(SettingsError, match=r"state\.pt (is damaged|holds|is no file).* training begins anew\. "):
+        go(toy(Nearest()), settings(tmp_path))
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever took the state away then would have lost it."""
+
+    def too_much(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    go(toy(Nearest()), settings(tmp_path, steps=1))
+    monkeypatch.setattr(optimisers, "divided_moments", too_much)
+    with pytest.raises(torch.OutOfMemoryError):
         go(toy(Nearest()), settings(tmp_path))
 
 
