@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,6 +49,13 @@ def assert_same(found: Tensors, expected: Tensors) -> None:
     assert found.keys() == expected.keys()
     assert [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)] == []
     assert [name for name, tensor in expected.items() if found[name].dtype != tensor.dtype] == []
+
+
+def test_a_large_graph_in_the_metadata(tiny_tensors: Tensors, tmp_path: Path) -> None:
+    """As ComfyUI's nodes save it beside the weights."""
+    graph = json.dumps({"nodes": [{"inputs": {"dtype": "default"}}] * 20_000})
+    save_file(tiny_tensors, tmp_path / "model.safetensors", {"workflow": graph})
+    assert_same(dict(read_checkpoint(tmp_path / "model.safetensors").tensors), tiny_tensors)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
