@@ -127,17 +127,17 @@ def measure(options: argparse.Namespace) -> tuple[Means, Values]:
         settings = [Setting(m, s, n) for m in FILES for s in samplers for n in options.steps]
         for number, scene in enumerate(scenes(options.scenes, SCENES_SEED)):
             truth = torch.stack([picture(scene, frame / (FRAMES - 1)) for frame in range(FRAMES)])
-            keyframes = [_upload(server, Path(folder) / f"{number}_{end}.png", truth[end]) for end in (0, -1)]
+            keyframes = [upload(server, Path(folder) / f"{number}_{end}.png", truth[end]) for end in (0, -1)]
             dissolves.append(_between(cross_dissolve(truth[0], truth[-1], FRAMES), truth, distance))
             for setting in settings:
-                key = f"{_hashes(setting.model)} {setting} {SCENES_SEED} {number}"
-                make = partial(_measured, server, setting.prompt(keyframes), truth, distance)
+                key = f"{hashes(setting.model)} {setting} {SCENES_SEED} {number}"
+                make = partial(measured, server, setting.prompt(keyframes), truth, distance)
                 values.setdefault(setting, []).append(results.get(key, make))
             log.info("scene %d of %d", number + 1, options.scenes)
     return {setting: _means(values[setting]) for setting in settings}, _means(dissolves)
 
 
-def _measured(server: ComfyServer, prompt: Prompt, truth: Tensor, distance: Distance) -> Values:
+def measured(server: ComfyServer, prompt: Prompt, truth: Tensor, distance: Distance) -> Values:
     """Nothing where the sampler refuses."""
     try:
         files = server.outputs(server.run(prompt, timeout=3600))
@@ -157,12 +157,12 @@ def _means(values: Sequence[Values]) -> Values:
     return {name: mean(each[name] for each in values) for name in MEASURES if all(values)}
 
 
-def _upload(server: ComfyServer, file: Path, drawn: Tensor) -> str:
+def upload(server: ComfyServer, file: Path, drawn: Tensor) -> str:
     Image.fromarray((drawn * 255).round().byte().permute(1, 2, 0).numpy()).save(file)
     return server.upload(file)
 
 
-def _hashes(model: str) -> str:
+def hashes(model: str) -> str:
     """Beginnings of the SHA-256 of the files that a model is made of."""
     files = list(FILES.values())[: 1 if model == "as it is" else 2]
     return " ".join(file_digest(file)[:16] for file in files)
@@ -175,7 +175,7 @@ def _samplers(found: Means) -> list[str]:
 def _report(options: argparse.Namespace, found: Means, dissolve: Values) -> Iterator[str]:
     """Lines of Markdown: two tables for each model."""
     for model in FILES:
-        yield f"The model {model} (SHA-256 {_hashes(model).replace(' ', ' and ')}), {options.scenes} scene(s)."
+        yield f"The model {model} (SHA-256 {hashes(model).replace(' ', ' and ')}), {options.scenes} scene(s)."
         for measure, (title, digits) in MEASURES.items():
             rows = [
                 [s, *(f"{found[Setting(model, s, n)].get(measure, math.nan):.{digits}f}" for n in options.steps)]

@@ -50,7 +50,7 @@ def _attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__:
     return sdpa_flop_count(q, k, v)
 
 
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def cost_of(work: Work, device: torch.device, runs: int, compile_it: Work | None
     with (
         PeakMemory(device.type) as memory,
         Traffic() as traffic,
-        FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
+        FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter,
     ):
         work()
     peak = memory.peak
@@ -163,11 +163,11 @@ class Stages:
             images = self.keyframes.to(self.device, model.dtype)
             yield "encode two keyframes", self._cost(lambda: model.autoencoder.encode_keyframes(images))
         with model.at_work(model.unet):
-            yield "U-Net pass", self._cost(self._denoising(), model.unet if self.options.compiled else None)
+            yield "U-Net pass", self._cost(self.denoising(), model.unet if self.options.compiled else None)
         with model.at_work(model.autoencoder):
             yield (
                 "decode once",
-                self._cost(self._decoding(images), model.autoencoder.decoder if self.options.compiled else None),
+                self._cost(self.decoding(), model.autoencoder.decoder if self.options.compiled else None),
             )
         yield f"all, {self.options.steps} guided steps", self._cost(self._interpolate)
 
@@ -189,7 +189,7 @@ class Stages:
 
         return read
 
-    def _denoising(self) -> Work:
+    def denoising(self) -> Work:
         config, frames = self.model.unet.config, self.options.frames
         x = self._random(1, config.in_channels, frames, self.height, self.width)
         text = self._random(1, 77, config.context_dim)
@@ -198,7 +198,8 @@ class Stages:
         number = torch.full((1,), 10, device=self.device)
         return lambda: self.model.unet(x, number, number, context)
 
-    def _decoding(self, images: Tensor) -> Work:
+    def decoding(self) -> Work:
+        images = self.keyframes.to(self.device, self.model.dtype)
         encoded = self.model.autoencoder.encode_keyframes(images)
         references = reference_pairs(encoded.features)
         latents = self._random(1, encoded.latents.shape[1], self.options.frames, self.height, self.width)
@@ -316,16 +317,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and write; a user's mistake is one line on standard error and status 2."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+def settings_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """Options, with a size."""
+    options = _parser().parse_args(arguments)
     size = SMALL_SIZE if options.small else (WIDTH, HEIGHT)
     options.width, options.height = options.width or size[0], options.height or size[1]
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and write; a user's mistake is one line on standard error and status 2."""
+    options = settings_of(arguments)
     try:
         lines = list(_lines(options, arguments))
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        _parser().error(str(error))
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

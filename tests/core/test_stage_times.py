@@ -21,11 +21,12 @@ def test_a_small_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(found["stages"]) == STAGES
     assert all(value > 0 for cost in found["stages"].values() for value in cost.values())
     assert found["machine"]["flops"] > 0 and found["machine"]["bandwidth"] > 0
-    # As many operations as on meta tensors; the whole has two U-Net passes, and a decode.
+    # As many operations as on meta tensors, but for products with the zeros around a clip, which a CPU leaves out; the
+    # whole has two U-Net passes, and a decode.
     decode = benchmark.Decoding(Layers(device="meta"), config=MODEL.autoencoder, frames=2, height=64, width=64)
     decode.references = [maps.to("meta") for maps in decode.references]
     flops = {name: cost["flops"] for name, cost in found["stages"].items()}
-    assert flops["decode once"] == benchmark.count_flops(decode)
+    assert 0.85 * benchmark.count_flops(decode) < flops["decode once"] <= benchmark.count_flops(decode)
     assert flops[STAGES[-1]] > 2 * flops["U-Net pass"] + flops["decode once"]
     (title, _, *rows) = stage_times.table(found)
     assert "small, random, 64 x 64, 2 frames" in title and len(rows) == 2 + len(STAGES)

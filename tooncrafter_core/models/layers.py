@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .temporal_conv import temporal_conv_of
+
 AttentionFunction = Callable[..., Tensor]
 """`attention(q, k, v, heads, mask=None)`; q is (b, n, heads * d), k and v are (b, m, heads * d)."""
 
@@ -104,9 +106,8 @@ class Layers:
 
     def temporal_conv(self, inputs: int, outputs: int) -> nn.Module:
         """A convolution over three neighbouring frames at each pixel, on (b, c, t, h, w)."""
-        return self.operations.Conv3d(
-            inputs, outputs, (3, 1, 1), padding=(1, 0, 0), dtype=self.dtype, device=self.device
-        )
+        layer = temporal_conv_of(self.operations.Conv3d)
+        return layer(inputs, outputs, (3, 1, 1), padding=(1, 0, 0), dtype=self.dtype, device=self.device)
 
     def group_norm(self, channels: int, eps: float) -> nn.Module:
         return self.operations.GroupNorm(32, channels, eps=eps, dtype=self.dtype, device=self.device)

@@ -81,7 +81,8 @@ def folder(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path
     jobs = [(name, folder / name, changes) for name in TRAININGS]
     whole = {"steps": 1, "adversarial_from": 1, "ema": 0}
     divided = {**changes, "sharded": True, "gradient_checkpointing": True}
-    jobs += [("base", folder / "divided", {**divided, "steps": steps}) for steps in (1, 2)]
+    jobs += [("base", folder / "divided" / "base", {**divided, "steps": steps}) for steps in (1, 2)]
+    jobs += [(name, folder / "divided" / name, divided) for name in ("rectify", "sketch", "distil")]
     run_in_two(workshop, [*jobs, ("decoder", folder / "halves", whole)])
     return folder
 
@@ -95,16 +96,18 @@ def test_every_training_runs_in_two_processes(name: str, folder: Path) -> None:
     assert all(tensor.isfinite().all() for tensor in load_file(folder / name / "model.safetensors").values())
 
 
-def test_divided_weights_are_trained_as_whole_ones(folder: Path) -> None:
-    """Weights, moments and averages, which the first process writes whole; the run was taken up again after a step."""
-    whole, divided = (vectors(torch.load(folder / path / "state.pt")) for path in ("base", "divided"))
+@pytest.mark.parametrize("name", ["base", "rectify", "sketch", "distil"])
+def test_divided_weights_are_trained_as_whole_ones(name: str, folder: Path) -> None:
+    """Weights, moments and averages, which the first process writes whole; `base` was taken up again after a step."""
+    paths = folder / name, folder / "divided" / name
+    whole, divided = (vectors(torch.load(path / "state.pt")) for path in paths)
     assert len(whole) > 100 and [v.shape for v in whole] == [v.shape for v in divided]
     one, other = torch.cat(whole), torch.cat(divided)
     assert (one - other).norm() < 1e-3 * one.norm()
-    written = [load_file(folder / path / "model.safetensors") for path in ("base", "divided")]
+    written = [load_file(path / "model.safetensors") for path in paths]
     for expected, tensor in zip(*(tensors.values() for tensors in written), strict=True):
         torch.testing.assert_close(tensor, expected, rtol=0, atol=2e-3)
-    assert (folder / "divided" / "strips" / "0000002.png").is_file()
+    assert (paths[1] / "strips" / "0000002.png").is_file()
 
 
 def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
