@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
 import torch
 from comfy_harness.prompts import Prompt, changed, node
 from comfy_harness.server import ComfyServer
