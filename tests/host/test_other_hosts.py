@@ -34,6 +34,9 @@ from tooncrafter_core.evaluation.scenes import picture
 
 NODES = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
 QUICK_START = ROOT / "workflows" / "quick_start.json"
+BELOW_NAMES = """cards => cards.map(card => [...card.querySelectorAll('*')]
+    .map(part => getComputedStyle(part, '::after').content).filter(said => said.length > 4))"""
+"""What our style sheet puts on each card."""
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,5 @@ def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictur
     shown = cards.evaluate_all("cards => cards.map(card => card.dataset.testid.replace('template-workflow-', ''))")
     assert len(shown) > 3
     assert shown == [example.name for example in examples()][: len(shown)]
+    lines = json.loads((ROOT / "locales" / "en" / "main.json").read_text())["toonCrafterTemplates"]
+    assert cards.evaluate_all(BELOW_NAMES) == [[f'"{lines[name]}"'] for name in shown]
