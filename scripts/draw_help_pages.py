@@ -1,6 +1,6 @@
 """Draws the pictures of the nodes' help pages: what each makes of the demo's hop, or of a film of the small model.
 
-python scripts/draw_help_pages.py     # writes web/docs/pictures/; five minutes of one busy core
+python scripts/draw_help_pages.py     # writes web/docs/pictures/; two minutes of one core
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from .batch.command import add_batch, add_shots
+from .exit_status import INTERRUPTED
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
@@ -33,9 +34,6 @@ _OUTPUT = (
     ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of what has that name; a folder "
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
 )
-
-_INTERRUPTED = 130
-"""What a shell is told of a command that Ctrl-C has ended."""
 
 _SETTINGS = {
     "prompt": "what the pictures show",
@@ -80,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was begun is not kept, and older results are as they were\n")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _advice(error: Exception, options: argparse.Namespace) -> str:

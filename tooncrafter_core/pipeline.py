@@ -19,7 +19,7 @@ from .settings import Settings
 from .sketches.placed import Sketch
 from .stages.autoencoding import decode_segments, encode_keyframes, ends_of
 from .stages.contexts import contexts_of
-from .stages.given import count_of, fit_picture, picture_of, placed_sketches, settings_of, sketches_of
+from .stages.given import count_of, fit_picture, picture_of, placed_sketches, segments_of, settings_of, sketches_of
 from .stages.sampler import Sampler
 from .timeline import join_segments, segment_frames
 from .toon_crafter import ToonCrafter
@@ -93,10 +93,10 @@ def draw_segments(
     if callback is not None and not callable(callback):
         raise ValueError(f"callback is {shortened(callback)}; expected a function of a DDIMStep, or None")
     width, height = settings.width, settings.height
-    chosen = sorted(set(chosen))
     drawn = sketches_of(sketches)
     count = count_of(keyframes)
     frames = segment_frames(count, settings.frames, settings.loop)
+    chosen = segments_of(chosen, len(frames))
     needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
     pictures = {index: picture_of(keyframes[index], f"keyframe {index + 1}") for index in needed}
     drawings = {

@@ -6,6 +6,8 @@ import { app } from "../../scripts/app.js";
 
 const PACK = decodeURIComponent(new URL(import.meta.url).pathname.split("/").at(-2)); // the folder it was installed in
 
+let lines = null;
+
 async function describe(names) {
     const answer = api.fetchApi("/i18n").then((found) => found.json());
     const texts = await answer.catch(() => ({})); // without texts the names do
@@ -23,6 +25,18 @@ async function describe(names) {
     }));
 }
 
+/** On pages whose cards have no line below the name (1.58 does not tell one of any template): ours put there. */
+function showBelowNames(templates) {
+    lines ??= document.head.appendChild(document.createElement("style"));
+    lines.textContent = templates
+        .map(({ name, description }) => {
+            const card = `[data-testid=${CSS.escape(`template-workflow-${name}`)}]`;
+            const said = CSS.escape(description);
+            return `${card} :has(> h3):not(:has(p))::after { content: "${said}"; font-size: 0.75rem; opacity: 0.8; }`;
+        })
+        .join("\n");
+}
+
 app.registerExtension({
     name: "ToonCrafter.Templates",
     init() {
@@ -38,7 +52,9 @@ app.registerExtension({
                 named().catch(() => ({})), // the page's own templates do not wait for ours
             ]);
             if (!ours.length) return others;
-            return [...others, { moduleName: PACK, title: PACK, type: "image", templates: await describe(ours) }];
+            const templates = await describe(ours);
+            showBelowNames(templates);
+            return [...others, { moduleName: PACK, title: PACK, type: "image", templates }];
         };
     },
 });

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from comfy_harness import folded
 from comfy_harness.prompts import Prompt
 
 Size = tuple[float, float]
 
-COLUMN_HEIGHT = 1000
-"""Groups go below each other up to this height; at 1600 x 1000 pixels the whole graph is then readable."""
+COLUMN_HEIGHT, GROUP_HEIGHT = 1000, 1100
+"""Groups go below each other, and nodes in a group, up to these heights; at 1600 x 1000 pixels the whole graph is then
+readable."""
+
+VIEW = 75, 100, 1500, 850
+"""Left, top, width and height of what the page leaves free in a window of 1600 x 1000 pixels."""
 
 NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 20
 PADDING, HEADING = 15, 45
@@ -83,10 +88,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of nodes by name, and each group's (x, y, width, height)."""
+    """Positions of nodes by name, width and height of all, and each group's (x, y, width, height)."""
 
-    positions: dict[str, list[float]] = field(default_factory=dict)
+    positions: dict[str, list[float]]
+    size: list[float]
     frames: dict[str, list[float]] = field(default_factory=dict)
+
+    def view(self) -> dict[str, Any]:
+        """What the page keeps of the canvas: its scale, and the offset before that, with all in view."""
+        left, top, width, height = VIEW
+        scale = round(min(width / self.size[0], height / self.size[1], 1.0), 3)
+        margin = (width / scale - self.size[0]) / 2
+        return {"scale": scale, "offset": [round(left / scale + margin), round(top / scale + NODE_HEADING)]}
 
 
 def grouped(prompt: Prompt) -> list[Group]:
@@ -99,20 +112,42 @@ def grouped(prompt: Prompt) -> list[Group]:
 
 def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
     """Groups below each other while a column has room, then the next column; the note stands on top of the first."""
-    layout = Layout({note: [0.0, 0.0]})
+    layout = Layout({note: [0.0, 0.0]}, [sizes[note][0], sizes[note][1] + NODE_HEADING])
     x, y, width = 0.0, sizes[note][1] + GROUP_GAP, sizes[note][0]
     for group in grouped(prompt):
-        wide = max(sizes[name][0] for name in group.nodes) + 2 * PADDING
-        high = HEADING + sum(sizes[name][1] + NODE_HEADING + NODE_GAP for name in group.nodes)
+        columns = list(_columns(group, sizes))
+        widths = [max(sizes[name][0] for name in column) for column in columns]
+        wide = sum(widths) + (len(columns) + 1) * PADDING
+        high = HEADING + max(sum(_room(sizes[name]) for name in column) for column in columns)
         if y and y + high > COLUMN_HEIGHT:
             x, y, width = x + width + COLUMN_GAP, -float(NODE_HEADING), 0.0
         layout.frames[group.title] = [x, y, wide, high]
-        below = y + HEADING
-        for name in group.nodes:
-            layout.positions[name] = [x + PADDING, below + NODE_HEADING]
-            below += sizes[name][1] + NODE_HEADING + NODE_GAP
+        layout.size[:] = [max(layout.size[0], x + wide), max(layout.size[1], y + high + NODE_HEADING)]
+        left = x + PADDING
+        for column, across in zip(columns, widths, strict=True):
+            below = y + HEADING
+            for name in column:
+                layout.positions[name] = [left, below + NODE_HEADING]
+                below += _room(sizes[name])
+            left += across + PADDING
         y, width = y + high + GROUP_GAP, max(width, wide)
     return layout
+
+
+def _columns(group: Group, sizes: Mapping[str, Size]) -> Iterator[list[str]]:
+    """The nodes of a group, in one column where that is not too high."""
+    column: list[str] = []
+    for name in group.nodes:
+        if column and HEADING + sum(_room(sizes[other]) for other in [*column, name]) > GROUP_HEIGHT:
+            yield column
+            column = []
+        column.append(name)
+    yield column
+
+
+def _room(size: Size) -> float:
+    """Height of a node with its title bar and the gap below it."""
+    return size[1] + NODE_HEADING + NODE_GAP
 
 
 def _title(prompt: Prompt, name: str) -> str:

@@ -14,7 +14,7 @@ from comfy_harness.folded import fold, folded
 from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
-LOADED_PICTURE, RESULT, SAMPLER = (240, 270), (290, 270), (290, 560)
+LOADED_PICTURE, RESULT, SAMPLER = (240, 318), (290, 270), (290, 560)
 NOTE = (340, 440)
 FILM = 200
 """Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
@@ -75,16 +75,17 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
         number, kind, (width, height) = fold(page)
         left = folded(prompt, number)
         saved = _laid_out(page, left, {**found, number: (width, height + FILM)}, note)
-        saved = saved.replace(kind, _steady(f"{example.name}, folded"))
-    return {**json.loads(saved), "id": _steady(example.name)}
+        saved = json.loads(json.dumps(saved).replace(kind, _steady(f"{example.name}, folded")))
+    return {**saved, "id": _steady(example.name)}
 
 
-def _laid_out(page: Page, prompt: Prompt, sizes: Mapping[str, Size], note: str) -> str:
+def _laid_out(page: Page, prompt: Prompt, sizes: Mapping[str, Size], note: str) -> dict[str, Any]:
     """Put the nodes of the graph on the page into groups; the graph as the page saves it."""
     layout = lay_out(prompt, sizes, note)
     groups = [[title, GROUPS[title][0], bounds] for title, bounds in layout.frames.items()]
     nodes = {number: [position, list(sizes[number])] for number, position in layout.positions.items()}
-    saved: str = page.evaluate(SAVE, [nodes, groups])
+    saved: dict[str, Any] = json.loads(page.evaluate(SAVE, [nodes, groups]))
+    saved["extra"]["ds"] = layout.view()
     return saved
 
 

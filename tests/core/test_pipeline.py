@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
+from tooncrafter_core.pipeline import draw_segments
 from tooncrafter_core.sampling.ddim import DDIMStep
 from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
@@ -51,6 +52,12 @@ def test_frames_of_two_segments(frames: Tensor) -> None:
     assert frames.min() >= 0 and frames.max() <= 1
     assert (frames.flatten(1).std(dim=1) > 0.02).all(), "a frame of one colour"
     assert all(relative_error(a, b) > 1e-3 for a, b in zip(frames[1:], frames[:-1], strict=True)), "nothing moves"
+
+
+@pytest.mark.parametrize("chosen", [[], [2], [0, 2], [-1], ["0"], [0.0], "0", None, 0, [None], [[0]]], ids=str)
+def test_segments_that_are_not_there(chosen: Any, tiny: ToonCrafter, keyframes: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"^chosen are segments .*; expected one or more of 0 to 1$"):
+        draw_segments(tiny, keyframes, chosen, SETTINGS)
 
 
 def test_a_run_can_be_repeated(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:

@@ -92,6 +92,10 @@ def test_templates_are_told_the_simplest_first(page: Page, pictures: Path) -> No
     page.get_by_test_id("template-workflow-quick_start").click()
     page.wait_for_function(f"{OUR_NODES} > 0")
     assert missing_nodes(page) == []
+    page.wait_for_timeout(1000)
+    page.screenshot(path=pictures / "template.png")
+    view = page.evaluate("({scale: app.canvas.ds.scale, offset: [...app.canvas.ds.offset]})")
+    assert view == workflow("quick_start")["extra"]["ds"]
 
 
 def test_one_drag_and_one_click_make_a_moving_picture(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:

@@ -34,6 +34,11 @@ from tooncrafter_core.evaluation.scenes import picture
 
 NODES = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
 QUICK_START = ROOT / "workflows" / "quick_start.json"
+WORDS = ["interpolate", "inbetween", "in-between", "tween", "cartoon", "anime", "animation", "line art"]
+"""Not "video": the page lists no more than 64 nodes, and as many of ComfyUI's are called so."""
+BELOW_NAMES = """cards => cards.map(card => [...card.querySelectorAll('*')]
+    .map(part => getComputedStyle(part, '::after').content).filter(said => said.length > 4))"""
+"""What our style sheet puts on each card."""
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,20 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
 
 
+def test_the_newest_page_finds_us_by_what_animators_look_for(newest: Page) -> None:
+    newest.evaluate("() => app.graph.clear()")
+    newest.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    newest.get_by_test_id("search-category-custom").wait_for()
+    found = newest.get_by_test_id("result-item").filter(has_text="ToonCrafter")
+    written = newest.locator("input:focus")
+    for word in WORDS:
+        written.fill("no node is called so")
+        found.first.wait_for(state="hidden")
+        written.fill(word)
+        found.first.wait_for()
+    newest.keyboard.press("Escape")
+
+
 def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictures: Path) -> None:
     newest.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     newest.get_by_text(PACK_NAME, exact=True).first.click()
@@ -99,3 +118,5 @@ def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictur
     shown = cards.evaluate_all("cards => cards.map(card => card.dataset.testid.replace('template-workflow-', ''))")
     assert len(shown) > 3
     assert shown == [example.name for example in examples()][: len(shown)]
+    lines = json.loads((ROOT / "locales" / "en" / "main.json").read_text())["toonCrafterTemplates"]
+    assert cards.evaluate_all(BELOW_NAMES) == [[f'"{lines[name]}"'] for name in shown]

@@ -120,6 +120,7 @@ def test_stock_samplers_preview_all_frames(page: Page) -> None:
     page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=4))
     watch(page)
     queue(page)
+    page.wait_for_function("app.graph.nodes.find(node => node.type === 'KSampler').imgs?.[0]?.naturalWidth > 0")
     end_of_run(page)
     assert watched(page).sheets >= 4
     assert_a_film_played(page)

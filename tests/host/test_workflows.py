@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ FRAMES = {
 SMALL = 72, 64
 SIZE = {"upscale_chain": (144, 128), "seed_grid": (360, 312)}
 """Of the results, where they are not 16 frames of the small size."""
+TITLE, PICTURE, READABLE = 30, 318, 0.6
+"""Of a node on the page: the height of its title bar, the least height of one that shows a picture it loads, and the scale
+below which the page leaves out letters."""
 
 
 def _load(page: Page, file: Path) -> None:
@@ -88,6 +92,23 @@ def test_workflow_runs_as_the_page_sends_it(page: Page, comfy_server: ComfyServe
 def test_workflow_says_what_it_does(file: Path) -> None:
     notes = [node for node in json.loads(file.read_text())["nodes"] if node["type"] in ("Note", "MarkdownNote")]
     assert [note["widgets_values"][0] for note in notes] == [EXAMPLES[file.stem].note]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflow_is_in_view_when_it_opens(file: Path) -> None:
+    """In a window of 1600 x 1000, between the page's bars, in letters that the page still draws; no node on another."""
+    saved = json.loads(file.read_text())
+    view = saved["extra"]["ds"]
+    nodes = [(*node["pos"], *node["size"]) for node in saved["nodes"]]
+    boxes = [(x, y - TITLE, width, height + TITLE) for x, y, width, height in nodes]
+    for x, y, width, height in [*boxes, *(group["bounding"] for group in saved["groups"])]:
+        left, top = ((place + offset) * view["scale"] for place, offset in zip((x, y), view["offset"], strict=True))
+        assert left >= 60 and top >= 90
+        assert left + width * view["scale"] <= 1600 and top + height * view["scale"] <= 1000
+    assert view["scale"] > READABLE
+    for (x, y, width, height), (left, top, wide, high) in combinations(boxes, 2):
+        assert x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+    assert all(node["size"][1] >= PICTURE for node in saved["nodes"] if node["type"].startswith("LoadImage"))
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..exit_status import INTERRUPTED
 from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.whole import check_file
 from ..inputs import check_text, printable
@@ -32,8 +33,6 @@ from .work import Models, Worker
 
 _DEFAULTS = ("frames", *SETTINGS)
 """Options that count where a line says nothing."""
-_INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 _TRAINED = 16
 """Frames that published models were trained for."""
 _MOST = 4096
@@ -73,7 +72,7 @@ def run_batch(options: argparse.Namespace) -> int:
         report = run(shots, results, plan(shots, results, on.weights, on.trained, bool(options.comfyui)), on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
-        return _INTERRUPTED
+        return INTERRUPTED
     sys.stdout.write(f"{report.summary()}\n{results.report}\n")
     for name, message in report.failures.items():
         sys.stderr.write(f"error: shot {name}: {message}\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from typing import cast
 
 from torch import Tensor
@@ -28,6 +29,15 @@ def count_of(keyframes: object) -> int:
         given = f"of shape {tuple(keyframes.shape)}" if isinstance(keyframes, Tensor) else shortened(keyframes)
         raise ValueError(f"keyframes are {given}; expected a list of pictures (channels, height, width), or one batch")
     return len(cast(Sequence[object], keyframes))
+
+
+def segments_of(chosen: object, count: int) -> list[int]:
+    """Numbers of segments, rising; ValueError where they are not one or more of a film's `count`, the first one 0."""
+    numbers = chosen if isinstance(chosen, Collection) and not isinstance(chosen, str | bytes) else ()
+    known = [each for each in numbers if isinstance(each, Integral) and each in range(count)]
+    if not known or len(known) < len(numbers):
+        raise ValueError(f"chosen are segments {shortened(chosen)}; expected one or more of 0 to {count - 1}")
+    return sorted({int(each) for each in known})
 
 
 def sketches_of(sketches: Mapping[int, Tensor | Sketch] | None) -> dict[int, Sketch]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, set_seed
 
+from ..exit_status import INTERRUPTED
 from ..files.whole import check_file
 from ..memory import LackOfMemoryError, naming_lack
 from .run.engine import CHECKPOINT, STATE, Run
@@ -49,10 +50,6 @@ TRAININGS = {
     "sketch": Training(SketchSettings, sketch.make_task, "the sketch encoder"),
     "distil": Training(DistilSettings, distil.make_task, "a LoRA with which a few steps of one pass do"),
 }
-
-
-INTERRUPTED = 130
-"""What a shell is told of a command that Ctrl-C has ended."""
 
 _LONGEST_WAIT = timedelta(days=1)
 """Of processes for one another, as for one that encodes its share of the segments; PyTorch's own, 10 minutes on GPUs,

@@ -21,11 +21,12 @@ from ..metrics import (
     perceptual_distances,
     psnr,
 )
+from .faults import faults
 from .store import Renders, Results, Values
 from .subject import Subject, file_hash
 from .windows import MIDDLE, Window, as_float, digest
 
-VERSION = 1
+VERSION = 2
 """To be raised when a measure changes, so that numbers of the old one are not used again."""
 
 BESIDE = (MIDDLE - 2, MIDDLE - 1, MIDDLE + 1, MIDDLE + 2)
@@ -85,7 +86,7 @@ class Bench:
         return as_float(self.renders.get(key, lambda: subject.draw(window, sketch[0].expand(3, -1, -1))))
 
     def in_betweens(self, subject: Subject, window: Window) -> Values:
-        """Distance and PSNR (dB) of the frames between the keyframes: the model's, a cross-dissolve's, copies'."""
+        """Distance, PSNR (dB) and `faults` of the frames between the keyframes: the model's and the baselines'."""
         key = digest("in-betweens", VERSION, self.distance_name, subject.identity, window.identity)
         return self._values(key, subject, window, "in-betweens", lambda: self._in_betweens(subject, window))
 
@@ -123,7 +124,12 @@ class Bench:
 
     def _between(self, name: str, frames: Tensor, window: Window) -> Values:
         inner, truth = frames[1:-1], window.frames[1:-1]
-        return {name: self._distance(inner, truth), f"{name}_psnr": psnr(inner, truth)}
+        found = faults(frames, window.frames, self.lines)
+        return {
+            name: self._distance(inner, truth),
+            f"{name}_psnr": psnr(inner, truth),
+            **{f"{name}_{fault}": value for fault, value in found.items()},
+        }
 
     def _reconstruction(self, subject: Subject, window: Window) -> Values:
         truth, values = window.frames, Values()

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 from einops import rearrange
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.checkpoint import PREFIXES, Checkpoint
@@ -28,8 +29,10 @@ from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..run.export import write_checkpoint
 from ..settings.tasks import DenoiserSettings, SketchSettings
+from .contents import contents_digest
 from .draws import Batch, Draws, collate
 from .room import check_room, tensor_bytes
+from .segments import Segments
 
 log = logging.getLogger(__name__)
 
@@ -40,37 +43,6 @@ _FROZEN = ("autoencoder", "text", "vision")
 
 Lines = Callable[[Tensor], Tensor]
 """Frames (n, 3, H, W) in [0, 1] to white lines on black (n, 1, H, W)."""
-
-
-class Segments(NamedTuple):
-    """Segments, or a batch of them; the first dimension counts them.
-
-    Attributes:
-        latents: (b, c, t, h, w), scaled.
-        vision: vision tokens of the first and the last frame (b, 2, m, width).
-        text: text tokens (b, 77, d).
-        fps: (b,).
-        lines: line drawings of all frames (b, 1, t, H, W) in [0, 1]; empty where they are not needed.
-    """
-
-    latents: Tensor
-    vision: Tensor
-    text: Tensor
-    fps: Tensor
-    lines: Tensor
-
-    @property
-    def skipped(self) -> int:
-        """Unreadable clips passed over: none, they were when the segments were made."""
-        return 0
-
-    def row(self, index: int) -> Segments:
-        """One segment, without the counting dimension."""
-        return Segments(*(field[index] for field in self))
-
-    def to(self, device: torch.device) -> Segments:
-        """All of it on a device."""
-        return Segments(*(field.to(device) for field in self))
 
 
 class Towers(NamedTuple):
@@ -100,34 +72,6 @@ class Towers(NamedTuple):
         return rearrange(latents, "(b t) c h w -> b c t h w", t=video.shape[2])
 
 
-class CachedSegments(Dataset[Segments]):
-    """Draws from kept segments: draw n is a row, and with even odds the same backwards in time, by (seed, n)."""
-
-    def __init__(self, kept: Segments, seed: int, draws: int) -> None:
-        self.kept = kept
-        self._seed = seed
-        self._draws = draws
-
-    def __len__(self) -> int:
-        return self._draws
-
-    def __getitem__(self, n: int) -> Segments:
-        generator = torch.Generator().manual_seed(hash((self._seed, n)) % 2**63)
-        row = int(torch.randint(len(self.kept.latents), (), generator=generator))
-        backwards = bool(torch.rand((), generator=generator) < 0.5)
-        one = self.kept.row(row)
-        if not backwards:
-            return one
-        lines = one.lines.flip(1) if one.lines.ndim else one.lines
-        return one._replace(latents=one.latents.flip(1), vision=one.vision.flip(0), lines=lines)
-
-
-def collate_segments(segments: Sequence[Segments]) -> Segments:
-    """Segments to a float32 batch."""
-    batch = Segments(*(torch.stack(field).float() for field in zip(*segments, strict=True)))
-    return batch._replace(lines=batch.lines / 255)
-
-
 def cached_segments(
     settings: DenoiserSettings,
     start: Checkpoint,
@@ -137,18 +81,15 @@ def cached_segments(
 ) -> Segments:
     """The first `settings.segments` draws, from disk where an earlier run has kept them; all processes compute them.
 
-    A file belongs to the frozen models' weights, the list of clips and the drawing's settings: another of any of
-    these makes another file.
+    A file belongs to the frozen models' weights, the list of clips, what these clips hold and the drawing's settings:
+    another of any of these makes another file. Several runs may share a cache: whichever is done first writes the file.
 
     Raises:
         ValueError: what was kept is damaged, the clips cannot be read, or memory cannot hold so many segments.
         OSError: they cannot be written.
     """
-    path = settings.cache / f"segments-{_key(settings, start, lines)}.safetensors"
-    there = path.exists()
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    if not there:
-        _keep(path, settings, start, draws, accelerator, lines)
+    path = settings.cache / f"segments-{_key(settings, start, draws, lines)}.safetensors"
+    _keep(path, settings, start, draws, accelerator, lines)
     tensors = _read(path)
     return Segments(*(tensors[name] for name in Segments._fields))
 
@@ -180,24 +121,42 @@ def _keep(
     accelerator: Accelerator,
     lines: Lines | None,
 ) -> None:
-    """Compute and write them, each process its share; the first one joins the shares.
+    """Compute and write them where they are not there yet, each process its share; the first one joins the shares.
 
-    The batches, and so the bits, are those of one process.
+    The batches, and so the bits, are those of one process. Other runs may write the same at any time: every process
+    looks for itself, and all come by the same meetings whatever they have seen.
     """
     world, rank = accelerator.num_processes, accelerator.process_index
     used = min(world, math.ceil(settings.segments / _ENCODED_AT_ONCE))
     shares = [path.with_name(f"{path.stem}-{each}-of-{world}.safetensors") for each in range(used)]
-    if rank < len(shares) and not shares[rank].exists():
+    if rank < len(shares) and not _there(path, shares[rank]):
         models = towers(start, accelerator.device)
         if settings.precision == "bf16":
             # What a CPU's bfloat16 convolutions work on.
             models.autoencoder.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kept = _compute(settings, models, draws, _Share(settings.segments, rank, world), lines, accelerator)
-        write_checkpoint(kept._asdict(), shares[rank])
+        with _writing(path):
+            if not _there(path, shares[rank]):
+                write_checkpoint(kept._asdict(), shares[rank])
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        _join(path, shares)
+        with _writing(path):
+            if not path.exists():
+                _join(path, shares)
+            for share in shares:
+                share.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
+
+
+def _there(path: Path, share: Path) -> bool:
+    """Whether somebody has made this share, or all of them."""
+    return share.exists() or path.exists()
+
+
+def _writing(path: Path) -> FileLock:
+    """One process at a time, of this run or of another, writes into the cache; the system ends the lock with it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name("writing.lock"))
 
 
 def _join(path: Path, shares: Sequence[Path]) -> None:
@@ -211,8 +170,6 @@ def _join(path: Path, shares: Sequence[Path]) -> None:
         batches = (part[name].split(_ENCODED_AT_ONCE) for part in parts)
         tensors[name] = torch.cat([batch for turn in zip_longest(*batches) for batch in turn if batch is not None])
     write_checkpoint(tensors, path)
-    for share in shares:
-        share.unlink()
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -228,8 +185,9 @@ def towers(start: Checkpoint, device: torch.device) -> Towers:
     return Towers(*(start.load(part).float().to(device) for part in _FROZEN))  # type: ignore[arg-type]
 
 
-def _key(settings: DenoiserSettings, start: Checkpoint, lines: Lines | None) -> str:
+def _key(settings: DenoiserSettings, start: Checkpoint, draws: Draws, lines: Lines | None) -> str:
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in settings.clips))
+    digest.update(contents_digest(draws.stream.clips))
     drawn = (settings.domains, settings.width, settings.height, settings.frames, settings.strides, settings.seed)
     digest.update(repr((drawn, settings.segments, settings.precision, lines is not None)).encode())
     if isinstance(settings, SketchSettings) and settings.lines is not None:

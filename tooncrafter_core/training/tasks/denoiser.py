@@ -21,8 +21,9 @@ from ...models.unet.transformer import TemporalTransformer
 from ...models.unet.unet import Controls, UNet
 from ...sampling.ddim import Walk, ddim
 from ...sampling.schedule import Schedule
-from ..clips.cache import CachedSegments, Lines, Segments, Towers, cached_segments, collate_segments, towers
+from ..clips.cache import Lines, Towers, cached_segments, towers
 from ..clips.draws import Draws
+from ..clips.segments import CachedSegments, Segments, collate_segments
 from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
 from ..run.recompute import recompute_blocks

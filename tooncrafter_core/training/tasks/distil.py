@@ -15,7 +15,8 @@ from torch import Tensor
 from ...files.working_settings import WorkingSettings
 from ...sampling.guidance import guide
 from ...sampling.jump import END, Jump, jump
-from ..clips.cache import Segments, collate_segments, towers
+from ..clips.cache import towers
+from ..clips.segments import Segments, collate_segments
 from ..run.low_rank import Factors, LoRA, merge, read_lora, to_tensors
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task

@@ -14,7 +14,8 @@ from ...models.unet.sketch_encoder import SketchEncoder
 from ...models.unet.unet import Controls
 from ...sketches.guided_frames import bisection, choose_guided_frames, hints
 from ...sketches.lines import load_line_extractor
-from ..clips.cache import Segments, collate_segments, towers
+from ..clips.cache import towers
+from ..clips.segments import Segments, collate_segments
 from ..run.export import check_sizes, published
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns, rmtree
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from perceptual_files import save
+from PIL import Image
 from random_checkpoint import random_tensors
-from safetensors.torch import load_file
 from small_training import FRAMES, MODEL, SIDE, Workshop
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
@@ -26,9 +25,10 @@ from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.sketches.anime2sketch import Anime2SketchLines
 from tooncrafter_core.sketches.lines import extract_lines, load_line_extractor
 from tooncrafter_core.training.clips import cache
-from tooncrafter_core.training.clips.cache import CachedSegments, Segments, cached_segments, collate_segments
+from tooncrafter_core.training.clips.cache import cached_segments
 from tooncrafter_core.training.clips.draws import Draws
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest
+from tooncrafter_core.training.clips.segments import CachedSegments, Segments, collate_segments
 from tooncrafter_core.training.settings.tasks import SketchSettings
 from tooncrafter_core.training.tasks.autoencoder import clip_stream
 
@@ -66,7 +66,7 @@ def kept_segments(settings: SketchSettings, start: Checkpoint) -> Segments:
 
 
 def files(folder: Path) -> set[Path]:
-    return {*(folder / "cache").iterdir()}
+    return {*(folder / "cache").glob("*.safetensors")}
 
 
 def test_the_same_segments_are_computed_once(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,51 +92,13 @@ def test_clips_in_several_files_are_the_same_segments(keep: Keep, workshop: Work
     shards = [tmp_path / f"{n}.jsonl" for n in range(len(lines))]
     for shard, line in zip(shards, lines, strict=True):
         shard.write_text(line)
+    (tmp_path / "clips").symlink_to(workshop.clips.parent / "clips")
     keep(clips=shards)
     assert len(files(tmp_path)) == 1
     whole, divided = (
         clip_stream(workshop.settings("sketch", tmp_path, clips=c), 2, 1).clips for c in (workshop.clips, shards)
     )
     assert [clip.caption for clip in divided] == [clip.caption for clip in whole]
-
-
-@dataclass(frozen=True)
-class OneOfTwo:
-    """What `cached_segments` asks an accelerator for; its other process has come first."""
-
-    process_index: int
-    num_processes: int = 2
-    device: str = "cpu"
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    @property
-    def is_main_process(self) -> bool:
-        return self.process_index == 0
-
-    def wait_for_everyone(self) -> None:
-        pass
-
-
-def test_two_processes_compute_what_one_does(workshop: Workshop, start: Checkpoint, tmp_path: Path) -> None:
-    """Each its share: of two and a half batches two, and one. One that is there already is not computed again."""
-
-    def compute(name: str, accelerator: Any) -> Segments:
-        settings = workshop.settings("sketch", tmp_path / name, segments=10)
-        draws = Draws(clip_stream(settings, settings.frames, 1))
-        return cached_segments(settings, start, draws, accelerator, load_line_extractor(None))
-
-    whole = compute("one", Accelerator(cpu=True))
-    with pytest.raises(FileNotFoundError):  # the first process joins the shares
-        compute("two", OneOfTwo(1))
-    (share,) = files(tmp_path / "two")
-    assert len(load_file(share)["latents"]) == 4
-    written = share.stat().st_ino
-    with pytest.raises(FileNotFoundError):
-        compute("two", OneOfTwo(1))
-    assert share.stat().st_ino == written
-    joined = compute("two", OneOfTwo(0))
-    assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True))
-    assert {file.name for file in files(tmp_path / "one")} == {file.name for file in files(tmp_path / "two")}
 
 
 def changed(start: Checkpoint, name: str) -> Checkpoint:
@@ -172,6 +134,31 @@ def test_other_clips_are_other_segments(keep: Keep, workshop: Workshop, tmp_path
     clips = tmp_path / "clips.jsonl"
     write_manifest(clips, [replace(clip, caption="other words") for clip in read_manifest(workshop.clips)])
     keep(clips=clips)
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_moved_folder_finds_its_segments(keep: Keep, workshop: Workshop, tmp_path: Path) -> None:
+    copytree(workshop.clips.parent, tmp_path / "moved", ignore=ignore_patterns("*.safetensors"))
+    keep(clips=tmp_path / "moved" / workshop.clips.name)
+    assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("change", ["another video of this size", "another picture", "a picture fewer", "a clip less"])
+def test_the_same_list_beside_other_clips(change: str, keep: Keep, workshop: Workshop, tmp_path: Path) -> None:
+    copytree(workshop.clips.parent, tmp_path / "other", ignore=ignore_patterns("*.safetensors"))
+    clips = tmp_path / "other" / "clips"
+    picture = sorted((clips / "a").iterdir())[-1]
+    if change == "another video of this size":
+        content = bytearray((clips / "b.mp4").read_bytes())
+        content[len(content) // 2] ^= 1
+        (clips / "b.mp4").write_bytes(content)
+    elif change == "another picture":
+        Image.new("RGB", (44, 36), "red").save(picture)
+    elif change == "a picture fewer":
+        picture.unlink()
+    else:
+        rmtree(clips / "c")
+    keep(clips=tmp_path / "other" / workshop.clips.name)
     assert len(files(tmp_path)) == 2
 
 
@@ -254,54 +241,3 @@ def test_clips_that_are_passed_over_are_told(
         kept_segments(settings, start)
     assert skipped > 0
     assert f"{skipped} unreadable clips were passed over" in caplog.text
-
-
-def numbered(count: int) -> Segments:
-    """Segments in which everything tells its row and its place in time."""
-    row = torch.arange(count).float()
-    time = torch.arange(4).float() / 10
-    over_time = row[:, None] + time
-    return Segments(
-        latents=over_time[:, None, :, None, None].expand(count, 2, 4, 3, 5).half(),
-        vision=over_time[:, [0, -1], None, None].expand(count, 2, 6, 7).half(),
-        text=row[:, None, None].expand(count, 77, 3).half(),
-        fps=row + 10,
-        lines=(10 * over_time)[:, None, :, None, None].expand(count, 1, 4, 24, 40).byte(),
-    )
-
-
-def test_a_draw_is_a_row_forwards_or_backwards() -> None:
-    kept = numbered(5)
-    draws = CachedSegments(kept, seed=1, draws=200)
-    assert len(draws) == 200
-    seen = []
-    for n in range(200):
-        one = draws[n]
-        row = int(one.fps) - 10
-        backwards = bool(one.latents[0, 0, 0, 0] > one.latents[0, -1, 0, 0])
-        times, ends = ([3, 2, 1, 0], [1, 0]) if backwards else ([0, 1, 2, 3], [0, 1])
-        assert torch.equal(one.latents, kept.latents[row][:, times])
-        assert torch.equal(one.lines, kept.lines[row][:, times])
-        assert torch.equal(one.vision, kept.vision[row][ends])
-        assert torch.equal(one.text, kept.text[row])
-        seen.append((row, backwards))
-    assert {*seen} == {(row, backwards) for row in range(5) for backwards in (False, True)}
-    assert 70 < sum(backwards for _, backwards in seen) < 130
-
-
-def test_draws_can_be_repeated() -> None:
-    kept = numbered(50)
-    found = [float(CachedSegments(kept, 1, 20)[n].latents.sum()) for n in range(20)]
-    again = CachedSegments(kept, 1, 30)
-    assert [float(again[n].latents.sum()) for n in reversed(range(20))] == found[::-1]
-    assert [float(CachedSegments(kept, 2, 20)[n].latents.sum()) for n in range(20)] != found
-
-
-def test_batches_are_float32() -> None:
-    kept = numbered(3)
-    batch = collate_segments([kept.row(2), kept.row(0)])
-    assert all(field.dtype == torch.float32 for field in batch)
-    assert batch.fps.tolist() == [12.0, 10.0]
-    assert batch.latents.shape == (2, 2, 4, 3, 5)
-    torch.testing.assert_close(batch.lines[0, 0, :, 0, 0], torch.tensor([20.0, 21.0, 22.0, 23.0]) / 255)
-    assert batch.skipped == 0

@@ -22,7 +22,7 @@ from tooncrafter_core.models.unet.transformer import TemporalTransformer
 from tooncrafter_core.sampling.denoiser import GuidedDenoiser
 from tooncrafter_core.stages.contexts import contexts_of
 from tooncrafter_core.timeline import keyframe_condition
-from tooncrafter_core.training.clips.cache import Segments, collate_segments
+from tooncrafter_core.training.clips.segments import Segments, collate_segments
 from tooncrafter_core.training.run.export import published, write_checkpoint
 from tooncrafter_core.training.run.task import Task
 from tooncrafter_core.training.settings.tasks import Variant

@@ -15,7 +15,7 @@ from torch import Tensor
 from tooncrafter_core.files.working_settings import WorkingSettings, read_working_settings
 from tooncrafter_core.sampling.ddim import DDIMStep, Walk, ddim
 from tooncrafter_core.sampling.guidance import guide
-from tooncrafter_core.training.clips.cache import Segments, collate_segments
+from tooncrafter_core.training.clips.segments import Segments, collate_segments
 from tooncrafter_core.training.run.low_rank import read_lora
 from tooncrafter_core.training.settings.tasks import Strategy
 from tooncrafter_core.training.tasks.distil import Conditions, DistilPlayer

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tooncrafter_core import read_checkpoint
 from tooncrafter_core.models.config import SketchConfig
-from tooncrafter_core.training.clips.cache import collate_segments
+from tooncrafter_core.training.clips.segments import collate_segments
 from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.run.task import Task
 from tooncrafter_core.training.tasks.sketch import SketchPlayer
