@@ -57,9 +57,7 @@ def profile(work: Work, machine: Machine, runs: int) -> Iterator[str]:
             work()
         clocks.append(clock.seconds)
     taken = {name: median(seconds[name] for seconds in clocks) for name in clocks[0]}
-    best = {
-        name: max(flops.get(name, 0) / machine.flops, traffic.moved[name] / machine.bandwidth) for name in taken
-    }
+    best = {name: max(flops.get(name, 0) / machine.flops, traffic.moved[name] / machine.bandwidth) for name in taken}
     whole = sum(taken.values())
     shown = [name for name, _ in Counter(taken).most_common() if taken[name] >= SHOWN * whole]
     for name in shown:

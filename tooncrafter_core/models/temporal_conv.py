@@ -1,7 +1,7 @@
 """The convolution over three neighbouring frames, on a CPU as three matrix products.
 
-There PyTorch's kernel for a (3, 1, 1) convolution reaches a small part of the speed of a matrix product; `docs/performance.md`
-says how small.
+There PyTorch's kernel for a (3, 1, 1) convolution reaches a small part of the speed of a matrix product;
+`docs/performance.md` says how small.
 """
 
 from __future__ import annotations
