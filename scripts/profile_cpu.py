@@ -3,8 +3,8 @@
     python scripts/profile_cpu.py --checkpoint FILE --width 128 --height 64
 
 Options are those of `benchmark.py run`. One thread; each operation is timed by itself, by the process's CPU time, and
-the median of the runs counts. At best an operation takes as long as the machine's fastest matrix product takes for as many
-FLOPs, or its fastest copy for as many bytes (see `Traffic`), whichever is longer.
+the median of the runs counts. At best an operation takes as long as the machine's fastest matrix product takes for as
+many FLOPs, or its fastest copy for as many bytes (see `Traffic`), whichever is longer.
 """
 
 from __future__ import annotations
