@@ -1,5 +1,5 @@
-"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it. And what a command
-that is broken off tells the shell."""
+"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it. And what a
+command that is broken off tells the shell."""
 
 from __future__ import annotations
 
