@@ -17,8 +17,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from benchmark import Traffic  # which makes the core importable
-from stage_times import CPU_ATTENTION, Machine, Stages, load, settings_of
+from counters import Traffic
+from machine import Machine
+from stage_times import CPU_ATTENTION, Stages, load, settings_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from benchmark import FRAMES, HEIGHT, PUBLISHED, WIDTH, PeakMemory, Traffic
+from benchmark import FRAMES, HEIGHT, PUBLISHED, WIDTH
+from counters import PeakMemory, Traffic, Work
+from machine import MATRIX, Machine, timed
 from random_checkpoint import MODEL
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -37,12 +37,6 @@ from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
 
 SMALL_SIZE = (128, 64)
-MATRIX = {"cpu": 1024, "cuda": 8192}
-"""Side of the matrices whose product is timed."""
-COPIED = 2**28
-"""Bytes of the copy that is timed."""
-
-Work = Callable[[], object]
 
 
 def _attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__: Any) -> int:
@@ -51,31 +45,6 @@ def _attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__:
 
 
 CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What is measured against.
-
-    Attributes:
-        name: of the processor or graphics card.
-        flops: operations a second of a large matrix product.
-        bandwidth: bytes a second that a large copy reads and writes.
-    """
-
-    name: str
-    flops: float
-    bandwidth: float
-
-    @staticmethod
-    def measured(device: torch.device, dtype: torch.dtype) -> Machine:
-        side = MATRIX[device.type]
-        a, b = torch.ones(2, side, side, device=device, dtype=dtype).unbind()
-        source = torch.ones(COPIED // dtype.itemsize, device=device, dtype=dtype)
-        target = torch.empty_like(source)
-        product = min(timed(lambda: a @ b, device, 10))
-        copy = min(timed(lambda: target.copy_(source), device, 10))
-        return Machine(_name_of(device), 2 * side**3 / product, 2 * source.nbytes / copy)
 
 
 @dataclass(frozen=True)
@@ -93,24 +62,6 @@ class Cost:
     peak: int
     flops: int
     moved: int
-
-
-def timed(work: Work, device: torch.device, runs: int) -> list[float]:
-    """Seconds of each run: of the device's events, or of CPU time."""
-    if device.type != "cuda":
-        stamps = []
-        for _ in range(runs):
-            begun = time.process_time()
-            work()
-            stamps.append(time.process_time() - begun)
-        return stamps
-    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(runs)]
-    for begin, end in events:
-        begin.record()
-        work()
-        end.record()
-    torch.cuda.synchronize()
-    return [begin.elapsed_time(end) / 1000 for begin, end in events]
 
 
 def cost_of(work: Work, device: torch.device, runs: int, compile_it: Work | None = None) -> Cost:
@@ -278,16 +229,6 @@ def _of_checkout(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
     if done.returncode:
         raise ValueError(f"measuring {folder} failed: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout)
-
-
-def _name_of(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    listed = Path("/proc/cpuinfo")
-    names = (
-        [line for line in listed.read_text().splitlines() if line.startswith("model name")] if listed.exists() else []
-    )
-    return f"one core of {names[0].partition(': ')[2]}" if names else f"one core of {platform.processor()}"
 
 
 def _beside() -> argparse.ArgumentParser:

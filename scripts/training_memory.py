@@ -18,6 +18,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
 import benchmark
+from counters import PeakMemory
 
 from tooncrafter_core.models.layers import Layers
 from tooncrafter_core.models.unet.context import CrossContext
@@ -142,7 +143,7 @@ def activations(training: Trained) -> int:
         for parameter in training.models.parameters()
         if parameter.requires_grad
     ]
-    with benchmark.PeakMemory() as memory:
+    with PeakMemory() as memory:
         training.step().sum().backward()
     for hook in hooks:
         hook.remove()

@@ -14,13 +14,12 @@ import torch
 from tqdm import tqdm
 
 from .batch.command import add_batch, add_shots
-from .exit_status import INTERRUPTED
 from .files.checkpoint import read_checkpoint
 from .files.images import FITS
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
-from .inputs import printable, shortened
+from .inputs import INTERRUPTED, printable, shortened
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
 from .published import whereabouts

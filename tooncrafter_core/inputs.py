@@ -1,4 +1,5 @@
-"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it."""
+"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it. And what a
+command that is broken off tells the shell."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ import os
 from pathlib import Path
 from reprlib import Repr
 from types import UnionType
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 _LONGEST = 1000
 """Digits of a whole number that is written out; Python itself refuses more than 4,300."""

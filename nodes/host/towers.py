@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import comfy.model_management as management
@@ -12,11 +14,12 @@ import torch
 from comfy.clip_vision import ClipVisionModel, convert_to_transformers
 from comfy.sd import CLIP
 from comfy.supported_models import SD20
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...tooncrafter_core.files.checkpoint import PREFIXES, Checkpoint, CheckpointError
 from ...tooncrafter_core.models.clip.vision_tower import preprocess
 from ...tooncrafter_core.models.config import TowerConfig
+from .interruption import stop_if_interrupted
 
 _LEAST_BLOCKS = 3
 """Of a text tower whose last block but one ComfyUI is to read."""
@@ -116,7 +119,21 @@ def vision_tokens(clip_vision: ClipVisionModel, images: Tensor) -> Tensor:
     """
     management.load_model_gpu(clip_vision.patcher)
     pixels = preprocess(images, clip_vision.image_size).to(clip_vision.load_device)
-    return clip_vision.model(pixel_values=pixels)[0].to(management.intermediate_device()).float()
+    with _looking_between_blocks(clip_vision.model):
+        tokens = clip_vision.model(pixel_values=pixels)[0]
+    return tokens.to(management.intermediate_device()).float()
+
+
+@contextmanager
+def _looking_between_blocks(tower: nn.Module) -> Iterator[None]:
+    """An interruption ends the pass of ComfyUI's tower, which does not look itself, at the next of its blocks."""
+    blocks = [block for each in tower.modules() if isinstance(each, nn.ModuleList) for block in each]
+    hooks = [block.register_forward_pre_hook(lambda *_: stop_if_interrupted()) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _sizes(config: TowerConfig) -> dict[str, int]:

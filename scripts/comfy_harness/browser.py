@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Without these, Chromium keeps calling services of its maker's, and does not run as root.
@@ -53,6 +53,15 @@ WATCH_THE_END = """() => {
     for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
         app.api.addEventListener(event, () => window.ended = event, {once: true});
 }"""
+
+
+def open_templates(page: Page, pack: str) -> Locator:
+    """Open the page's templates at a pack's own, and give their cards once pictures are on them."""
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_text(pack, exact=True).first.click()
+    cards = page.locator("[data-testid^=template-workflow-]")
+    cards.first.locator("img").first.wait_for()
+    return cards
 
 
 def find_chromium() -> str | None:

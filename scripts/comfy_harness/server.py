@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import logging
 import os
 import shutil
@@ -29,13 +28,15 @@ from tooncrafter_core.batch.runners.comfyui_server import (
     node_errors,
 )
 
+from .placing import place
+from .processes import die_with_parent, end, signal_group
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFY_MAIN = Path(__file__).with_name("main.py")
 PACK_NAME = "ComfyUI-ToonCrafter"
 FOLDERS = ("custom_nodes", "models", "input", "output", "temp", "user")
-NOT_PART_OF_THE_PACK = (".*", "__pycache__", "output")
 POLL_SECONDS = 0.05
 # Threads that wait for each other by spinning make a server on a shared machine many times slower.
 SERVER_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -131,7 +132,7 @@ class ComfyServer:
         """End the server with everything it started, and remove a temporary base directory."""
         atexit.unregister(self.stop)
         if self._process is not None:
-            _end(self._process)
+            end(self._process)
             self._process = None
             log.info("ComfyUI has ended")
         if self._owns_base:
@@ -200,7 +201,7 @@ class ComfyServer:
     def kill(self) -> None:
         """End the server as a power cut does; what it has written stays."""
         assert self._process is not None
-        _signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
         self._process.wait()
 
     def free(self) -> None:
@@ -227,11 +228,11 @@ class ComfyServer:
     def _fill_base(self) -> None:
         for folder in FOLDERS:
             (self.base / folder).mkdir(parents=True, exist_ok=True)
-        _place(self._pack, self.base / "custom_nodes" / PACK_NAME)
+        place(self._pack, self.base / "custom_nodes" / PACK_NAME)
         for file in self._nodes:
-            _place(file, self.base / "custom_nodes" / file.name)
+            place(file, self.base / "custom_nodes" / file.name)
         for name, source in self._models.items():
-            _place(source, self.base / "models" / name)
+            place(source, self.base / "models" / name)
 
     def _start(self) -> None:
         command = [sys.executable, str(COMFY_MAIN), *self._arguments]
@@ -246,7 +247,7 @@ class ComfyServer:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **SERVER_ENVIRONMENT, **self._environment},
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         self._wait_until(self._answers, self._start_timeout, "ComfyUI to start")
         log.info("ComfyUI answers at %s after %.1f seconds", self.url, time.monotonic() - started)
@@ -279,49 +280,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _place(source: Path, target: Path) -> None:
-    """Make `target` a link to `source`, or a copy where links are not allowed; never replace anything."""
-    if target.exists():
-        if not target.samefile(source):
-            raise FileExistsError(f"{target} exists already and is not {source}")
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.symlink_to(source.resolve(strict=True), target_is_directory=source.is_dir())
-    except OSError as refusal:
-        log.info("No link to %s can be made (%s), so it is copied", source, refusal)
-        _copy(source, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_PART_OF_THE_PACK))
-    else:
-        shutil.copy2(source, target)
-
-
-def _die_with_parent() -> None:
-    """In the child: have Linux kill it when its parent dies in a way that runs no clean-up."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-
-
-def _end(process: subprocess.Popen[bytes], patience: float = 10) -> None:
-    """End a process and all of its group: first by asking, then by force."""
-    _signal_group(process, signal.SIGTERM)
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        log.warning("ComfyUI does not end by itself and is killed")
-    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-    process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    if os.name == "nt":
-        process.kill()
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)

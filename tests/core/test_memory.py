@@ -10,6 +10,7 @@ import psutil
 import pytest
 import random_checkpoint
 import torch
+from counters import peak_bytes
 from torch import Tensor
 
 from tooncrafter_core.memory import (
@@ -49,7 +50,7 @@ def test_peak_of_a_known_sum() -> None:
         del a
         b.exp()
 
-    assert benchmark.peak_bytes(work) == 2 * x.nbytes
+    assert peak_bytes(work) == 2 * x.nbytes
 
 
 def test_what_waits_on_the_cpu_is_not_counted() -> None:
@@ -59,14 +60,14 @@ def test_what_waits_on_the_cpu_is_not_counted() -> None:
         for row in waits:
             row.copy_(row.to("meta") + 1)
 
-    assert benchmark.peak_bytes(work) == 2 * waits[0].nbytes
+    assert peak_bytes(work) == 2 * waits[0].nbytes
 
 
 @pytest.mark.parametrize("chunking", Chunking)
 def test_decoding_at_the_published_size(chunking: Chunking) -> None:
     decode = benchmark.Decoding(benchmark.half_layers(), chunking)
     estimate = decode_bytes(benchmark.AUTOENCODER, *decode.latents.shape[2:], decode.latents.dtype, chunking)
-    assert 1 / HONEST < benchmark.peak_bytes(decode) / estimate <= 1
+    assert 1 / HONEST < peak_bytes(decode) / estimate <= 1
 
 
 @pytest.mark.parametrize("chunking", Chunking)
@@ -76,9 +77,7 @@ def test_two_passes_never_need_more(
     chunking: Chunking, config: AutoencoderConfig, frames: int, height: int, width: int
 ) -> None:
     decode = benchmark.Decoding(benchmark.half_layers(), chunking, config, frames, height, width)
-    counted = benchmark.peak_bytes(
-        lambda: decode.model.decode_segments_twice(decode.latents, decode.references, chunking)
-    )
+    counted = peak_bytes(lambda: decode.model.decode_segments_twice(decode.latents, decode.references, chunking))
     assert counted <= decode_bytes(config, *decode.latents.shape[2:], decode.latents.dtype, chunking)
 
 
@@ -92,13 +91,13 @@ def test_smaller_chunks_need_much_less() -> None:
 def test_encoding() -> None:
     encode = benchmark.Encoding(benchmark.half_layers(), keyframes=1)
     estimate = encode_bytes(benchmark.AUTOENCODER, benchmark.HEIGHT, benchmark.WIDTH, encode.images.dtype)
-    assert 1 / HONEST < benchmark.peak_bytes(encode) / estimate <= 1
+    assert 1 / HONEST < peak_bytes(encode) / estimate <= 1
 
 
 def test_one_pass_of_the_unet() -> None:
     denoise = benchmark.Denoising(benchmark.half_layers())
     estimate = unet_bytes(benchmark.UNET, *denoise.x.shape[2:], denoise.x.dtype)
-    assert 1 / HONEST < benchmark.peak_bytes(denoise) / estimate <= 1
+    assert 1 / HONEST < peak_bytes(denoise) / estimate <= 1
 
 
 def test_both_passes_in_one_batch() -> None:
@@ -107,7 +106,7 @@ def test_both_passes_in_one_batch() -> None:
     z = denoise.x[:, :4]
     denoiser = GuidedDenoiser(denoise.model, z, [context], frame_rate=10, guidance_scale=1.0, guidance_rescale=0.0)
     estimate = unet_bytes(benchmark.UNET, *z.shape[2:], z.dtype, rows=2)
-    assert 1 / HONEST < benchmark.peak_bytes(lambda: denoiser(z, 500)) / estimate <= 1
+    assert 1 / HONEST < peak_bytes(lambda: denoiser(z, 500)) / estimate <= 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_a_pass_of_another_unet(config: UNetConfig) -> None:
     layers, one = benchmark.half_layers(), torch.empty(1, dtype=torch.long, device="meta")
     model, x = UNet(config, layers), torch.empty(1, 8, 16, 64, 64, dtype=torch.float16, device="meta")
     text, image = (torch.empty(1, *n, config.context_dim, dtype=x.dtype, device="meta") for n in ((77,), (16, 16)))
-    counted = benchmark.peak_bytes(lambda: model(x, one, one, CrossContext(text, image)))
+    counted = peak_bytes(lambda: model(x, one, one, CrossContext(text, image)))
     assert 1 / HONEST < counted / unet_bytes(config, *x.shape[2:], x.dtype) <= 1
 
 
@@ -135,7 +134,7 @@ def test_what_a_sketch_encoder_adds() -> None:
         denoise.model(x, denoise.number, denoise.number, denoise.context, controls)
 
     estimate = unet_bytes(benchmark.UNET, *x.shape[2:], x.dtype) + control_bytes(config, *x.shape[2:], x.dtype)
-    assert 1 / HONEST < benchmark.peak_bytes(run) / estimate <= 1
+    assert 1 / HONEST < peak_bytes(run) / estimate <= 1
 
 
 @pytest.mark.parametrize("config", [benchmark.AUTOENCODER, SMALL], ids=["published", "small"])

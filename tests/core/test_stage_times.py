@@ -7,6 +7,7 @@ import json
 import benchmark
 import pytest
 import stage_times
+from counters import count_flops
 from random_checkpoint import MODEL
 
 from tooncrafter_core.models.layers import Layers
@@ -26,7 +27,7 @@ def test_a_small_model(capsys: pytest.CaptureFixture[str]) -> None:
     decode = benchmark.Decoding(Layers(device="meta"), config=MODEL.autoencoder, frames=2, height=64, width=64)
     decode.references = [maps.to("meta") for maps in decode.references]
     flops = {name: cost["flops"] for name, cost in found["stages"].items()}
-    assert 0.85 * benchmark.count_flops(decode) < flops["decode once"] <= benchmark.count_flops(decode)
+    assert 0.85 * count_flops(decode) < flops["decode once"] <= count_flops(decode)
     assert flops[STAGES[-1]] > 2 * flops["U-Net pass"] + flops["decode once"]
     (title, _, *rows) = stage_times.table(found)
     assert "small, random, 64 x 64, 2 frames" in title and len(rows) == 2 + len(STAGES)

@@ -15,6 +15,7 @@ from comfy_harness.browser import (
     fit_view,
     load_workflow,
     missing_nodes,
+    open_templates,
     screenshot,
     watch_the_end,
 )
@@ -75,10 +76,7 @@ def test_each_template_has_a_line() -> None:
 
 
 def test_templates_are_told_the_simplest_first(page: Page, pictures: Path) -> None:
-    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    page.get_by_text(PACK_NAME, exact=True).first.click()
-    cards = page.locator("[data-testid^=template-workflow-]")
-    cards.first.locator("img").first.wait_for()
+    cards = open_templates(page, PACK_NAME)
     page.screenshot(path=pictures / "templates.png")
     places = []
     for name, line in words("en").items():

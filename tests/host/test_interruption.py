@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from comfy_harness.prompts import Prompt, changed, interpolation, node
+from comfy_harness.prompts import Prompt, changed, interpolation, node, with_sketches
 from comfy_harness.server import ComfyServer, PromptFailed
 from results import frames_of
 
@@ -53,6 +53,18 @@ def test_within_a_pass_of_the_unet(comfy_server: ComfyServer, drawn: dict[str, s
     assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
 
 
+def test_within_a_pass_with_sketches(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """The sketch encoder comes first in a pass. Keyframes are those of the test before, encoded already."""
+
+    def sampling(seed: int) -> Prompt:
+        return sampling_of(with_sketches(one_step(drawn, LARGE, seed), [drawn["sketch_07"]], frame_indices="7"))
+
+    whole = seconds(comfy_server, sampling(78))
+    failure, took = interrupted_after(comfy_server, sampling(79), whole)
+    assert failure.interrupted and failure.node_id == "sampler"
+    assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
+
+
 def test_within_a_decode_and_the_next_prompt_is_right(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
     prompt = one_step(drawn, MEDIUM, 77)
     comfy_server.run(sampling_of(prompt))
@@ -63,6 +75,38 @@ def test_within_a_decode_and_the_next_prompt_is_right(comfy_server: ComfyServer,
     assert failure.interrupted and failure.node_id == "decode"
     assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
     assert torch.equal(frames_of(comfy_server, changed(prompt, "save", filename_prefix="again")), expected)
+
+
+def test_within_the_encoding_of_keyframes(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:
+    """The vision tower's two passes and the encoder's two."""
+
+    def encoding(fps: int) -> Prompt:
+        """Nothing but the keyframes; another frame rate has them encoded again."""
+        prompt = interpolation([drawn["first"], drawn["last"]], encode={**LARGE, "fps": fps})
+        saved = node("SaveLatent", samples=["encode", 2], filename_prefix="interrupted")
+        return {
+            **{name: given for name, given in prompt.items() if name not in ("sampler", "decode", "save")},
+            "saved": saved,
+        }
+
+    whole = seconds(comfy_server, encoding(11))
+    failure, took = interrupted_after(comfy_server, encoding(12), whole)
+    assert failure.interrupted and failure.node_id == "encode"
+    assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
+
+
+def test_within_match_colours(comfy_server: ComfyServer) -> None:
+    def matching(strength: float) -> Prompt:
+        frames = node("EmptyImage", width=512, height=320, batch_size=31, color=0xF08040)
+        matched = node("ToonCrafterMatchColours", frames=["frames", 0], frames_per_segment="16", strength=strength)
+        last = node("ImageFromBatch", image=["matched", 0], batch_index=30, length=1)
+        shown = node("PreviewImage", images=["last", 0])
+        return {"frames": frames, "matched": matched, "last": last, "shown": shown}
+
+    whole = seconds(comfy_server, matching(0.2))
+    failure, took = interrupted_after(comfy_server, matching(0.3), whole)
+    assert failure.interrupted and failure.node_id == "matched"
+    assert took < SHARE * whole, f"{took:.1f} of {whole:.1f} s"
 
 
 def test_an_impossible_size_is_refused_at_once(comfy_server: ComfyServer, drawn: dict[str, str]) -> None:

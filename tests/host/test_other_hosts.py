@@ -17,6 +17,7 @@ from comfy_harness.browser import (
     load_workflow,
     missing_nodes,
     open_page,
+    open_templates,
     screenshot,
     to_api_prompt,
     watch_the_end,
@@ -110,10 +111,7 @@ def test_the_newest_page_finds_us_by_what_animators_look_for(newest: Page) -> No
 
 
 def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictures: Path) -> None:
-    newest.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    newest.get_by_text(PACK_NAME, exact=True).first.click()
-    cards = newest.locator("[data-testid^=template-workflow-]")
-    cards.first.locator("img").first.wait_for()
+    cards = open_templates(newest, PACK_NAME)
     newest.screenshot(path=pictures / "newest_page_templates.png")
     shown = cards.evaluate_all("cards => cards.map(card => card.dataset.testid.replace('template-workflow-', ''))")
     assert len(shown) > 3

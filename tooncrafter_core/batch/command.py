@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from ..exit_status import INTERRUPTED
 from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.whole import check_file
-from ..inputs import check_text, printable
+from ..inputs import INTERRUPTED, check_text, printable
 from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..inputs import shortened
 from .spans import Spans
 
 
@@ -55,7 +56,12 @@ def match_colours(
 
     Returns:
         (n, 3, H, W) in [0, 1], float32
+
+    Raises:
+        ValueError: strength is no number from 0 to 1.
     """
+    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise ValueError(f"strength is {shortened(strength)}; expected 0 to 1")
     settings = settings or DriftSettings()
     corrected = frames.float().clone()
     for start, count in zip(spans.starts, spans.frames, strict=True):

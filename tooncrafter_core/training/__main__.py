@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, set_seed
 
-from ..exit_status import INTERRUPTED
 from ..files.whole import check_file
+from ..inputs import INTERRUPTED
 from ..memory import LackOfMemoryError, naming_lack
 from .run.engine import CHECKPOINT, STATE, Run
 from .run.journal import METRICS

@@ -86,3 +86,9 @@ def test_where_nothing_stands_still_whole_pictures_are_compared() -> None:
 def test_segments_of_two_frames_have_nothing_between() -> None:
     frames = torch.rand(3, 3, 8, 8)
     assert torch.equal(match_colours(frames, spans_of_frames(3, 2)), frames)
+
+
+@pytest.mark.parametrize("strength", ["1", None, float("nan"), -0.1, 1.5], ids=str)
+def test_wrong_strengths(strength: object) -> None:
+    with pytest.raises(ValueError, match=r"^strength is .*; expected 0 to 1$"):
+        match_colours(torch.rand(FRAMES, 3, 8, 8), ONE_SEGMENT, strength)  # type: ignore[arg-type]

@@ -2,100 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch import nn
+from toy_training import START, Drawn, Nearest, Numbers, column, go, settings, state_of, toy
 
-from tooncrafter_core.training.run import engine, export, optimisers
+from tooncrafter_core.training.run import engine, export
 from tooncrafter_core.training.run.engine import DivergedError, Run, learning_rate
-from tooncrafter_core.training.run.task import Loss, Player, Task
-from tooncrafter_core.training.settings.run import RunSettings, SettingsError
-
-START = 0.5
-
-
-class Numbers(NamedTuple):
-    values: Tensor
-    skipped: int
-
-
-class Drawn(Dataset[float]):
-    """Draw n is a number by n."""
-
-    def __getitem__(self, n: int) -> float:
-        return ((7 * n + 3) % 16) / 16
-
-
-def collate(drawn: Sequence[float]) -> Numbers:
-    return Numbers(torch.tensor(drawn), sum(number > 0.5 for number in drawn))
-
-
-class Nearest(Player):
-    """Its weight goes to the mean of the numbers, plus noise; it remembers what it saw."""
-
-    def __init__(self, noise: float = 0.0, begins: int = 0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((3,), START))
-        self.noise, self.begins = noise, begins
-        self.numbers: list[float] = []
-        self.drawn: list[float] = []
-        self.steps: list[int] = []
-        self.weights: list[Tensor] = []
-
-    def plays(self, step: int) -> bool:
-        return step >= self.begins
-
-    def forward(self, batch: Numbers, generator: torch.Generator, step: int) -> Loss:
-        drawn = torch.randn((), generator=generator)
-        self.numbers += batch.values.tolist()
-        self.drawn.append(float(drawn))
-        self.steps.append(step)
-        self.weights.append(self.weight.detach().clone())
-        loss = (self.weight - batch.values[:, None] - self.noise * drawn).square().mean()
-        return Loss(loss, {"distance": loss})
-
-
-def toy(*players: Player) -> Task:
-    return Task(
-        players={f"player{number}": player for number, player in enumerate(players)},
-        draws=Drawn(),
-        collate=collate,
-        strip=lambda: torch.full((3, 8, 8), float(players[0].weight.detach().mean().clamp(0, 1))),
-        checkpoint=lambda: {name: tensor.detach().clone() for name, tensor in players[0].state_dict().items()},
-    )
-
-
-def settings(output: Path, **changes: Any) -> RunSettings:
-    defaults = {"clips": Path(__file__), "steps": 4, "batch": 1, "learning_rate": 0.1, "workers": 0, "save_every": 2}
-    return RunSettings(output=output, **{**defaults, **changes})
-
-
-@torch.enable_grad()
-def go(task: Task, chosen: RunSettings) -> dict[str, Tensor]:
-    """Run the task; returns its checkpoint."""
-    return load_file(Run(task, chosen, Accelerator(cpu=True)).go())
-
-
-def state_of(output: Path) -> dict[str, Any]:
-    return torch.load(output / "state.pt")
-
-
-def column(output: Path, name: str) -> list[float]:
-    """A column of the run's table; an empty field is not a number."""
-    header, *lines = (output / "metrics.csv").read_text().splitlines()
-    at = header.split(",").index(name)
-    return [float(line.split(",")[at] or "nan") for line in lines]
+from tooncrafter_core.training.run.task import Loss
 
 
 def test_the_passes_of_a_step_are_one_large_batch(tmp_path: Path) -> None:
@@ -236,113 +157,6 @@ def test_nothing_to_train(tmp_path: Path) -> None:
     assert go(toy(player), settings(tmp_path / "run"))["weight"].tolist() == [START] * 3
     assert [path.name for path in (tmp_path / "run").iterdir()] == [engine.CHECKPOINT]
     assert not player.steps
-
-
-class Wider(Nearest):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(5))
-
-
-@pytest.mark.parametrize("other", [lambda: toy(Wider()), lambda: toy(Nearest(), Nearest())])
-def test_another_trainings_state_is_refused(other: Callable[[], Task], tmp_path: Path) -> None:
-    go(toy(Nearest()), settings(tmp_path))
-    with pytest.raises(SettingsError, match=r"state\.pt is of a training of other tensors"):
-        go(other(), settings(tmp_path))
-
-
-def damaged_states() -> dict[str, Callable[[Path], object]]:
-    def changed(**changes: Any) -> Callable[[Path], object]:
-        return lambda path: torch.save({**torch.load(path), **changes}, path)
-
-    return {
-        "garbage": lambda path: path.write_bytes(b"no state" * 99),
-        "empty": lambda path: path.write_bytes(b""),
-        "cut off": lambda path: path.write_bytes(path.read_bytes()[:-300]),
-        "a list": lambda path: torch.save([1], path),
-        "no step": lambda path: torch.save({"contestants": {}}, path),
-        "step of another kind": changed(step="3"),
-        "negative step": changed(step=-3),
-        "no contestants": changed(contestants=7),
-        "parameters of another kind": changed(contestants={"player0": {"parameters": [3]}}),
-        "no averages": changed(ema={}),
-        "averages of another kind": changed(ema={"updates": 1, "averages": {"weight": "x"}}),
-        "averages of another shape": changed(ema={"updates": 1, "averages": {"weight": torch.zeros(1)}}),
-        "averages of NaN": changed(ema={"updates": 1, "averages": {"weight": torch.full((3,), torch.nan)}}),
-        "a flipped bit in a weight": flip_a_bit,
-        "a pickle that runs something": lambda path: path.write_bytes(pickle.dumps(Runs(path))),
-        "a folder": lambda path: (path.unlink(), path.mkdir()),
-        "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
-    }
-
-
-class Runs:
-    """What a malicious file has in it: reading it with pickle would remove a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.unlink, (str(self.path),)
-
-
-def flip_a_bit(path: Path) -> None:
-    """In the run's weights, which PyTorch reads without a look at their checksum."""
-    weights = torch.load(path)["contestants"]["player0"]["parameters"][0].numpy().tobytes()
-    content = bytearray(path.read_bytes())
-    content[content.index(weights)] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", damaged_states())
-def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
-    go(toy(Nearest()), settings(tmp_path, steps=1))
-    damaged_states()[damage](tmp_path / "state.pt")
-    with pytest.raises(SettingsError, match=r"state\.pt (is damaged|holds|is no file).* training begins anew\. "):
-        go(toy(Nearest()), settings(tmp_path))
-
-
-def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever took the state away then would have lost it."""
-
-    def too_much(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    go(toy(Nearest()), settings(tmp_path, steps=1))
-    monkeypatch.setattr(optimisers, "divided_moments", too_much)
-    with pytest.raises(torch.OutOfMemoryError):
-        go(toy(Nearest()), settings(tmp_path))
-
-
-def kept_otherwise(**changes: Any) -> Callable[[dict[str, Any]], None]:
-    """What the optimiser has kept of the weight, changed."""
-    return lambda contestant: contestant["optimisers"][0]["state"][0].update(changes)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda contestant: contestant["optimisers"].pop(),
-        lambda contestant: contestant["optimisers"][0].update(state={0: {"momentum_buffer": torch.zeros(3)}}),
-        lambda contestant: contestant.update(parameters=[p.to(torch.int8) for p in contestant["parameters"]]),
-        kept_otherwise(exp_avg=torch.zeros(7)),
-    ],
-    ids=["no optimiser", "another optimiser", "weights of another dtype", "moments of another shape"],
-)
-def test_a_state_that_does_not_fit_is_refused(change: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
-    go(toy(Nearest()), settings(tmp_path, steps=1))
-    state = state_of(tmp_path)
-    change(state["contestants"]["player0"])
-    torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(SettingsError, match=r"state\.pt is of a training of other tensors, or with another optimiser"):
-        go(toy(Nearest()), settings(tmp_path))
-
-
-def test_a_state_of_more_steps_than_are_asked_for_is_refused(tmp_path: Path) -> None:
-    """Its checkpoint is not the one that was asked for."""
-    go(toy(Nearest()), settings(tmp_path))
-    with pytest.raises(SettingsError, match=r"state\.pt is of step 4; expected one up to 3"):
-        go(toy(Nearest()), settings(tmp_path, steps=3))
 
 
 def test_a_step_that_comes_to_nan_keeps_what_was_saved(tmp_path: Path) -> None:
