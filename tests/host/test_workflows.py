@@ -35,8 +35,8 @@ SMALL = 72, 64
 SIZE = {"upscale_chain": (144, 128), "seed_grid": (360, 312)}
 """Of the results, where they are not 16 frames of the small size."""
 TITLE, PICTURE, READABLE = 30, 318, 0.6
-"""Of a node on the page: the height of its title bar, the least height of one that shows a picture it loads, and the scale
-below which the page leaves out letters."""
+"""Of a node on the page: the height of its title bar, the least height of one that shows a picture it loads, and the
+scale below which the page leaves out letters."""
 
 
 def _load(page: Page, file: Path) -> None:
