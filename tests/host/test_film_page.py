@@ -34,8 +34,8 @@ INDICES = {
 """Texts for `frame_indices`, and the frames they are."""
 TYPED = {"frame_indices": "bisect:2", "strengths": "0, 2, 0"}
 NUMBERS = {"strength": 1.2, "start_percent": 0.1, "end_percent": 0.6}
-"""Of a Sketch Guide: only the second of three drawings guides, at frame 7, and not at the end. Into fields of numbers,
-of KSampler too, this page's Vue nodes let nobody write a decimal point."""
+"""Of a Sketch Guide: only the second of three drawings guides, at frame 7, and not at the end. Vue nodes of page
+1.32.9 take no decimal point from the keys, for KSampler neither."""
 SET = """([name, values]) => app.graph.nodes.find(node => node.title === name).widgets
     .filter(widget => widget.name in values).forEach(widget => widget.value = values[widget.name])"""
 VUE_NODES = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
