@@ -97,10 +97,3 @@ def test_easy_cache_skips_steps(comfy_server: ComfyServer, graph: Prompt, euler:
     skipped = [int(count) for count in re.findall(r"EasyCache - skipped (\d+)/10 steps", comfy_server.log_text())]
     assert skipped and skipped[-1] > 0
     assert 0 < difference(found, euler) < 0.5
-
-
-def test_torch_compile_model(comfy_server: ComfyServer, graph: Prompt, euler: Tensor) -> None:
-    """The stock node takes the U-Net through the compiler; this backend, on a CPU, runs what was traced as it is."""
-    patched = {**graph, "patched": node("TorchCompileModel", model=["loader", 0], backend="cudagraphs")}
-    found = latents_of(comfy_server, with_ksampler(patched, "euler", "simple", "patched"))
-    assert 0 < difference(found, euler) < 1e-3
