@@ -96,9 +96,8 @@ class RunSampler:
         """One of the segments that are otherwise sampled together, with its rows of their noise."""
         noise, counts, ends = self._noise(job), job.keyframes.frames, job.keyframes.latents
         rows = list(segment_rows(counts)[segment])
-        return self._run_of(
-            job, segment, lambda _: noise.draw(sum(counts))[rows], range(len(rows)), ends[segment : segment + 2]
-        )
+        both = ends[segment : segment + 2]
+        return self._run_of(job, segment, lambda _: noise.draw(sum(counts))[rows], range(len(rows)), both, clean=False)
 
     def _one_by_one(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
         """Each chosen segment run by run; the others take their share of the noise."""
@@ -112,7 +111,7 @@ class RunSampler:
                 noise.leave_out(plan, noisy_steps)
         return drawn
 
-    def _run(self, job: Job, noise: Callable[[], Tensor]) -> Tensor:
+    def _run(self, job: Job, noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
         """All steps."""
         before, walk = self._steps, self._walk
 
@@ -124,7 +123,7 @@ class RunSampler:
             self._model,
             noise(),
             walk.guidance_scale,
-            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided),
+            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided, clean),
             sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,
@@ -135,7 +134,7 @@ class RunSampler:
         )
 
     def _run_of(
-        self, job: Job, segment: int, draw: Callable[[int], Tensor], frames: Sequence[int], ends: Tensor
+        self, job: Job, segment: int, draw: Callable[[int], Tensor], frames: Sequence[int], ends: Tensor, clean: bool
     ) -> Tensor:
         """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled. `draw` gives noise
         for so many frames."""
@@ -143,7 +142,7 @@ class RunSampler:
         run = _Run(segment, rows, frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
         share = Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
-        return self._run(share, lambda: draw(len(frames)))
+        return self._run(share, lambda: draw(len(frames)), clean)
 
 
 def count_host_runs(plans: Sequence[Plan], chosen: Sequence[int]) -> int:

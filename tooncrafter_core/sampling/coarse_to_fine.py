@@ -11,9 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-DrawRun = Callable[[Sequence[int], Tensor], Tensor]
-"""`draw(frames, ends) -> latents`: frames (n of them, by their number in the segment) between two keyframes' latents
-(2, c, h, w), as (n, c, h, w)."""
+DrawRun = Callable[[Sequence[int], Tensor, bool], Tensor]
+"""`draw(frames, ends, clean) -> latents`: frames (n of them, by their number in the segment) between two keyframes'
+latents (2, c, h, w), as (n, c, h, w); clean ones where they are to be keyframes themselves, see `Walk.clean`."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def is_long(plans: Sequence[Plan]) -> bool:
 
 def draw_segment(draw: DrawRun, ends: Tensor, plan: Plan) -> Tensor:
     """Draw one segment's latents (t, c, h, w), between those of its keyframes (2, c, h, w)."""
-    drawn = draw(plan.coarse, ends)
+    drawn = draw(plan.coarse, ends, bool(plan.fine))
     if not plan.fine:
         return drawn
     keyframes = torch.cat([ends[:1].to(drawn), drawn[plan.keyframes[1:-1]], ends[1:].to(drawn)])
-    runs = [draw(span, keyframes[index : index + 2]) for index, span in enumerate(plan.fine)]
+    runs = [draw(span, keyframes[index : index + 2], False) for index, span in enumerate(plan.fine)]
     return torch.cat([*(run[:-1] for run in runs), runs[-1][-1:]])
 
 

@@ -39,11 +39,14 @@ class Walk:
         schedule: noise levels by timestep.
         timesteps: falling, noisiest first; see `Schedule.trailing_timesteps`. A part of them is partial denoising.
         eta: 0 is deterministic, 1 adds as much noise as DDPM.
+        clean: whether the last step goes all the way. The published one goes to abar_0 with the rescale of its own
+            timestep, which leaves a little noise and takes some contrast: 1% with 50 steps, 6% with 12.
     """
 
     schedule: Schedule
     timesteps: Sequence[int]
     eta: float
+    clean: bool = False
 
     def sigma(self, index: int) -> float:
         """Standard deviation of the noise a step adds (Song et al. 2021, equation 16)."""
@@ -51,10 +54,9 @@ class Walk:
         return self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
 
     def step(self, index: int, x0: Tensor, eps: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """Latents after a step; the last one goes to abar_0 with the rescale of its own timestep, as published."""
-        following = self._after(index)
+        """Latents after a step."""
         alpha_bar, sigma = self._alpha_bar_after(index), self.sigma(index)
-        scaled = x0 * float(self.schedule.rescale[self.timesteps[index] if following is None else following])
+        scaled = x0 * self._rescale_after(index)
         latents = alpha_bar**0.5 * scaled + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
         if self.eta > 0:
             latents = latents + sigma * noise()
@@ -64,7 +66,14 @@ class Walk:
         return self.timesteps[index + 1] if index + 1 < len(self.timesteps) else None
 
     def _alpha_bar_after(self, index: int) -> float:
-        return float(self.schedule.alphas_bar[self._after(index) or 0])
+        following = self._after(index)
+        return 1.0 if following is None and self.clean else float(self.schedule.alphas_bar[following or 0])
+
+    def _rescale_after(self, index: int) -> float:
+        following = self._after(index)
+        if following is None:
+            return 1.0 if self.clean else float(self.schedule.rescale[self.timesteps[index]])
+        return float(self.schedule.rescale[following])
 
 
 def ddim(

@@ -72,9 +72,9 @@ class Sampler:
                 noise.leave_out(plan, noisy_steps)
         return drawn
 
-    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor) -> Tensor:
+    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor, clean: bool) -> Tensor:
         """Some frames of one segment (n, c, h, w), see `DrawRun`."""
-        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)))
+        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)), clean)
 
     def _denoiser(self, segment: int, frames: Sequence[int], ends: Tensor) -> GuidedDenoiser:
         """Of some frames of one segment, between two frames' latents (2, c, h, w)."""
@@ -96,7 +96,7 @@ class Sampler:
             guided=Interval(settings.guidance_from, settings.guidance_to),
         )
 
-    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor]) -> Tensor:
+    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
         """All steps of some segments together: latents of the shape of the noise, frames as rows."""
         schedule, eta, device = Schedule.published(), self.settings.eta, self.model.device
         timesteps = schedule.trailing_timesteps(self.settings.steps)
@@ -104,7 +104,8 @@ class Sampler:
         def there() -> Tensor:
             return noise().to(device)
 
-        return ddim(SegmentsDenoiser(segments), there(), Walk(schedule, timesteps, eta), there, self.callback)
+        walk = Walk(schedule, timesteps, eta, clean)
+        return ddim(SegmentsDenoiser(segments), there(), walk, there, self.callback)
 
 
 def _passes(

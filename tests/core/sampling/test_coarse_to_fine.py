@@ -67,18 +67,18 @@ def test_the_trained_length_is_the_models() -> None:
 
 
 def test_fine_runs_go_on_between_frames_of_the_coarse_one() -> None:
-    """Each run draws its frames' numbers plus 100 for every run before it."""
-    seen: list[tuple[list[int], list[float]]] = []
+    """Each run draws its frames' numbers plus 100 for every run before it; only the coarse one ends clean."""
+    seen: list[tuple[list[int], list[float], bool]] = []
 
-    def draw(frames: Sequence[int], ends: Tensor) -> Tensor:
-        seen.append((list(frames), ends.flatten().tolist()))
+    def draw(frames: Sequence[int], ends: Tensor, clean: bool) -> Tensor:
+        seen.append((list(frames), ends.flatten().tolist(), clean))
         return (torch.tensor(frames, dtype=torch.float32) + 100 * (len(seen) - 1))[:, None, None, None]
 
     drawn = draw_segment(draw, torch.tensor([-1.0, -2.0])[:, None, None, None], plan_runs(7, 4)).flatten()
     assert seen == [
-        ([0, 3, 6], [-1, -2]),
-        ([0, 1, 2, 3], [-1, 3]),
-        ([3, 4, 5, 6], [3, -2]),
+        ([0, 3, 6], [-1, -2], True),
+        ([0, 1, 2, 3], [-1, 3], False),
+        ([3, 4, 5, 6], [3, -2], False),
     ]
     assert drawn.tolist() == [100, 101, 102, 203, 204, 205, 206]
 

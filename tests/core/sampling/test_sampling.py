@@ -116,6 +116,17 @@ def test_the_last_step_keeps_its_own_rescale() -> None:
     assert close(ddim(oracle(x0), z, Walk(SCHEDULE, [200], 0.0), no_noise), expected)
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_clean_walk_ends_in_the_last_estimate(eta: float) -> None:
+    """And draws as much noise as the published one."""
+    steps, noise = list[DDIMStep](), noises()
+    drawn = []
+    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), eta, clean=True)
+    out = ddim(towards_a_sine, draw(2), walk, lambda: drawn.append(None) or noise(), steps.append)
+    assert close(out, steps[-1].denoised)
+    assert len(drawn) == (5 if eta else 0)
+
+
 def test_eta_0_draws_no_noise() -> None:
     ddim(towards_a_sine, draw(2), Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), 0.0), no_noise)
 
