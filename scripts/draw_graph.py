@@ -19,6 +19,8 @@ from playwright.sync_api import Page
 GRAPH = ROOT / "assets" / "graph.png"
 MARGIN = 12
 """Pixels around the graph."""
+SETTLED = 1000
+"""Milliseconds until the page has put a film that has just arrived into its node; before, it lies over the graph."""
 
 BOUNDS = """() => {
     const boxes = [...app.graph.nodes, ...app.graph.groups].map(item => [...item.boundingRect ?? item._bounding]);
@@ -48,6 +50,7 @@ def main() -> None:
 def draw(page: Page, path: Path) -> None:
     """A picture of the graph alone."""
     fit_view(page)
+    page.wait_for_timeout(SETTLED)
     x, y, width, height = page.evaluate(BOUNDS)
     clip = {"x": x - MARGIN, "y": y - MARGIN, "width": width + 2 * MARGIN, "height": height + 2 * MARGIN}
     page.screenshot(path=path, clip=clip)
