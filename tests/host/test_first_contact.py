@@ -25,7 +25,7 @@ from comfy_harness.folded import NAME as BLUEPRINT
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from PIL import Image, ImageChops, ImageSequence
 from playwright.sync_api import Page
-from watched_run import assert_a_film_played, watch, watched
+from watched_run import watch, watched
 
 from tooncrafter_core import published
 
@@ -97,7 +97,8 @@ def test_templates_are_told_the_simplest_first(page: Page, pictures: Path) -> No
 
 
 def test_one_drag_and_one_click_make_a_moving_picture(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:
-    """Nothing was put into the server's folders but the models of other tests, and nothing is set on the page."""
+    """Nothing was put into the server's folders but the models of other tests, and nothing is set on the page. That
+    previews play is for `test_page.py`: four steps can be over before a busy page shows a second frame."""
     page.evaluate("() => app.graph.clear()")
     drop_file(page, WORKFLOWS / "four_steps.json")
     page.wait_for_function(f"{OUR_NODES} > 0")
@@ -109,7 +110,6 @@ def test_one_drag_and_one_click_make_a_moving_picture(page: Page, comfy_server: 
     seen = watched(page)
     assert [value for value, most in seen.progress if most == 4] == [1, 2, 3, 4]
     assert seen.sheets >= 2
-    assert_a_film_played(page)
     screenshot(page, pictures / "result.png")
     with Image.open(max((comfy_server.base / "output").glob("*.webp"), key=lambda file: file.stat().st_mtime)) as film:
         frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(film)]
