@@ -18,6 +18,9 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 LINE_THRESHOLD = 0.5
 """A pixel of a line drawing at least this bright is part of a line."""
 
+LINE_RADIUS = 1
+"""px by which a frame's line may be off and still match."""
+
 PSNR_CEILING = 100.0
 """dB that stand for frames without any error, so that means stay finite."""
 
@@ -118,6 +121,12 @@ def edge_match(found: Tensor, wanted: Tensor, radius: int = 2) -> EdgeMatch:
     recall = _share(wanted, dilate(found, radius))
     total = precision + recall
     return EdgeMatch(precision, recall, 2 * precision * recall / total if total else 0.0)
+
+
+def line_f1(found: Tensor, wanted: Tensor) -> list[float]:
+    """F1 of each frame's lines, from masks (t, 1, H, W), with a tolerance of `LINE_RADIUS`."""
+    pairs = zip(found.split(1), wanted.split(1), strict=True)
+    return [edge_match(drawn, true, LINE_RADIUS).f1 for drawn, true in pairs]
 
 
 def _share(mask: Tensor, near: Tensor) -> float:

@@ -9,11 +9,8 @@ from kornia.metrics import ssim
 from torch import Tensor
 
 from ...training.losses.perceptual import load_perceptual
-from ..metrics import PSNR_CEILING, edge_match, perceptual_distances
+from ..metrics import LINE_RADIUS, PSNR_CEILING, line_f1, perceptual_distances
 from .measure import Measure, Truth, lines_of
-
-LINE_RADIUS = 1
-"""px by which a line may be off and still match."""
 
 _WINDOW = 11
 """px; the Gaussian in it has a deviation of 1.5 px (Wang et al. 2004)."""
@@ -68,6 +65,4 @@ def _ssim(frames: Tensor, truth: Truth) -> Tensor:
 
 
 def _line_f1(frames: Tensor, truth: Truth) -> Tensor:
-    found, wanted = lines_of(frames[1:-1]), truth.lines[1:-1]
-    pairs = zip(found.split(1), wanted.split(1), strict=True)
-    return torch.tensor([edge_match(drawn, true, LINE_RADIUS).f1 for drawn, true in pairs])
+    return torch.tensor(line_f1(lines_of(frames[1:-1]), truth.lines[1:-1]))

@@ -10,12 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..metrics import edge_match, line_mask
+from ..metrics import line_f1, line_mask
 from .store import Values
 from .windows import MIDDLE
-
-RADIUS = 1
-"""px by which outlines may be off."""
 
 STILL = 4 / 255
 """A pixel is still where no true frame differs from the first by more: what a video file's compression does."""
@@ -33,8 +30,7 @@ def faults(frames: Tensor, truth: Tensor, lines: Callable[[Tensor], Tensor]) -> 
         lines: frames (n, 3, H, W) -> line drawings (n, 1, H, W), white on black.
     """
     with torch.inference_mode():
-        found, wanted = line_mask(lines(frames[1:-1])), line_mask(lines(truth[1:-1]))
-    matches = [edge_match(a[None], b[None], RADIUS).f1 for a, b in zip(found, wanted, strict=True)]
+        matches = line_f1(line_mask(lines(frames[1:-1])), line_mask(lines(truth[1:-1])))
     return {
         "lines": sum(matches) / len(matches),
         "worst_lines": min(matches),
