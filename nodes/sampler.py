@@ -85,6 +85,13 @@ class ToonCrafterSampler(io.ComfyNode):
                 ),
                 *_redo_inputs(),
                 *_interval_inputs(),
+                io.Boolean.Input(
+                    "clean_end",
+                    default=False,
+                    optional=True,
+                    tooltip="The last step removes all noise, as in KSampler. Off, it ends as published, which fades "
+                    "colours: 1% with 50 steps, 6% with 12.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
@@ -107,7 +114,7 @@ class ToonCrafterSampler(io.ComfyNode):
         samples = _samples(latent, "latent", keyframes)
         chosen = parse_segments(widgets.segments, keyframes.segments)
         kept = _kept(previous, chosen, keyframes)
-        warn_if_far(cls.hidden, widgets.steps, widgets.guidance_scale)
+        warn_if_far(cls.hidden, widgets.steps, widgets.guidance_scale, widgets.clean_end)
         plans = [plan_runs(frames, model.model.trained_frames) for frames in keyframes.frames]
         progress = progress_of(model, count_host_runs(plans, chosen) * len(walk.timesteps))
         sampler = RunSampler(
@@ -173,6 +180,7 @@ class _Widgets:
     segments: str = ""
     guidance_from: float = 0.0
     guidance_to: float = 1.0
+    clean_end: bool = False
 
     @property
     def walk(self) -> Walk:
@@ -182,7 +190,8 @@ class _Widgets:
             ValueError: guidance would end before it begins.
         """
         guided = Interval(self.guidance_from, self.guidance_to)
-        return Walk(_timesteps(self.steps, self.denoise), self.eta, self.guidance_scale, guided)
+        timesteps = _timesteps(self.steps, self.denoise)
+        return Walk(timesteps, self.eta, self.guidance_scale, guided, self.clean_end)
 
 
 _GUIDANCE_PATCHES = ("sampler_cfg_function", "sampler_post_cfg_function")

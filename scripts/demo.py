@@ -39,7 +39,7 @@ def main() -> None:
             [server.upload(path) for path in options.keyframes],
             checkpoint,
             encode={"width": options.width, "height": options.height, "fps": options.fps},
-            sample={"steps": options.steps, "guidance_scale": options.guidance_scale},
+            sample={name: getattr(options, name) for name in ("steps", "guidance_scale", "clean_end")},
         )
         _run(server, prompt, options.output / "interpolation")
         if options.keyframes == DRAWN and (options.sketch_encoder or not options.checkpoint):
@@ -55,6 +55,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sketch-encoder", type=Path, help="its sketch encoder, for the shipped sketch")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps (published: 50)")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="guidance scale (published: 7.5)")
+    ends = "remove all noise in the last step (published: no)"
+    parser.add_argument("--clean-end", action=argparse.BooleanOptionalAction, default=True, help=ends)
     parser.add_argument("--width", type=int, default=128, help="pixels (published: 512)")
     parser.add_argument("--height", type=int, default=64, help="pixels (published: 320)")
     parser.add_argument("--fps", type=int, default=24, help="frames per second the model is told (published: 10)")

@@ -32,7 +32,9 @@ from tooncrafter_core.frames.spans import spans_of_frames  # noqa: E402
 
 MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 FRAMES = 16
-SETTINGS = Settings(width=WIDTH, height=HEIGHT, frames=FRAMES, frame_rate=24, steps=12, guidance_scale=1.0)
+SETTINGS = Settings(
+    width=WIDTH, height=HEIGHT, frames=FRAMES, frame_rate=24, steps=12, guidance_scale=1.0, clean_end=True
+)
 SPANS = spans_of_frames(FRAMES, FRAMES)
 TINT = (-6.0, 2.0, 3.0)
 """In Lab, in the middle of a clip."""

@@ -3,8 +3,9 @@
     python scripts/measure_steps.py --out steps --scenes 4
 
 A real ComfyUI draws 16 frames of each scene, which no training has seen, without guidance and with one decoding pass:
-with ToonCrafter Sampler (eta 0), and with KSampler and the `simple` scheduler. Numbers are perceptual distance and PSNR
-(dB) of frames 1 to 14, means over the scenes. They are kept in `--out`: started again, it goes on where it stopped.
+with ToonCrafter Sampler (eta 0, clean_end), and with KSampler and the `simple` scheduler. Numbers are perceptual
+distance and PSNR (dB) of frames 1 to 14, means over the scenes. They are kept in `--out`: started again, it goes on
+where it stopped.
 Scenes come one after the other, so that it can be ended after any. Writes `steps.md` and `steps.png`, which leaves
 out what is worse than a cross-dissolve. Only the default samplers that this ComfyUI has are measured.
 """
@@ -59,7 +60,7 @@ class Setting:
 
     def prompt(self, keyframes: Sequence[str]) -> Prompt:
         sizes = {"width": SIZE[0], "height": SIZE[1], "frames": FRAMES, "fps": 24}
-        sampling = {"steps": self.steps, "guidance_scale": 1.0, "eta": 0.0}
+        sampling = {"steps": self.steps, "guidance_scale": 1.0, "eta": 0.0, "clean_end": True}
         prompt = interpolation(keyframes, BUNDLED_MODEL, encode=sizes, sample=sampling, two_pass=False)
         wires = {"positive": ["encode", 0], "negative": ["encode", 1], "latent_image": ["encode", 2]}
         if self.sampler != OWN:

@@ -79,6 +79,7 @@ def working_settings(autoencoder: Autoencoder) -> WorkingSettings:
         guidance_scale=GUIDANCE_SCALE,
         sketch_strength=SKETCH_STRENGTH,
         preview=preview_colours(autoencoder),
+        clean_end=True,
     )
 
 

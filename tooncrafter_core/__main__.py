@@ -49,6 +49,7 @@ _SETTINGS = {
     "guidance_from": "share of the sampling from which it is guided, 0 the beginning",
     "guidance_to": "share up to which it is guided, 1 the end; steps outside take half the time",
     "eta": "noise added at each step; 0 is deterministic",
+    "clean_end": "remove all noise in the last step, which as published fades colours: 1%% with 50 steps, 6%% with 12",
     "seed": "of the noise",
     "sketch_strength": "how strongly sketches guide",
     "two_pass": "decode the centre frames twice, which hides a seam",
@@ -176,7 +177,8 @@ def _interpolate(options: argparse.Namespace) -> None:
 
 def _warn_if_far(checkpoint: Path, settings: Settings) -> None:
     working = read_working_settings(checkpoint)
-    if working and (warning := working.warning(checkpoint.name, settings.steps, settings.guidance_scale)):
+    chosen = settings.steps, settings.guidance_scale, settings.clean_end
+    if working and (warning := working.warning(checkpoint.name, *chosen)):
         sys.stderr.write(f"warning: {warning}\n")
 
 

@@ -52,6 +52,7 @@ class Settings:
         guidance_from: share of the walk from which guidance counts, see `guidance.Interval`; 0 is the first step.
         guidance_to: share up to which it counts; 1 is the clean end. Elsewhere a step takes half the time.
         eta: 0 is deterministic sampling, 1 adds the most noise.
+        clean_end: the last step removes all noise, see `ddim.Walk`.
         seed: of the CPU random generator, so that it means the same picture on every device.
         sketch_strength: factor on the sketch encoder's outputs.
         two_pass: decode the two centre frames a second time, see `Autoencoder.decode_segments_twice`.
@@ -75,6 +76,7 @@ class Settings:
     guidance_from: float = 0.0
     guidance_to: float = 1.0
     eta: float = 1.0
+    clean_end: bool = False
     seed: int = 0
     sketch_strength: float = 0.6
     two_pass: bool = True

@@ -55,12 +55,14 @@ class Walk:
         eta: see `ddim`.
         guidance_scale: see `guidance.guide`.
         guided: where guidance counts.
+        clean_end: see the core's `Walk`.
     """
 
     timesteps: list[int]
     eta: float
     guidance_scale: float
     guided: Interval
+    clean_end: bool
 
 
 class RunSampler:
@@ -123,7 +125,7 @@ class RunSampler:
             self._model,
             noise(),
             walk.guidance_scale,
-            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided, clean),
+            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided, clean or walk.clean_end),
             sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,

@@ -18,7 +18,7 @@ from .page import tell_page
 log = logging.getLogger(__name__)
 
 
-def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float) -> None:
+def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float, clean_end: bool) -> None:
     """Tell log and page where the nearest file on the node's `model` wire that says something says something else.
 
     The page's part is `web/warnings.js`.
@@ -27,6 +27,7 @@ def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float) -> No
         graph: hidden inputs of a node: the prompt it is part of, and its id.
         steps: that it will take.
         guidance_scale: that it will take them with.
+        clean_end: likewise.
 
     Raises:
         ValueError: a file's settings cannot be read.
@@ -34,7 +35,7 @@ def warn_if_far(graph: io.HiddenHolder, steps: int, guidance_scale: float) -> No
     for path in _files(graph.dynprompt, graph.unique_id):
         working = read_working_settings(path)
         if working is not None:
-            if warning := working.warning(path.name, steps, guidance_scale):
+            if warning := working.warning(path.name, steps, guidance_scale, clean_end):
                 log.warning("ToonCrafter Sampler: %s", warning)
                 tell_page("tooncrafter.warning", {"text": warning})
             return

@@ -36,7 +36,7 @@ def with_stand_ins(prompt: Prompt, steps: int, size: tuple[int, int] = (128, 64)
     """The same graph with the bundled model, its own towers too, at the settings it was made for, and its size."""
     settings = {
         "ToonCrafterEncodeKeyframes": {"width": size[0], "height": size[1], "fps": 24},
-        "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0},
+        "ToonCrafterSampler": {"steps": steps, "guidance_scale": 1.0, "clean_end": True},
         "KSampler": {"steps": steps, "cfg": 1.0},
         "ImageScale": {"width": size[0], "height": size[1]},
     }

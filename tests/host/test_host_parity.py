@@ -33,6 +33,7 @@ class Case:
     height: int = 64
     loop: bool = False
     guided: tuple[float, float] = (0.0, 1.0)
+    clean_end: bool = False
     checkpoint: str = "model.ckpt"
     sketch_encoder: str = "sketch_encoder.ckpt"
 
@@ -53,6 +54,7 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
             frames=case.frames,
             guidance_from=case.guided[0],
             guidance_to=case.guided[1],
+            clean_end=case.clean_end,
         ),
         {7: read_image(DRAWN / "sketch_07.png")} if case.sketch else {},
         callback=lambda step: steps.append(step.latents),
@@ -66,11 +68,12 @@ def _joined(runs: list[Tensor]) -> Tensor:
 
 
 def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[Tensor, Tensor]:
+    guided = {"guidance_from": case.guided[0], "guidance_to": case.guided[1]}
     prompt = interpolation(
         [drawn[name] for name in case.keyframes],
         case.checkpoint,
         encode={"width": case.width, "height": case.height, "frames": case.frames, "loop": case.loop},
-        sample={"steps": STEPS, "seed": SEED, "guidance_from": case.guided[0], "guidance_to": case.guided[1]},
+        sample={"steps": STEPS, "seed": SEED, "clean_end": case.clean_end, **guided},
         text=TEXT,
     )
     if case.sketch:
@@ -86,9 +89,9 @@ CASES = {
     "sketch": Case(sketch=True),
     "two-segments-of-6": Case(("first", "last", "first"), sketch=True, frames=6),
     "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
-    "coarse-to-fine": Case(sketch=True, frames=24),
+    "coarse-to-fine-to-a-clean-end": Case(sketch=True, frames=24, clean_end=True),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
-    "guided-in-the-middle": Case(frames=4, guided=(0.3, 0.7)),
+    "guided-in-the-middle-to-a-clean-end": Case(frames=4, guided=(0.3, 0.7), clean_end=True),
     "dynamicrafter": Case(frames=5, checkpoint="dynamicrafter.ckpt"),
     "bundled": Case(sketch=True, checkpoint=BUNDLED_MODEL, sketch_encoder=BUNDLED_SKETCH_ENCODER),
 }

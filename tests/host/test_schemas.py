@@ -44,6 +44,7 @@ PUBLISHED = {
         "denoise": 1.0,
         "guidance_from": 0.0,
         "guidance_to": 1.0,
+        "clean_end": False,
     },
     "ToonCrafterDualRefDecode": {"two_pass": True},
 }

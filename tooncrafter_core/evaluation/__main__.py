@@ -1,7 +1,7 @@
 """Compare methods on true clips, of which they get the first and last frame: as tables, as a page, as a study.
 
     .venv/bin/python -m tooncrafter_core.evaluation FILM=film/ EISAI=eisai/ --truth truth/ --table out/ \
-        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors --steps 12 --guidance 1 \
+        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors --steps 12 --guidance 1 --clean-end \
         --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth
 
 A folder holds one sub-folder of pictures for each clip, or the pictures of one clip; a method's has the truth's names,
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fps", type=int, default=24, help="of clips whose clips.json does not say (default %(default)s)")
     add("--steps", type=int, default=Settings.steps, help="the models' sampling steps (default %(default)s)")
     add("--guidance", type=float, default=Settings.guidance_scale, help="their guidance scale (default %(default)s)")
+    add("--clean-end", action="store_true", help="their last step removes all noise, which as published fades colours")
     add("--seed", type=int, default=0, help="of the models' noise and of the study's order (default %(default)s)")
     add("--trials", type=int, default=40, help="pairs that the study asks for (default %(default)s)")
     add("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
@@ -131,7 +132,9 @@ def _methods(options: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Me
             raise ValueError(f"cannot read {item}; expected METHOD=FOLDER such as FILM=frames/film")
         path = _path(folder)
         found.append((name, video_method(path, clips) if is_video(path) else folder_method(path, clips)))
-    settings = Settings(steps=options.steps, guidance_scale=options.guidance, seed=options.seed)
+    settings = Settings(
+        steps=options.steps, guidance_scale=options.guidance, clean_end=options.clean_end, seed=options.seed
+    )
     for file in options.model:
         subject = TinyModel(file, None, settings, options.device)
         _ = subject.model  # a file that cannot be used is told before anything runs

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def ladder(options: argparse.Namespace) -> str:
     """Both tables, as Markdown."""
-    settings = Settings(steps=options.steps, guidance_scale=1.0)
+    settings = Settings(steps=options.steps, guidance_scale=1.0, clean_end=True)
     subject = TinyModel(options.model, None, settings)
     bench = Bench.of_files([options.perceptual], options.out)
     rungs, folder, clips = Rungs(bench, subject), options.data.parent, read_manifest(options.data)

@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fps", type=int, default=24, help="frames per second the model is told (default %(default)s)")
     add("--steps", type=int, default=12, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
+    add("--clean-end", action="store_true", help="of the sampler; coarse runs end clean anyway")
     add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")
     add("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
     return parser
@@ -131,6 +132,7 @@ def _run(options: argparse.Namespace) -> str:
             steps=options.steps,
             guidance_scale=options.guidance,
             frame_rate=options.fps,
+            clean_end=options.clean_end,
             seed=options.seed,
             two_pass=False,
         ),

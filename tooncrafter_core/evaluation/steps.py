@@ -3,7 +3,8 @@
     .venv/bin/python -m tooncrafter_core.evaluation.steps model.safetensors --lora distilled=lora.safetensors
 
 Means over held-out clips of the data set, the same ones that `tooncrafter_core.evaluation.report` takes, over frames 1
-to 14; one decoding pass. What was measured is kept in `--out`: started again, it goes on where it stopped.
+to 14; sampled to a clean end, with one decoding pass. What was measured is kept in `--out`: started again, it goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def measure(options: argparse.Namespace) -> Measured:
     measured: dict[str, dict[int, Values]] = {}
     for name, lora in {UNDISTILLED: None, **_loras(options.lora)}.items():
         for steps in options.steps:
-            settings = Settings(steps=steps, guidance_scale=1.0, eta=options.eta, two_pass=False)
+            settings = Settings(steps=steps, guidance_scale=1.0, eta=options.eta, clean_end=True, two_pass=False)
             subject = TinyModel(options.model, None, settings, lora_path=lora)
             mean = means([bench.in_betweens(subject, window) for window in windows])
             measured.setdefault(name, {})[steps] = mean

@@ -36,6 +36,7 @@ class WorkingSettings:
         sketch_strength: of the sketch encoder that belongs to it.
         preview: for each latent channel what it adds to red, green and blue in [-1, 1], for a host's previews; empty
             where nobody knows.
+        clean_end: whether the last step is to remove all noise, see `ddim.Walk`.
     """
 
     width: int | None = None
@@ -46,26 +47,33 @@ class WorkingSettings:
     guidance_scale: float | None = None
     sketch_strength: float | None = None
     preview: tuple[tuple[float, float, float], ...] = ()
+    clean_end: bool = False
 
     def to_metadata(self) -> dict[str, str]:
         """Metadata of a safetensors file."""
         return {METADATA_KEY: json.dumps({name: value for name, value in asdict(self).items() if value})}
 
-    def warning(self, file: str, steps: int, guidance_scale: float) -> str | None:
-        """What to tell a user whose settings are far from these: a factor of more than two; None where they are not.
+    def warning(self, file: str, steps: int, guidance_scale: float, clean_end: bool) -> str | None:
+        """What to tell a user whose settings are far from these: a factor of more than two, or not the end that is
+        wanted; None where they are not.
 
         Args:
             file: name of the file that has these settings.
             steps: that will be taken.
             guidance_scale: that they will be taken with.
+            clean_end: whether the last of them will remove all noise.
         """
         chosen = {"steps": steps, "guidance_scale": guidance_scale}
         known = {name: best for name in chosen if (best := getattr(self, name)) is not None}
         far = [name for name, best in known.items() if not best / _FAR <= chosen[name] <= best * _FAR]
-        if not far:
+        wanted, here = ([f"{name} {values[name]:g}" for name in far] for values in (known, chosen))
+        if self.clean_end and not clean_end:
+            wanted.append("clean_end on")
+            here.append("clean_end off")
+        if not wanted:
             return None
-        best, here = (" and ".join(f"{name} {values[name]:g}" for name in far) for values in (known, chosen))
-        return f"{file} works best with {best}; here it is {here}, which costs quality, time or both."
+        best, chosen_here = " and ".join(wanted), " and ".join(here)
+        return f"{file} works best with {best}; here it is {chosen_here}, which costs quality, time or both."
 
 
 def read_working_settings(path: Path) -> WorkingSettings | None:
@@ -109,6 +117,8 @@ def from_metadata(metadata: Mapping[str, str] | None) -> WorkingSettings | None:
 
 
 def _fits(name: str, value: object) -> bool:
+    if name == "clean_end":
+        return isinstance(value, bool)
     if name == "preview":
         return isinstance(value, list) and all(
             isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in value
@@ -122,6 +132,8 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _wanted(name: str) -> str:
+    if name == "clean_end":
+        return "true or false"
     if name == "preview":
         return "rows of three numbers"
     return f"a positive {'number' if name in _FRACTIONS else 'integer'} of at most {_MOST:,}"

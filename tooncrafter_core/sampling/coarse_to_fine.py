@@ -13,7 +13,7 @@ from torch import Tensor
 
 DrawRun = Callable[[Sequence[int], Tensor, bool], Tensor]
 """`draw(frames, ends, clean) -> latents`: frames (n of them, by their number in the segment) between two keyframes'
-latents (2, c, h, w), as (n, c, h, w); clean ones where they are to be keyframes themselves, see `Walk.clean`."""
+latents (2, c, h, w), as (n, c, h, w); clean ones, see `Walk.clean_end`, where they are to be keyframes themselves."""
 
 
 @dataclass(frozen=True)

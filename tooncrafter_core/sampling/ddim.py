@@ -39,14 +39,14 @@ class Walk:
         schedule: noise levels by timestep.
         timesteps: falling, noisiest first; see `Schedule.trailing_timesteps`. A part of them is partial denoising.
         eta: 0 is deterministic, 1 adds as much noise as DDPM.
-        clean: whether the last step goes all the way. The published one goes to abar_0 with the rescale of its own
+        clean_end: whether the last step goes all the way. The published one goes to abar_0 with the rescale of its own
             timestep, which leaves a little noise and takes some contrast: 1% with 50 steps, 6% with 12.
     """
 
     schedule: Schedule
     timesteps: Sequence[int]
     eta: float
-    clean: bool = False
+    clean_end: bool = False
 
     def sigma(self, index: int) -> float:
         """Standard deviation of the noise a step adds (Song et al. 2021, equation 16)."""
@@ -67,12 +67,12 @@ class Walk:
 
     def _alpha_bar_after(self, index: int) -> float:
         following = self._after(index)
-        return 1.0 if following is None and self.clean else float(self.schedule.alphas_bar[following or 0])
+        return 1.0 if following is None and self.clean_end else float(self.schedule.alphas_bar[following or 0])
 
     def _rescale_after(self, index: int) -> float:
         following = self._after(index)
         if following is None:
-            return 1.0 if self.clean else float(self.schedule.rescale[self.timesteps[index]])
+            return 1.0 if self.clean_end else float(self.schedule.rescale[self.timesteps[index]])
         return float(self.schedule.rescale[following])
 
 
@@ -83,7 +83,7 @@ def ddim(
     noise: Callable[[], Tensor],
     callback: Callable[[DDIMStep], None] | None = None,
 ) -> Tensor:
-    """Walk latents down to the clean end.
+    """Walk latents down to the end.
 
     Args:
         denoiser: predicts v.
@@ -93,7 +93,7 @@ def ddim(
         callback: called after each step.
 
     Returns:
-        clean latents, same shape
+        latents where the walk ends, same shape
 
     Raises:
         NotFiniteError: the model predicted NaN or infinite values, in the step of which it did.

@@ -11,8 +11,7 @@ from torch import Tensor
 from .schedule import Schedule
 
 END = -1
-"""In the place of a timestep: where `ddim` ends behind its last step, which goes to abar_0 with the rescale of the
-timestep it comes from."""
+"""In the place of a timestep: clean latents, where `ddim` ends with `Walk.clean_end`."""
 
 
 class Jump(NamedTuple):
@@ -46,12 +45,11 @@ def jump(schedule: Schedule, timesteps: Tensor, following: Tensor, like: Tensor)
         following: after.
         like: z (b, ...), for shape, dtype and device.
     """
-    bars, rescales = schedule.alphas_bar.to(timesteps.device), schedule.rescale.to(timesteps.device)
-    now, then = timesteps.clamp(min=0), following.clamp(min=0)
-    bar, next_bar = bars[now], bars[then]
+    ends = torch.ones(1, device=timesteps.device)  # where the index END, -1, leads
+    bars, rescales = (torch.cat([of.to(ends), ends]) for of in (schedule.alphas_bar, schedule.rescale))
+    bar, next_bar = bars[timesteps], bars[following]
     alpha, sigma = bar.sqrt(), (1 - bar).sqrt()
-    rescale = rescales[torch.where(following == END, now, then)] / rescales[now]
-    clean, noise = next_bar.sqrt() * rescale, (1 - next_bar).sqrt()
+    clean, noise = next_bar.sqrt() * rescales[following] / rescales[timesteps], (1 - next_bar).sqrt()
     shape = (-1, *[1] * (like.ndim - 1))
     factors = clean * alpha + noise * sigma, noise * alpha - clean * sigma
     return Jump(*(factor.view(shape).to(like) for factor in factors))

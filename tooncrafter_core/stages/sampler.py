@@ -98,13 +98,13 @@ class Sampler:
 
     def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
         """All steps of some segments together: latents of the shape of the noise, frames as rows."""
-        schedule, eta, device = Schedule.published(), self.settings.eta, self.model.device
-        timesteps = schedule.trailing_timesteps(self.settings.steps)
+        schedule, settings, device = Schedule.published(), self.settings, self.model.device
+        timesteps = schedule.trailing_timesteps(settings.steps)
 
         def there() -> Tensor:
             return noise().to(device)
 
-        walk = Walk(schedule, timesteps, eta, clean)
+        walk = Walk(schedule, timesteps, settings.eta, clean or settings.clean_end)
         return ddim(SegmentsDenoiser(segments), there(), walk, there, self.callback)
 
 

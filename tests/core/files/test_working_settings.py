@@ -13,7 +13,7 @@ from tooncrafter_core import CheckpointError, read_checkpoint
 from tooncrafter_core.files.working_settings import METADATA_KEY, WorkingSettings, from_metadata, read_working_settings
 from tooncrafter_core.training.run.export import write_checkpoint
 
-SETTINGS = WorkingSettings(128, 64, 16, 24, 12, 1.0, 1.5, ((0.5, 0.25, 0.0), (-1.0, 0.0, 1.0)))
+SETTINGS = WorkingSettings(128, 64, 16, 24, 12, 1.0, 1.5, ((0.5, 0.25, 0.0), (-1.0, 0.0, 1.0)), clean_end=True)
 
 
 def test_a_checkpoint_carries_its_settings(tmp_path: Path) -> None:
@@ -34,6 +34,7 @@ def test_a_checkpoint_carries_its_settings(tmp_path: Path) -> None:
         (SETTINGS.to_metadata()[METADATA_KEY].replace('"width": 128', '"width": 128.5'), "positive integer"),
         (SETTINGS.to_metadata()[METADATA_KEY].replace("[0.5, 0.25, 0.0]", "[0.5]"), "preview"),
         (SETTINGS.to_metadata()[METADATA_KEY].replace("[0.5, 0.25, 0.0]", "[0.5, null, 0.0]"), "preview"),
+        (SETTINGS.to_metadata()[METADATA_KEY].replace('"clean_end": true', '"clean_end": 1'), "true or false"),
     ],
 )
 def test_broken_settings_are_refused(text: str, says: str, tmp_path: Path) -> None:
@@ -57,9 +58,16 @@ def test_what_is_far_is_told(steps: int, guidance_scale: float, says: str | None
     """By a file that says no more than that."""
     working = from_metadata(WorkingSettings(steps=4, guidance_scale=1.0).to_metadata())
     assert working == WorkingSettings(steps=4, guidance_scale=1.0)
-    warning = working.warning("lora", steps, guidance_scale)
+    warning = working.warning("lora", steps, guidance_scale, clean_end=False)
     assert warning is None if says is None else says in str(warning)
-    assert WorkingSettings(width=128).warning("model", steps, guidance_scale) is None
+    assert WorkingSettings(width=128).warning("model", steps, guidance_scale, clean_end=False) is None
+
+
+def test_another_end_than_wanted_is_told() -> None:
+    working = WorkingSettings(steps=4, guidance_scale=1.0, clean_end=True)
+    assert working.warning("lora", 4, 1.0, clean_end=True) is None
+    says = "lora works best with clean_end on; here it is clean_end off,"
+    assert says in str(working.warning("lora", 4, 1.0, clean_end=False))
 
 
 def test_only_safetensors_files_have_them(tmp_path: Path) -> None:

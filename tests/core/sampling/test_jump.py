@@ -22,7 +22,7 @@ def after_one_step(z: Tensor, v: Tensor, t: int, following: int) -> Tensor:
     """Of the sampler."""
     seen: list[DDIMStep] = []
     timesteps = [t] if following == END else [t, following]
-    ddim(lambda z, t: v, z, Walk(SCHEDULE, timesteps, 0.0), noise=lambda: z, callback=seen.append)
+    ddim(lambda z, t: v, z, Walk(SCHEDULE, timesteps, 0.0, clean_end=True), noise=lambda: z, callback=seen.append)
     return seen[0].latents
 
 

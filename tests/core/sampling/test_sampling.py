@@ -121,7 +121,7 @@ def test_a_clean_walk_ends_in_the_last_estimate(eta: float) -> None:
     """And draws as much noise as the published one."""
     steps, noise = list[DDIMStep](), noises()
     drawn = []
-    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), eta, clean=True)
+    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), eta, clean_end=True)
     out = ddim(towards_a_sine, draw(2), walk, lambda: drawn.append(None) or noise(), steps.append)
     assert close(out, steps[-1].denoised)
     assert len(drawn) == (5 if eta else 0)

@@ -52,7 +52,7 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
             negative=[guide, 1],
             latent=["encode", 2],
             denoise=1.0,
-            **{name: getattr(settings, name) for name in ("seed", "steps", "eta", *_GUIDANCE)},
+            **{name: getattr(settings, name) for name in ("seed", "steps", "eta", "clean_end", *_GUIDANCE)},
         ),
         "decode": node(
             "ToonCrafterDualRefDecode",

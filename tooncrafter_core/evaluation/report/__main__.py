@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--guidance-from", type=float, default=Settings.guidance_from, help="see README (default %(default)s)")
     add("--guidance-to", type=float, default=Settings.guidance_to, help="see README (default %(default)s)")
     add("--eta", type=float, default=Settings.eta, help="see README (default %(default)s)")
+    add("--clean-end", action=argparse.BooleanOptionalAction, default=Settings.clean_end, help="see README")
     add("--sketch-strength", type=float, default=Settings.sketch_strength, help="see README (default %(default)s)")
     add("--two-pass", action=argparse.BooleanOptionalAction, default=Settings.two_pass, help="see README")
     add("--seed", type=int, default=0, help="of the choice of clips and of the noise (default %(default)s)")
@@ -104,6 +105,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         guidance_from=options.guidance_from,
         guidance_to=options.guidance_to,
         eta=options.eta,
+        clean_end=options.clean_end,
         sketch_strength=options.sketch_strength,
         two_pass=options.two_pass,
     )

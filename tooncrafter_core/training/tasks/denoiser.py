@@ -224,7 +224,7 @@ def sample(
 
     noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
     timesteps = schedule.trailing_timesteps(steps)
-    return ddim(denoise, noise, Walk(schedule, timesteps, 0.0), noise=lambda: noise)
+    return ddim(denoise, noise, Walk(schedule, timesteps, 0.0, clean_end=True), noise=lambda: noise)
 
 
 def segment_strip(batch: Segments, sampled: Tensor, models: Towers) -> Tensor:

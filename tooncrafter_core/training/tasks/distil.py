@@ -165,7 +165,7 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
         collate=collate_segments,
         strip=strip,
         checkpoint=checkpoint,
-        working=WorkingSettings(steps=settings.student_steps, guidance_scale=1.0),
+        working=WorkingSettings(steps=settings.student_steps, guidance_scale=1.0, clean_end=True),
     )
 
 
