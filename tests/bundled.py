@@ -16,7 +16,7 @@ SCENE = scenes(1, seed=3)[0]
 FRAMES, MIDDLE = 16, 7
 STEPS = 6
 ENCODE = {"width": SIZE[0], "height": SIZE[1], "fps": 24}
-SAMPLE = {"steps": STEPS, "guidance_scale": 1.0}
+SAMPLE = {"steps": STEPS, "guidance_scale": 1.0, "clean_end": True}
 SKETCHED = 0.25
 """The moment that the sketch for the middle frame shows: not where the figure would be without it."""
 SKETCH_STRENGTH = 1.5

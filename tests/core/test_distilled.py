@@ -23,6 +23,7 @@ SETTINGS = Settings(
     height=SIZE[1],
     steps=4,
     guidance_scale=1.0,
+    clean_end=True,
     eta=0.0,
     frame_rate=24,
     two_pass=False,

@@ -23,6 +23,7 @@ SETTINGS = Settings(
     height=SIZE[1],
     steps=6,
     guidance_scale=1.0,
+    clean_end=True,
     frame_rate=24,
     two_pass=False,
     sketch_strength=1.0,

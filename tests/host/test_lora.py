@@ -136,8 +136,9 @@ def test_the_distilled_lora_is_offered_and_is_the_merged_model(server: ComfyServ
 def test_steps_far_from_the_files_own_are_told(server: ComfyServer, drawings: list[str]) -> None:
     """The LoRA's count where there is one; one that is turned off counts as none."""
 
-    def told(steps: int, strength: float) -> str:
-        sizes, sampling = {"width": 64, "height": 64, "frames": 2}, {"steps": steps, "guidance_scale": 1.0}
+    def told(steps: int, strength: float, clean_end: bool = True) -> str:
+        sizes = {"width": 64, "height": 64, "frames": 2}
+        sampling = {"steps": steps, "guidance_scale": 1.0, "clean_end": clean_end}
         made = interpolation(drawings, BUNDLED_MODEL, encode=sizes, sample=sampling, two_pass=False)
         prompt = {name: made[name] for name in made if name not in ("decode", "save")}
         before = len(server.log_text())
@@ -146,4 +147,5 @@ def test_steps_far_from_the_files_own_are_told(server: ComfyServer, drawings: li
 
     assert f"{BUNDLED_LORA} works best with steps 4; here it is steps 1," in told(1, 1.0)
     assert "works best" not in told(4, 1.0)
+    assert f"{BUNDLED_LORA} works best with clean_end on; here it is clean_end off," in told(4, 1.0, clean_end=False)
     assert "tooncrafter-tiny.safetensors works best with steps 12; here it is steps 4," in told(4, 0.0)

@@ -21,14 +21,15 @@ def to_images(videos: Tensor) -> Tensor:
 def contiguous(operation: Callable[..., Tensor], first: Tensor, *others: Tensor) -> Tensor:
     """What an elementwise operation makes of tensors of any layout, contiguous.
 
-    Where no gradient is recorded the operation writes it so; its `out` cannot be differentiated, so training copies.
+    The operation writes it so, where it can: its `out` cannot be differentiated, and a compiler that makes code without
+    writes in place of code with them forgets the layout. There it is copied.
 
     Args:
         operation: such as `torch.add`.
         first: has the result's shape and dtype.
         others: broadcastable to it.
     """
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return operation(first, *others).contiguous()
     return operation(first, *others, out=torch.empty_like(first, memory_format=torch.contiguous_format))
 

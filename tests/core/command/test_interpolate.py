@@ -44,7 +44,8 @@ def test_settings_far_from_the_models_own_are_told(
 ) -> None:
     assert main(["interpolate", *pictures, *model, "-c", str(BUNDLED), "--guidance-scale", "1", "-o", str(output)]) == 0
     said = capsys.readouterr().err
-    assert "warning: tooncrafter-tiny.safetensors works best with steps 12; here it is steps 2," in said
+    best, here = "steps 12 and clean_end on", "steps 2 and clean_end off"
+    assert f"warning: tooncrafter-tiny.safetensors works best with {best}; here it is {here}," in said
 
 
 def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], model: list[str], output: Path) -> None:

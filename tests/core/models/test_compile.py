@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from comparison import full, relative_error
 from random_checkpoint import MODEL
+from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from tooncrafter_core.models.layers import Layers
+from tooncrafter_core.models.layout import contiguous
 from tooncrafter_core.models.unet.context import CrossContext
 from tooncrafter_core.models.unet.projector import resample_frames
 from tooncrafter_core.models.unet.unet import UNet
@@ -52,3 +55,15 @@ def test_the_decoder_is_one_graph_for_all_sizes() -> None:
             found = model(latents, references, report=report)
             assert relative_error(found, model.forward(latents, references)) < 1e-5
     assert graphs.frame_count == 1
+
+
+@torch.no_grad()
+def test_a_layout_that_is_asked_for_is_kept() -> None:
+    """Where writes in place become operations with results of their own, as before code is generated."""
+
+    def normalised(x: Tensor, y: Tensor) -> Tensor:
+        return F.group_norm(contiguous(torch.add, x.transpose(1, 2), y.transpose(1, 2)), 2)
+
+    x, y = torch.randn(1, 3, 4, 2, 5), torch.randn(1, 3, 4, 2, 5)
+    found = torch.compile(normalised, backend="aot_eager")(x, y)
+    torch.testing.assert_close(found, normalised(x, y))
