@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from comfy_harness.prompts import Prompt, interpolation, node
+from comfy_harness.prompts import Prompt, changed, interpolation, node
 from comfy_harness.server import ComfyServer
 from results import latents_of
 from torch import Tensor
@@ -82,3 +82,13 @@ def test_easy_cache_skips_steps(comfy_server: ComfyServer, graph: Prompt, euler:
     skipped = [int(count) for count in re.findall(r"EasyCache - skipped (\d+)/10 steps", comfy_server.log_text())]
     assert skipped and skipped[-1] > 0
     assert 0 < difference(found, euler) < 0.5
+
+
+def test_torch_compile_model(comfy_server: ComfyServer, graph: Prompt) -> None:
+    """The same latents. `cudagraphs` generates no code, which would take minutes here."""
+    compiled = {**graph, "compiled": node("TorchCompileModel", model=["loader", 0], backend="cudagraphs")}
+    found, expected = (
+        latents_of(comfy_server, changed(compiled, "sampler", model=[model, 0], steps=1))
+        for model in ("compiled", "loader")
+    )
+    assert difference(found, expected) < 1e-4

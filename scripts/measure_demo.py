@@ -1,0 +1,54 @@
+"""How near the demo's frames come to the drawings they stand for: F1 of their lines, frame by frame.
+
+    bash scripts/demo.sh
+    .venv/bin/python scripts/measure_demo.py
+
+The true drawings are those of `draw_keyframes.py`, at the demo's size. Lines match where they are one pixel apart at
+most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
+import numpy as np
+import torch
+from draw_keyframes import FRAMES, ROOT, picture
+from torch import Tensor
+
+from tooncrafter_core.evaluation.metrics import line_f1, line_mask, psnr
+from tooncrafter_core.files.images import fit_images
+from tooncrafter_core.files.media import read_image
+from tooncrafter_core.sketches.lines import extract_lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", type=Path, default=ROOT / "output" / "demo", help="folder (default %(default)s)")
+    options = parser.parse_args()
+    for folder in sorted(path for path in options.demo.iterdir() if path.is_dir()):
+        frames = torch.stack([read_image(path) for path in sorted(folder.glob("*.png"))])
+        truth = _truth(*frames.shape[:-3:-1])
+        matches = line_f1(_lines(frames), _lines(truth))
+        each = " ".join(f"{match:.2f}" for match in matches)
+        decibel = psnr(frames[1:-1], truth[1:-1])
+        sys.stdout.write(f"{folder.name}: {each}; least {min(matches):.2f}; frames between {decibel:.1f} dB\n")
+    return 0
+
+
+def _truth(width: int, height: int) -> Tensor:
+    """All frames of the hop (t, 3, height, width), as the demo fits its keyframes."""
+    drawn = np.stack([picture(frame / (FRAMES - 1)) for frame in range(FRAMES)])
+    return fit_images(torch.from_numpy(drawn).permute(0, 3, 1, 2) / 255, width, height, "crop")
+
+
+def _lines(frames: Tensor) -> Tensor:
+    return line_mask(extract_lines(frames))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
