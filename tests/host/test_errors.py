@@ -157,6 +157,13 @@ def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return changed({**graph, "other": other}, "decode", latent=["other", 0])
 
 
+def _empty_segments_to_keep(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
+    longer = changed({**graph, **three}, "encode", keyframes=["three", 0], frames=2)
+    wires = {"positive": ["encode", 0], "negative": ["encode", 1], "previous": ["encode", 2]}
+    return changed(longer, "sampler", segments="1", **wires)
+
+
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
     (
@@ -194,6 +201,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_references_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_vae_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_one_prompt_without_keyframes, "sampler", ["positive has 2 prompts", "Encode Keyframes"]),
+    (_empty_segments_to_keep, "sampler", ["previous is empty in segment 2", "Encode Keyframes", "Load Latent"]),
     (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 

@@ -27,8 +27,9 @@ _LONGEST_SIDE = {".mp4": 16384, ".webp": 16383, ".gif": 65535, ".jpg": 65500, ".
 """Most pixels a side that the encoders take."""
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut short or made up; its PNG reader does raise SyntaxError."""
-_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of pictures with 16 bits of grey."""
+_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+"""Pillow's modes of pictures with 16 bits of grey, or with more."""
+_WIDEST = 65535
 
 
 def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
@@ -52,7 +53,7 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
-                upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
+                upright = _narrowed(upright)
             rgba = upright.convert("RGBA")
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
@@ -63,6 +64,17 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
     red, green, blue = (round(255 * value) for value in paper)
     below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
     return to_tensor(Image.alpha_composite(below, rgba))
+
+
+def _narrowed(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits in 8; ValueError for numbers that are of no such grey."""
+    grey = np.asarray(picture)
+    if picture.mode == "F" or grey.min() < 0 or grey.max() > _WIDEST:
+        raise ValueError(
+            f"it holds {'floating-point ' if picture.mode == 'F' else ''}numbers from {grey.min():g} to "
+            f"{grey.max():g}; expected 8 or 16 bits a channel. Save it as a PNG"
+        )
+    return Image.fromarray((grey / 257).round().astype(np.uint8))
 
 
 def check_output(path: str | Path, width: int, height: int) -> None:

@@ -44,6 +44,14 @@ def test_16_bit_grey(tmp_path: Path) -> None:
     assert torch.allclose(read_image(tmp_path / "p.png"), torch.tensor(0.5), atol=0.01)
 
 
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70000), ("I", -1)])
+def test_numbers_that_are_no_grey_of_16_bits(mode: str, value: float, tmp_path: Path) -> None:
+    """Cut to what a picture can have, they would be black, white or anything else."""
+    Image.new(mode, (4, 4), value).save(tmp_path / "p.tiff")
+    with pytest.raises(ValueError, match=rf"p.tiff is damaged, or no picture .*numbers from {value}.*Save it as a PNG"):
+        read_image(tmp_path / "p.tiff")
+
+
 def test_turned_photograph(tmp_path: Path) -> None:
     image = Image.new("RGB", (16, 8))
     exif = image.getexif()
