@@ -164,6 +164,13 @@ def _empty_segments_to_keep(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return changed(longer, "sampler", segments="1", **wires)
 
 
+def _a_picture_smaller_than_a_latent(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    """In the stock node, with our VAE."""
+    small = node("EmptyImage", width=1, height=16, batch_size=16, color=0)
+    encoded = node("VAEEncode", pixels=["small", 0], vae=["loader", 3])
+    return changed({**graph, "small": small, "encoded": encoded}, "sampler", latent=["encoded", 0])
+
+
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
     (
@@ -202,6 +209,7 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_vae_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_one_prompt_without_keyframes, "sampler", ["positive has 2 prompts", "Encode Keyframes"]),
     (_empty_segments_to_keep, "sampler", ["previous is empty in segment 2", "Encode Keyframes", "Load Latent"]),
+    (_a_picture_smaller_than_a_latent, "encoded", ["pixels are", "expected 8 or more a side"]),
     (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 

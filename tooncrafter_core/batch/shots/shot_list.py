@@ -13,6 +13,8 @@ from .shot import Shot, parse_shot
 
 _SHOWN = 8
 """Further wrong lines that a message names."""
+_MOST_DIGITS = 20
+"""Of a number: the largest seed has as many."""
 
 
 class ShotListError(ValueError):
@@ -77,7 +79,7 @@ def write_shots(path: Path, entries: Sequence[Mapping[str, object]]) -> None:
 
 def _parse(line: str, folder: Path, defaults: Mapping[str, object]) -> Shot:
     try:
-        entry = json.loads(line, object_pairs_hook=_once)
+        entry = json.loads(line, object_pairs_hook=_once, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("too many brackets; expected one object of a few fields") from error
     except json.JSONDecodeError as error:
@@ -98,6 +100,13 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
         raise ValueError(f"{twice} comes twice; give it once")
     return entry
+
+
+def _whole(digits: str) -> int:
+    """A whole number; ValueError for one that is longer than any that a shot has."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits; expected at most {_MOST_DIGITS}")
+    return int(digits)
 
 
 def _check_new(name: str, places: Mapping[str, int]) -> None:
