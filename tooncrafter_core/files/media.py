@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -13,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..frames.sheets import Colour, grid
-from .images import to_tensor
+from .images import MOST_ELONGATED, has_picture_shape, to_tensor
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
@@ -43,6 +45,27 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         FileNotFoundError: no such file.
         ValueError: not a picture, or not a whole one.
     """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
+            upright = _narrowed(upright)
+        rgba = upright.convert("RGBA")
+    red, green, blue = (round(255 * value) for value in paper)
+    below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
+    return to_tensor(Image.alpha_composite(below, rgba))
+
+
+def check_image(path: str | Path) -> None:
+    """Raise what `read_image` would, and ValueError for a strip, as far as the file's first bytes tell."""
+    with _opened(path) as image:
+        width, height = image.size
+    if not has_picture_shape(height, width):
+        raise ValueError(f"{path} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Pillow's picture; see `read_image` for what is raised, also of what is done with it."""
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{path} is a folder; expected a picture")
     if not os.path.exists(path):
@@ -51,19 +74,13 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         raise ValueError(f"{path} is a device or a pipe; expected a picture")
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
-                upright = _narrowed(upright)
-            rgba = upright.convert("RGBA")
+            yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
             raise
         raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
-    red, green, blue = (round(255 * value) for value in paper)
-    below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
-    return to_tensor(Image.alpha_composite(below, rgba))
 
 
 def _narrowed(picture: Image.Image) -> Image.Image:

@@ -33,8 +33,11 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
+        FileNotFoundError: no such file.
         OSError: it cannot be read.
     """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}; check the path")
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
