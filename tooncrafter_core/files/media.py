@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..frames.sheets import Colour, grid
+from ..inputs import printable
 from .images import MOST_ELONGATED, has_picture_shape, to_tensor
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
@@ -60,27 +61,27 @@ def check_image(path: str | Path) -> None:
     with _opened(path) as image:
         width, height = image.size
     if not has_picture_shape(height, width):
-        raise ValueError(f"{path} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1")
+        raise ValueError(f"{printable(path)} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1")
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's picture; see `read_image` for what is raised, also of what is done with it."""
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        raise ValueError(f"{path} is a folder; expected a picture")
+        raise ValueError(f"{printable(path)} is a folder; expected a picture")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no picture {path}; check the path")
+        raise FileNotFoundError(f"there is no picture {printable(path)}; check the path")
     if not os.path.isfile(path):
-        raise ValueError(f"{path} is a device or a pipe; expected a picture")
+        raise ValueError(f"{printable(path)} is a device or a pipe; expected a picture")
     try:
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
+        raise ValueError(f"{printable(path)} is not a picture; expected a PNG, JPEG or WebP file") from error
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
             raise
-        raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
+        raise ValueError(f"{printable(path)} is damaged, or no picture that can be read: {error}") from error
 
 
 def _narrowed(picture: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...files.whole import written_whole
+from ...inputs import printable
 from .shot import Shot, parse_shot
 
 _SHOWN = 8
@@ -34,14 +35,14 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
     """
     path = Path(path)
     if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise FileNotFoundError(f"there is no list of shots {path}; check the path")
+        raise FileNotFoundError(f"there is no list of shots {printable(path)}; check the path")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may stand in a prompt
     except UnicodeDecodeError as error:
-        raise ShotListError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
+        raise ShotListError(f"{printable(path)} is not UTF-8 text ({error}); expected a JSON object on each line") from error
     except IsADirectoryError as error:
         raise ShotListError(
-            f"{path} is a folder; expected a list of shots. The command shots makes one of it"
+            f"{printable(path)} is a folder; expected a list of shots. The command shots makes one of it"
         ) from error
     shots: dict[str, Shot] = {}
     places: dict[str, int] = {}
@@ -59,9 +60,9 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
     if wrong:
         (first, message), *others = wrong.items()
         more = ", ".join([*(str(number) for number, _ in others[:_SHOWN]), *(["..."] if len(others) > _SHOWN else [])])
-        raise ShotListError(f"{path}, line {first}: {message}{f'. Also wrong: line {more}' if more else ''}")
+        raise ShotListError(f"{printable(path)}, line {first}: {message}{f'. Also wrong: line {more}' if more else ''}")
     if not shots:
-        raise ShotListError(f"{path} has no shots; expected a JSON object on each line")
+        raise ShotListError(f"{printable(path)} has no shots; expected a JSON object on each line")
     return list(shots.values())
 
 
