@@ -218,8 +218,8 @@ def _kept(previous: dict[str, Any] | None, chosen: list[int], keyframes: Keyfram
     empty = [segment + 1 for segment, rows in kept.items() if segment not in chosen and not rows.any()]
     if empty:
         raise ValueError(
-            f"previous is empty in segment {empty[0]}, as the latent of Encode Keyframes is; expected sampled frames to "
-            "keep. Connect the latent of an earlier run, from a Sampler or from Load Latent."
+            f"previous is empty in segment {empty[0]}, as the latent of Encode Keyframes is; expected sampled frames "
+            "to keep. Connect the latent of an earlier run, from a Sampler or from Load Latent."
         )
     return kept
 

@@ -40,8 +40,8 @@ class HostAutoencoder(Autoencoder):
         height, width = images.shape[-2:]
         if min(height, width) < PIXELS_PER_LATENT:
             raise ValueError(
-                f"pixels are {width} x {height}; expected {PIXELS_PER_LATENT} or more a side. Enlarge the picture before "
-                "it is encoded."
+                f"pixels are {width} x {height}; expected {PIXELS_PER_LATENT} or more a side. Enlarge the picture "
+                "before it is encoded."
             )
         return self.encode_keyframes(images).latents
 

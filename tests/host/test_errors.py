@@ -256,3 +256,13 @@ def test_a_file_that_is_not_there(
     with pytest.raises(PromptRejected) as refusal:
         comfy_server.queue(changed(graph, name, **given))
     assert all(word in str(refusal.value) for word in [*given.values(), *words]), refusal.value
+
+
+def test_half_a_character_does_not_end_the_queue(comfy_server: ComfyServer) -> None:
+    """Which it would in a message, that cannot be sent."""
+    shots = node("ToonCrafterShotList", shot_list="\ud800")
+    taken = node("ToonCrafterTakeShot", shots=["shots", 0], index=0)
+    with pytest.raises(PromptFailed, match=r"no list of shots '.ud800'"):
+        comfy_server.run(
+            {"shots": shots, "taken": taken, "shown": node("PreviewImage", images=["taken", 0])}, timeout=30
+        )

@@ -61,7 +61,9 @@ def check_image(path: str | Path) -> None:
     with _opened(path) as image:
         width, height = image.size
     if not has_picture_shape(height, width):
-        raise ValueError(f"{printable(path)} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1")
+        raise ValueError(
+            f"{printable(path)} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1"
+        )
 
 
 @contextmanager

@@ -39,7 +39,9 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may stand in a prompt
     except UnicodeDecodeError as error:
-        raise ShotListError(f"{printable(path)} is not UTF-8 text ({error}); expected a JSON object on each line") from error
+        raise ShotListError(
+            f"{printable(path)} is not UTF-8 text ({error}); expected a JSON object on each line"
+        ) from error
     except IsADirectoryError as error:
         raise ShotListError(
             f"{printable(path)} is a folder; expected a list of shots. The command shots makes one of it"
