@@ -223,7 +223,14 @@ def _kept(previous: dict[str, Any] | None, chosen: list[int], keyframes: Keyfram
             "the latent that the others are taken from, or leave segments empty to draw all."
         )
     samples = _samples(previous, "previous", keyframes).to(management.intermediate_device())
-    return dict(enumerate(samples.split(keyframes.frames)))
+    kept = dict(enumerate(samples.split(keyframes.frames)))
+    empty = [segment + 1 for segment, rows in kept.items() if segment not in chosen and not rows.any()]
+    if empty:
+        raise ValueError(
+            f"previous is empty in segment {empty[0]}, as the latent of Encode Keyframes is; expected sampled frames "
+            "to keep. Connect the latent of an earlier run, from a Sampler or from Load Latent."
+        )
+    return kept
 
 
 def _check(model: ModelPatcher, positive: checks.Conditioning, negative: checks.Conditioning) -> Keyframes:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..tooncrafter_core.batch.shots.shot import Shot
 from ..tooncrafter_core.batch.shots.shot_list import read_shots
 from ..tooncrafter_core.files.media import read_image
+from ..tooncrafter_core.inputs import shortened
 from . import checks
 from .types import CATEGORY, ShotsWire
 
@@ -130,7 +131,7 @@ def _path(shot_list: str) -> Path:
     folder = Path(folder_paths.get_input_directory())
     path = folder / shot_list.strip()
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        raise ValueError(f"no list of shots {path}; expected a file in {folder}, or a whole path")
+        raise ValueError(f"no list of shots {shortened(shot_list)}; expected a file in {folder}, or a whole path")
     return path
 
 

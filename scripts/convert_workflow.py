@@ -34,10 +34,10 @@ def main() -> None:
     try:
         graph = Graph.read(json.loads(options.graph.read_text(encoding="utf-8-sig")))
         report = convert(graph)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise SystemExit(f"{options.graph} cannot be read: {error}") from None
     except (NotAWorkflowError, CannotConvertError) as error:
         raise SystemExit(f"{options.graph} cannot be converted: {error}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SystemExit(f"{options.graph} cannot be read: {error}") from None
     try:
         _write(graph, options.out)
     except OSError as error:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 import sys
 from pathlib import Path
 
 import torch
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
-from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.server import ROOT, ComfyServer, PromptFailed, PromptRejected, ServerFailed
 
-from tooncrafter_core.files.media import read_image, write_contact_sheet, write_frames
+from tooncrafter_core.files.media import check_image, check_output, read_image, write_contact_sheet, write_frames
+from tooncrafter_core.inputs import INTERRUPTED
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
@@ -24,6 +24,9 @@ SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
 SHOWN_RATE = 12
 """Frames per second of the animations, half of what the small model is told."""
 SKETCH_STRENGTH = 1.5
+_RESULTS = ("interpolation", "with_sketch")
+_RANGES = {"width": (64, 4096), "height": (64, 4096), "steps": (1, 1000), "guidance_scale": (1.0, 30.0), "fps": (1, 60)}
+"""What the nodes take."""
 
 log = logging.getLogger("demo")
 
@@ -31,6 +34,34 @@ log = logging.getLogger("demo")
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     options = _options()
+    try:
+        _check(options)
+        _draw(options)
+    except (ValueError, OSError, PromptRejected, PromptFailed, ServerFailed) as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError or FileNotFoundError for what cannot be drawn or written, before a server starts."""
+    if len(options.keyframes) < 2:
+        raise ValueError(f"got {len(options.keyframes)} keyframe(s); expected 2 or more, in the order they are shown")
+    for picture in options.keyframes:
+        check_image(picture)
+    for file in filter(None, (options.checkpoint, options.sketch_encoder)):
+        if not file.is_file():
+            raise FileNotFoundError(f"no weight file at {file}; check the path")
+    for name, (low, high) in _RANGES.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}; expected {low} to {high}")
+    for folder in (options.output / name for name in _RESULTS):
+        check_output(folder, options.width, options.height)
+        check_output(folder.with_suffix(".webp"), options.width, options.height)
+
+
+def _draw(options: argparse.Namespace) -> None:
     given = {"checkpoints": options.checkpoint, "controlnet": options.sketch_encoder}
     models = {f"{folder}/{path.name}": path for folder, path in given.items() if path}
     checkpoint = options.checkpoint.name if options.checkpoint else BUNDLED_MODEL
@@ -41,11 +72,11 @@ def main() -> None:
             encode={"width": options.width, "height": options.height, "fps": options.fps},
             sample={name: getattr(options, name) for name in ("steps", "guidance_scale", "clean_end")},
         )
-        _run(server, prompt, options.output / "interpolation")
+        _run(server, prompt, options.output / _RESULTS[0])
         if options.keyframes == DRAWN and (options.sketch_encoder or not options.checkpoint):
             encoder = options.sketch_encoder.name if options.sketch_encoder else BUNDLED_SKETCH_ENCODER
             sketched = with_sketches(prompt, [server.upload(SKETCH)], SKETCH_FRAME, encoder, SKETCH_STRENGTH)
-            _run(server, sketched, options.output / "with_sketch")
+            _run(server, sketched, options.output / _RESULTS[1])
 
 
 def _options() -> argparse.Namespace:
@@ -66,10 +97,8 @@ def _options() -> argparse.Namespace:
 
 def _run(server: ComfyServer, prompt: Prompt, folder: Path) -> None:
     log.info("Sampling %s ...", folder.name.replace("_", " "))
-    files = server.outputs(server.run(prompt, timeout=3600))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    frames = torch.stack([read_image(shutil.copy(file, folder / f"{i:04}.png")) for i, file in enumerate(files)])
+    frames = torch.stack([read_image(file) for file in server.outputs(server.run(prompt, timeout=3600))])
+    write_frames(frames, folder, SHOWN_RATE)
     write_frames(frames, folder.with_suffix(".webp"), SHOWN_RATE)
     write_contact_sheet(frames, folder.with_suffix(".png"))
     log.info("%d frames: %s", len(frames), folder)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from .batch.command import add_batch, add_shots
 from .files.checkpoint import read_checkpoint
-from .files.images import FITS
+from .files.images import FITS, check_picture
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
@@ -159,8 +160,8 @@ def _interpolate(options: argparse.Namespace) -> None:
         raise ValueError("--sketch needs --sketch-encoder FILE")
     _check_results(options, [*options.keyframes, *(file for file, _ in files.values())], total)
     device = working_device(options.device)
-    sketches = {index: Sketch(read_image(file), strength) for index, (file, strength) in files.items()}
-    keyframes = [read_image(file) for file in options.keyframes]
+    sketches = {index: Sketch(_picture(file), strength) for index, (file, strength) in files.items()}
+    keyframes = [_picture(file) for file in options.keyframes]
     for file in _models(options):
         if not isfile(file):
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
@@ -173,6 +174,11 @@ def _interpolate(options: argparse.Namespace) -> None:
     if options.contact_sheet:
         write_contact_sheet(frames, options.contact_sheet)
     sys.stdout.write(f"{len(frames)} frames in {printable(options.output)}\n")
+
+
+def _picture(file: str) -> Tensor:
+    """A picture of a shape that can be fitted; told by its file's name, and before a model is read."""
+    return check_picture(read_image(file), printable(file))
 
 
 def _warn_if_far(checkpoint: Path, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from reprlib import Repr
 from types import UnionType
@@ -21,6 +22,9 @@ class _Shortened(Repr):
         digits = x.bit_length() * math.log10(2)
         return super().repr_int(x, level) if digits <= _LONGEST else f"a number of about {digits:,.0f} digits"
 
+
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Half of a character that stands for no byte of a name."""
 
 shortened = _Shortened().repr
 """A wrong value in a few words, whatever it is."""
@@ -42,5 +46,7 @@ def check_text(path: Path) -> None:
 
 
 def printable(path: str | Path) -> str:
-    """A path for texts: what of it is not UTF-8 as \\x and the byte's number."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path for texts: what of it is not UTF-8 as \\x and the byte's number. Half of a character in a message ends
+    ComfyUI's queue, which cannot send it."""
+    text = str(path).encode("utf-8", "surrogatepass") if _HALF.search(str(path)) else os.fsencode(path)
+    return text.decode("utf-8", "backslashreplace")

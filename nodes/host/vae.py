@@ -21,6 +21,7 @@ from ...tooncrafter_core.files.checkpoint import Checkpoint
 from ...tooncrafter_core.finite import NotFiniteError, is_finite
 from ...tooncrafter_core.limits import AutoencoderDemands, Job, check_room
 from ...tooncrafter_core.memory import decode_bytes, encode_bytes
+from ...tooncrafter_core.models.config import PIXELS_PER_LATENT
 from ...tooncrafter_core.models.layers import Layers
 from ...tooncrafter_core.models.vae.autoencoder import Autoencoder
 from ...tooncrafter_core.models.vae.chunking import Chunking, Report, silent
@@ -35,7 +36,13 @@ class HostAutoencoder(Autoencoder):
     """The autoencoder with the two methods ComfyUI's stock VAE nodes call."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (n, 3, H, W) in [-1, 1] to latents (n, c, h, w)."""
+        """Images (n, 3, H, W) in [-1, 1] to latents (n, c, h, w); ValueError where they are smaller than a latent."""
+        height, width = images.shape[-2:]
+        if min(height, width) < PIXELS_PER_LATENT:
+            raise ValueError(
+                f"pixels are {width} x {height}; expected {PIXELS_PER_LATENT} or more a side. Enlarge the picture "
+                "before it is encoded."
+            )
         return self.encode_keyframes(images).latents
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ def test_command_needs_nothing_but_python(tmp_path: Path) -> None:
     """Without site packages: what a user has who has only ComfyUI's Python."""
     graph, out, broken = tmp_path / "graph.json", tmp_path / "out.json", tmp_path / "broken.json"
     graph.write_text(json.dumps(kijai_graph()))
-    broken.write_text("{")
+    broken.write_text('{"nodes": ' + "9" * 5000 + "}")  # more digits than Python reads
     run = [sys.executable, "-S", str(COMMAND)]
     done = subprocess.run([*run, str(graph), "-o", str(out)], capture_output=True, text=True, check=True)
     assert "ToonCrafterInterpolation (node 10): Encode Keyframes" in done.stderr

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-from comfy_harness.server import ROOT
+import demo
+import pytest
+from comfy_harness.server import ROOT, ComfyServer
 
 from tooncrafter_core.files.media import read_image
 
@@ -27,3 +30,29 @@ def test_demo_prints_where_its_frames_are(tmp_path: Path) -> None:
         assert f"16 frames: {folder}" in done.stdout
         assert [read_image(file).shape for file in sorted(folder.glob("*.png"))] == [(3, 64, 64)] * 16
         assert folder.with_suffix(".webp").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.png", str(demo.DRAWN[0])], "there is no picture nope.png"),
+        ([str(demo.DRAWN[0])], r"got 1 keyframe\(s\); expected 2 or more"),
+        ([str(demo.DRAWN[0]), __file__], "test_demo.py is not a picture"),
+        (["--checkpoint", "nope.ckpt"], "no weight file at nope.ckpt"),
+        (["--width", "1"], "--width is 1; expected 64 to 4096"),
+        (["--guidance-scale", "nan"], "--guidance-scale is nan; expected 1.0 to 30.0"),
+        (["--output", "."], "interpolation holds other files"),
+    ],
+)
+def test_mistakes_are_told_before_a_server_starts(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is lost that is not the demo's."""
+    (tmp_path / "interpolation").mkdir()
+    (tmp_path / "interpolation" / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["demo.py", *arguments])
+    monkeypatch.setattr(ComfyServer, "__enter__", lambda _: pytest.fail("a server was started"))
+    with pytest.raises(SystemExit, match=message):
+        demo.main()
+    assert (tmp_path / "interpolation" / "notes.txt").read_text() == "mine"

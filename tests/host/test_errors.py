@@ -157,6 +157,20 @@ def _latents_of_another_model(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     return changed({**graph, "other": other}, "decode", latent=["other", 0])
 
 
+def _empty_segments_to_keep(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    three = batch([drawn["first"], drawn["last"], drawn["first"]], "three")
+    longer = changed({**graph, **three}, "encode", keyframes=["three", 0], frames=2)
+    wires = {"positive": ["encode", 0], "negative": ["encode", 1], "previous": ["encode", 2]}
+    return changed(longer, "sampler", segments="1", **wires)
+
+
+def _a_picture_smaller_than_a_latent(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    """In the stock node, with our VAE."""
+    small = node("EmptyImage", width=1, height=16, batch_size=16, color=0)
+    encoded = node("VAEEncode", pixels=["small", 0], vae=["loader", 3])
+    return changed({**graph, "small": small, "encoded": encoded}, "sampler", latent=["encoded", 0])
+
+
 CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] = [
     (_one_keyframe, "encode", ["1 keyframe", "2 or more"]),
     (
@@ -194,6 +208,8 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_references_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_vae_of_another_file, "decode", ["references", "VAE of another file", "same ToonCrafter Loader"]),
     (_one_prompt_without_keyframes, "sampler", ["positive has 2 prompts", "Encode Keyframes"]),
+    (_empty_segments_to_keep, "sampler", ["previous is empty in segment 2", "Encode Keyframes", "Load Latent"]),
+    (_a_picture_smaller_than_a_latent, "encoded", ["pixels are", "expected 8 or more a side"]),
     (_latents_of_another_model, "decode", ["(16, 16, 8, 8)", "expected (frames, 4"]),
 ]
 
@@ -240,3 +256,13 @@ def test_a_file_that_is_not_there(
     with pytest.raises(PromptRejected) as refusal:
         comfy_server.queue(changed(graph, name, **given))
     assert all(word in str(refusal.value) for word in [*given.values(), *words]), refusal.value
+
+
+def test_half_a_character_does_not_end_the_queue(comfy_server: ComfyServer) -> None:
+    """Which it would in a message, that cannot be sent."""
+    shots = node("ToonCrafterShotList", shot_list="\ud800")
+    taken = node("ToonCrafterTakeShot", shots=["shots", 0], index=0)
+    with pytest.raises(PromptFailed, match=r"no list of shots '.ud800'"):
+        comfy_server.run(
+            {"shots": shots, "taken": taken, "shown": node("PreviewImage", images=["taken", 0])}, timeout=30
+        )

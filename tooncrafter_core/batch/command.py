@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ..files.checkpoint import CheckpointError, read_checkpoint
+from ..files.media import check_image
 from ..files.whole import check_file
 from ..inputs import INTERRUPTED, check_text, printable
 from .plan import plan
@@ -23,7 +24,7 @@ from .runners.comfyui_pool import ComfyUIPool
 from .runners.comfyui_prompt import ServerModels
 from .runners.comfyui_server import Server
 from .runners.dispatch import Pool
-from .runners.ray_pool import Cluster, RayPool, check_ray
+from .runners.ray_pool import Cluster, RayPool, check_address, check_ray
 from .shots.exposure_sheet import lines_of_sheet
 from .shots.keyframe_folder import lines_of_folder
 from .shots.shot import SETTINGS, Shot
@@ -99,6 +100,9 @@ def _on_servers(options: argparse.Namespace, results: Results) -> _On:
 def _on_ray(options: argparse.Namespace, results: Results) -> _On:
     """Workers on Ray."""
     check_ray()
+    _check_device(options.device or "cpu")
+    if options.address is not None:
+        check_address(options.address)
     checkpoint = Path(options.checkpoint).absolute()
     sketch_encoder = Path(options.sketch_encoder).absolute() if options.sketch_encoder else None
     trained = _trained_frames(checkpoint)
@@ -133,8 +137,18 @@ def _check_numbers(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {value}; expected 1 to {_MOST}")
 
 
+def _check_device(name: str) -> None:
+    """Raise ValueError for what is no device's name; whether it works is for each worker to say."""
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) -> None:
-    """Raise ValueError where a shot needs what is not there, or its result cannot be written."""
+    """Raise ValueError where a shot needs what is not there or is no picture, or its result cannot be written."""
+    for file in {file for shot in shots for file in shot.pictures}:
+        check_image(file)
     for shot in shots:
         if shot.sketches and not has_sketch_encoder:
             raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.whole import check_file
 from ..training.clips.manifest import Clip, write_manifest
 from .clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
 from .composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
@@ -96,6 +97,11 @@ def main() -> None:
     manifest = arguments.folder / "manifest.jsonl"
     if manifest.exists():
         parser.error(f"{manifest} exists; expected a folder without a set: name another one or delete this one")
+    try:
+        for place in (manifest, arguments.downloads / "a package"):
+            check_file(place)
+    except ValueError as error:
+        parser.error(str(error))
     characters = read_characters()
     download(arguments.downloads)
     parts = unpack(arguments.downloads, arguments.downloads / "unpacked", [(c.package, c.name) for c in characters])

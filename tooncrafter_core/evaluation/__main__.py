@@ -23,7 +23,7 @@ import torch
 from ..files.whole import check_file, check_folder, written_whole
 from ..settings import Settings
 from .clips import Clip, read_clips
-from .command import exit_status
+from .command import exit_status, threads
 from .comparison.page import Page
 from .comparison.pictures import FILMS, OWN, STRIPS, pictures_written_whole
 from .comparison.run import Comparison
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--clean-end", action="store_true", help="their last step removes all noise, which as published fades colours")
     add("--seed", type=int, default=0, help="of the models' noise and of the study's order (default %(default)s)")
     add("--trials", type=int, default=40, help="pairs that the study asks for (default %(default)s)")
-    add("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    add("--threads", type=threads, default=2, help="CPU threads (default %(default)s)")
     add("--device", default="cpu", help="where the models run (default %(default)s)")
     return parser
 
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> str:
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    for name, low, high in (("fps", 1, 60), ("trials", 0, 10_000), ("threads", 1, 1024)):
+    for name, low, high in (("fps", 1, 60), ("trials", 0, 10_000)):
         if not low <= getattr(options, name) <= high:
             raise ValueError(f"--{name} is {getattr(options, name)}; expected {low} to {high}")
 

@@ -29,7 +29,7 @@ from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
-from .command import exit_status
+from .command import exit_status, threads
 from .metrics import Distance
 from .report.store import Renders, Results, Values
 from .report.subject import file_hash
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
     add("--clean-end", action="store_true", help="of the sampler; coarse runs end clean anyway")
     add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")
-    add("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
+    add("--threads", type=threads, default=1, help="CPU threads (default %(default)s)")
     return parser
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -13,7 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..frames.sheets import Colour, grid
-from .images import to_tensor
+from ..inputs import printable
+from .images import MOST_ELONGATED, has_picture_shape, to_tensor
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
@@ -27,8 +30,9 @@ _LONGEST_SIDE = {".mp4": 16384, ".webp": 16383, ".gif": 65535, ".jpg": 65500, ".
 """Most pixels a side that the encoders take."""
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut short or made up; its PNG reader does raise SyntaxError."""
-_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of pictures with 16 bits of grey."""
+_WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+"""Pillow's modes of pictures with 16 bits of grey, or with more."""
+_WIDEST = 65535
 
 
 def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
@@ -42,27 +46,55 @@ def read_image(path: str | Path, paper: Colour = (1.0, 1.0, 1.0)) -> Tensor:
         FileNotFoundError: no such file.
         ValueError: not a picture, or not a whole one.
     """
-    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        raise ValueError(f"{path} is a folder; expected a picture")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no picture {path}; check the path")
-    if not os.path.isfile(path):
-        raise ValueError(f"{path} is a device or a pipe; expected a picture")
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
-                upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
-            rgba = upright.convert("RGBA")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture; expected a PNG, JPEG or WebP file") from error
-    except _UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
-            raise
-        raise ValueError(f"{path} is damaged, or no picture that can be read: {error}") from error
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _WIDE_GREY:  # Pillow would clip it to 8 bits
+            upright = _narrowed(upright)
+        rgba = upright.convert("RGBA")
     red, green, blue = (round(255 * value) for value in paper)
     below = Image.new("RGBA", rgba.size, (red, green, blue, 255))
     return to_tensor(Image.alpha_composite(below, rgba))
+
+
+def check_image(path: str | Path) -> None:
+    """Raise what `read_image` would, and ValueError for a strip, as far as the file's first bytes tell."""
+    with _opened(path) as image:
+        width, height = image.size
+    if not has_picture_shape(height, width):
+        raise ValueError(
+            f"{printable(path)} is {width} x {height} pixels; expected sides of at most {MOST_ELONGATED} to 1"
+        )
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Pillow's picture; see `read_image` for what is raised, also of what is done with it."""
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+        raise ValueError(f"{printable(path)} is a folder; expected a picture")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no picture {printable(path)}; check the path")
+    if not os.path.isfile(path):
+        raise ValueError(f"{printable(path)} is a device or a pipe; expected a picture")
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{printable(path)} is not a picture; expected a PNG, JPEG or WebP file") from error
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
+            raise
+        raise ValueError(f"{printable(path)} is damaged, or no picture that can be read: {error}") from error
+
+
+def _narrowed(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits in 8; ValueError for numbers that are of no such grey."""
+    grey = np.asarray(picture)
+    if picture.mode == "F" or grey.min() < 0 or grey.max() > _WIDEST:
+        raise ValueError(
+            f"it holds {'floating-point ' if picture.mode == 'F' else ''}numbers from {grey.min():g} to "
+            f"{grey.max():g}; expected 8 or 16 bits a channel. Save it as a PNG"
+        )
+    return Image.fromarray((grey / 257).round().astype(np.uint8))
 
 
 def check_output(path: str | Path, width: int, height: int) -> None:

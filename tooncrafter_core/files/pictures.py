@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..inputs import shortened
+from ..inputs import printable, shortened
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -32,8 +32,8 @@ def picture_files(names: Sequence[str], base: Path) -> list[Path]:
             files.append(path)
         else:
             raise ValueError(
-                f"no picture or folder {shortened(name)}; expected one in {base}, or a whole path. Look at its "
-                "spelling, or put it there."
+                f"no picture or folder {shortened(name)}; expected one in {printable(base)}, or a whole path. Look at "
+                "its spelling, or put it there."
             )
     if not files:
         raise ValueError("no pictures are named; expected a folder, or names of pictures, one a line")
@@ -52,6 +52,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     if not pictures:
         others = f"; it has {len(entries)} other entries" if entries else ""
         raise ValueError(
-            f"the folder {folder} has no pictures{others}. Put some into it ({', '.join(_ENDINGS)}), or name another."
+            f"the folder {printable(folder)} has no pictures{others}. Put some into it ({', '.join(_ENDINGS)}), or "
+            "name another."
         )
     return sorted(pictures, key=lambda path: natural_key(path.name))

@@ -33,8 +33,11 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 
     Raises:
+        FileNotFoundError: no such file.
         OSError: it cannot be read.
     """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}; check the path")
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -141,9 +144,13 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, for a name with NUL, and
-    for a link to itself."""
-    if "\0" in str(path):
+    """Raise ValueError for a device or a pipe, such as /dev/null, which root could replace, for a name with NUL or half
+    of a character, and for a link to itself."""
+    try:
+        impossible = b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        impossible = True
+    if impossible:
         raise ValueError(f"{shortened(str(path))} has a character that no name can have; name it anew")
     if os.path.islink(path):
         try:

@@ -40,7 +40,7 @@ def key(frames: Tensor, transparent: float, opaque: float, before_step: Callable
     lab = kornia.color.rgb_to_lab(frames)
     distance = (lab - kornia.color.rgb_to_lab(background_colours(frames))).norm(dim=1, keepdim=True)
     alpha = ((distance - transparent) / (opaque - transparent)).clamp(0, 1)
-    outside = _connected_to_border(alpha < 0.5, before_step)
+    outside = torch.cat([_connected_to_border(mask, before_step) for mask in (alpha < 0.5).split(1)])
     near = F.max_pool2d(outside.float(), 3, stride=1, padding=1) > 0  # half-transparent edges lie beside the outside
     return torch.where(near, alpha, torch.ones_like(alpha))
 
@@ -53,16 +53,24 @@ def cut_out(frames: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _connected_to_border(mask: Tensor, before_step: Callable[[], None]) -> Tensor:
-    """The part of a mask (n, 1, H, W) that can be walked to from the border in steps up, down and sideways."""
+    """The part of a mask (1, 1, H, W) that can be walked to from the border up, down and sideways; a step goes as far
+    as the mask does, so that only turns of the way cost steps."""
     reached = torch.zeros_like(mask)
     for side in (reached[..., 0], reached[..., -1], reached[..., 0, :], reached[..., -1, :]):
         side.fill_(True)
     reached &= mask
+    runs = [(dim, (~mask).cumsum(dim)) for dim in (-1, -2)]
     while True:
         before_step()
-        rows = F.max_pool2d(reached.float(), (3, 1), stride=1, padding=(1, 0))
-        columns = F.max_pool2d(reached.float(), (1, 3), stride=1, padding=(0, 1))
-        grown = ((rows + columns) > 0) & mask
+        grown = reached
+        for dim, numbers in runs:
+            grown = _along(grown, numbers, dim) & mask
         if torch.equal(grown, reached):
             return reached
         reached = grown
+
+
+def _along(reached: Tensor, numbers: Tensor, dim: int) -> Tensor:
+    """Whether anything is reached in the run that each pixel of a row or column belongs to, by the runs' `numbers`."""
+    found = F.pad(torch.zeros_like(numbers), (0, 1) if dim == -1 else (0, 0, 0, 1))  # walls are counted from 0 on
+    return found.scatter_add_(dim, numbers, reached.long()).gather(dim, numbers) > 0

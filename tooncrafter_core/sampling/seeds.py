@@ -9,6 +9,8 @@ from ..inputs import shortened
 MOST = 64
 """Seeds in a list; each is a whole run."""
 LARGEST = 2**64 - 1
+_ITEM = re.compile(r"0*(\d{1,20})(?:\s*-\s*0*(\d{1,20}))?", re.ASCII)
+"""A seed or a range of them, of no more digits than the largest has."""
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -34,7 +36,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _parse_item(item: str, text: str) -> range:
-    match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", item)
+    match = _ITEM.fullmatch(item)
     if match is None:
         raise ValueError(f"cannot read {shortened(item)} in seeds {shortened(text)}; expected a list such as 1, 2, 7-9")
     first = int(match[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -42,7 +43,7 @@ def parse_frame_indices(
     clip = _Clip(text, total, per_segment or [total])
     items = filter(None, (part.strip() for part in text.split(",")))
     indices = [index for item in items for index in clip.parse(item)]
-    twice = sorted({i for i in indices if indices.count(i) > 1})
+    twice = sorted(i for i, times in Counter(indices).items() if times > 1)
     if twice:
         raise ValueError(
             f"frame index {twice[0]} is given more than once in {shortened(text)}; give each frame one sketch"

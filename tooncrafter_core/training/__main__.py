@@ -71,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     training = TRAININGS[chosen.name]
     try:
+        if not chosen.minutes > 0:
+            raise ValueError(f"--minutes is {chosen.minutes:g}; expected more than 0, or nothing for no limit")
         settings = read_settings(training.settings, chosen.config)
         _check_output(settings.output)
         # Cast weights that are kept over a step would stay undivided.

@@ -57,6 +57,9 @@ def test_segments_by_workers_on_ray_are_those_of_one_run(
         (["--steps", "0"], "shots.jsonl, line 1: steps is 0"),
         (["-c", "no.ckpt", "--sketch-encoder", "s"], "no.ckpt"),
         ([], "shot hop has sketches; give a --sketch-encoder"),
+        (["--sketch-encoder", "s", "--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1; expected"),
+        (["--sketch-encoder", "s", "--address", "127.0.0.1:99999"], "no Ray cluster answers at 127.0.0.1:99999"),
+        (["--sketch-encoder", "s", "--device", "toaster"], "device toaster cannot be used"),
         (["--sketch-encoder", "s", "--comfyui", "http://x", "--workers", "2"], "--workers is for Ray"),
     ],
 )
@@ -66,6 +69,14 @@ def test_mistakes(arguments: list[str], message: str, shots: Path, capsys: pytes
     said = capsys.readouterr().err
     assert message in said and said.startswith("error: ") and said.count("\n") == 1
     assert not out.exists()
+
+
+def test_what_is_no_picture_is_told_before_a_worker_starts(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["batch", str(shots), "--out", str(shots.parent / "out"), "-c", "no.ckpt", "--sketch-encoder", "s"]
+    (shots.parent / "1.png").write_text("no picture")
+    assert main(command) == 2 and f"{shots.parent / '1.png'} is not a picture" in capsys.readouterr().err
+    Image.new("RGB", (7, 5000)).save(shots.parent / "1.png")
+    assert main(command) == 2 and f"{shots.parent / '1.png'} is 7 x 5000 pixels" in capsys.readouterr().err
 
 
 def test_a_result_in_place_of_a_keyframe(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,7 @@ def test_a_list_is_read(folder: Path) -> None:
         ("{", "no JSON"),
         ("[1]", "a JSON list; expected an object"),
         ('{"name": "a", "name": "b"}', "name comes twice"),
+        ('{"name": "a", "seed": ' + "9" * 5000 + "}", "a number of 5000 digits; expected at most 20"),
         ({**GOOD, "promt": "x"}, "'promt' is unknown; expected prompt"),
         ({"name": "a"}, "keyframes is None; expected a folder, or a list"),
         ({**GOOD, "name": "../a"}, "name is '../a'; expected up to 100 letters"),
@@ -78,7 +79,7 @@ def test_a_list_is_read(folder: Path) -> None:
         ({**GOOD, "prompt": "\ud800"}, "half of a character"),
         ({**GOOD, "name": "HOP"}, "name is HOP, as in line 1"),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:60],
 )
 def test_what_is_wrong_is_named_with_its_line(line: object, message: str, folder: Path) -> None:
     path = write(folder, GOOD, "", line, {**GOOD, "name": "last", "eta": 2})
@@ -141,6 +142,7 @@ def test_an_exposure_sheet_becomes_a_list(folder: Path) -> None:
         ("frame,keyframe,sketch\n5,,keys/1.png\n5,,keys/9.png\n", "line 3: frame 5 has a sketch already"),
         ("frame,keyframe\n1,keys/1.png,x\n", "line 2: more cells than the 2 columns"),
         ("frame,keyframe,seed\n1,keys/1.png,1\n9,keys/9.png,2\n", "line 3: seed is 2, and 1 before"),
+        ("frame,keyframe,prompt\n1,keys/1.png," + "[" * 20000 + "\n", "shot sheet from line 2 on: got 1 keyframe(s)"),
         ("frame,keyframe\n1,keys/1.png\n", "shot sheet from line 2 on: got 1 keyframe(s)"),
         ("frame,keyframe\n", "has no rows"),
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from file_limits import files_of_at_most
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -55,6 +56,16 @@ def test_not_a_picture(refusal: Refusal, pictures: list[str], tmp_path: Path) ->
     for arguments in (["--sketch", f"1={tmp_path}", "--sketch-encoder", "s.ckpt"], []):
         keyframes = pictures if arguments else [pictures[0], str(tmp_path)]
         assert f"{tmp_path} is a folder; expected a picture" in refusal(*arguments, keyframes=keyframes)
+
+
+def test_a_strip_is_refused_before_a_model_is_read(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
+    strip, nothing = tmp_path / "strip.png", tmp_path / "nothing.ckpt"
+    Image.new("RGB", (7, 5000)).save(strip)
+    nothing.write_bytes(b"")
+    said = refusal("--checkpoint", str(nothing), keyframes=[pictures[0], str(strip)])
+    assert f"{strip} is 7 x 5000 pixels" in said
+    said = refusal("--checkpoint", str(nothing), "--sketch", f"1={strip}", "--sketch-encoder", "s.ckpt")
+    assert f"{strip} is 7 x 5000 pixels" in said
 
 
 def enormous_picture() -> bytes:

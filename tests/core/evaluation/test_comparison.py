@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tooncrafter_core.evaluation.__main__ import main
+from tooncrafter_core.evaluation.command import exit_status
 from tooncrafter_core.evaluation.comparison.plots import line_plot, nice_ticks
 from tooncrafter_core.evaluation.comparison.scores import TRUTH, Row, Scores
 from tooncrafter_core.evaluation.comparison.tables import markdown, per_clip
@@ -69,6 +70,21 @@ def test_the_command_compares_a_folder_with_what_is_built_in(truth: Path, tmp_pa
     films = set(re.findall(r"films/\d{4}\.png", study))
     assert len(films) == 6 and all((out / film).is_file() for film in films)
     assert main(arguments) == 0, "an earlier result is replaced"
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x"])
+def test_a_number_of_threads_that_cannot_be(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--truth", "t", "--table", "t", "--threads", count])
+    assert ended.value.code == 2 and "argument --threads" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    assert exit_status(interrupted) == 130
+    assert capsys.readouterr() == ("", "interrupted; the files that are written are whole\n")
 
 
 @pytest.mark.parametrize(

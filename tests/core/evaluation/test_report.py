@@ -278,7 +278,7 @@ def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: 
     [
         (["--domain", "film"], "no held-out film clips"),
         (["--variants", "IV"], "cannot read --variants IV"),
-        (["--variants", "IV=missing.safetensors"], "missing.safetensors"),
+        (["--variants", "IV=missing.safetensors"], "there is no file missing.safetensors; check the path"),
         (["--width", "100"], "width is 100; expected a multiple of 8"),
         (["--steps", "0"], "steps is 0"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,27 @@ def test_what_is_transparent_comes_on_a_chosen_colour(tmp_path: Path) -> None:
 def test_16_bit_grey(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 32768, np.uint16)).save(tmp_path / "p.png")
     assert torch.allclose(read_image(tmp_path / "p.png"), torch.tensor(0.5), atol=0.01)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70000), ("I", -1)])
+def test_numbers_that_are_no_grey_of_16_bits(mode: str, value: float, tmp_path: Path) -> None:
+    """Cut to what a picture can have, they would be black, white or anything else."""
+    Image.new(mode, (4, 4), value).save(tmp_path / "p.tiff")
+    with pytest.raises(ValueError, match=rf"p.tiff is damaged, or no picture .*numbers from {value}.*Save it as a PNG"):
+        read_image(tmp_path / "p.tiff")
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_words_that_are(tmp_path: Path) -> None:
+    """ComfyUI's queue ends where it cannot send a message."""
+    for name in (b"old\xff.png", b"\xed\xa0\x80.png"):
+        file = tmp_path / os.fsdecode(name)
+        with pytest.raises(FileNotFoundError) as raised:
+            read_image(file)
+        str(raised.value).encode()
+        file.write_bytes(b"no picture")
+        with pytest.raises(ValueError, match=r"\\x.*png is not a picture") as refused:
+            read_image(file)
+        str(refused.value).encode()
 
 
 def test_turned_photograph(tmp_path: Path) -> None:

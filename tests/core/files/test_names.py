@@ -49,7 +49,7 @@ def test_a_file_that_cannot_be_there(name: str, made: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["o.gif", "o.mp4", "o"])
-@pytest.mark.parametrize("made", [LONG + "{}", LONG + "/{}", "x" * 250 + "{}", "nul\0{}"])
+@pytest.mark.parametrize("made", [LONG + "{}", LONG + "/{}", "x" * 250 + "{}", "nul\0{}", "half\ud800{}"])
 def test_a_result_that_cannot_be_there(name: str, made: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot write .*: no file can be made there|has a character that no name"):
         check_output(tmp_path / made.format(name), 16, 16)

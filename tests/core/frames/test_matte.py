@@ -56,6 +56,18 @@ def test_what_is_enclosed_stays() -> None:
     assert alpha.sum() == 36
 
 
+def test_a_large_frame_takes_few_steps_and_a_winding_way_is_walked_to_its_end() -> None:
+    """Steps are as many as the way has turns, not as it has pixels."""
+    frame = torch.ones(1, 3, 400, 400)
+    frame[..., 1, 1:] = frame[..., 2:, 1] = frame[..., -1, 1:] = 0  # the way in is at the end of the third row
+    frame[..., 2:-1, -1] = 0
+    frame[..., 2, -1] = 1
+    steps: list[None] = []
+    alpha = key(frame, *THRESHOLDS, lambda: steps.append(None))[0, 0]
+    assert torch.equal(alpha, 1 - frame[0, 0])
+    assert len(steps) < 8
+
+
 def test_a_blank_frame_is_all_transparent() -> None:
     assert (key(torch.full((2, 3, 8, 8), 0.7), *THRESHOLDS) == 0).all()
 

@@ -80,6 +80,13 @@ def test_a_huge_range_is_refused_at_once() -> None:
     assert time.perf_counter() - start < 0.02
 
 
+def test_many_repeated_indices_are_refused_at_once() -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="frame index 0 is given more than once"):
+        parse_frame_indices("0-15, " * 2000, None, 16)
+    assert time.perf_counter() - start < 0.5
+
+
 @pytest.mark.parametrize("total", [31, 30], ids=["chain", "loop"])
 def test_every_segment_is_bisected(total: int) -> None:
     inside = bisection(16, 2)

@@ -68,6 +68,12 @@ def test_a_whole_training(command: Callable[..., tuple[int, str]], workshop: Wor
     assert Image.open(tmp_path / "run" / "strips" / "0000002.png").size == (8 * 32, 4 * 32)
 
 
+@pytest.mark.parametrize("minutes", ["nan", "0", "-1"])
+def test_no_time_to_train(minutes: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["base", "--config", str(tmp_path / "absent.json"), "--minutes", minutes]) == 2
+    assert f"--minutes is {minutes}; expected more than 0" in caplog.text
+
+
 def test_wrong_settings(refusal: Callable[..., str]) -> None:
     assert "steps: Input should be a valid integer" in refusal("base", steps="x")
     assert "there is no file" in refusal("sketch", start="absent.ckpt")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -34,8 +35,29 @@ _SHORT = "/tmp"
 """Where Ray's sockets go: a system takes names of about 100 letters."""
 _MOMENT = 0.5
 """Seconds between two looks at the progress."""
+_PATIENCE = 5
+"""Seconds for a cluster to take a connection."""
 _FALSE_STARTS = 5
 """Workers lost in a row before one has its model."""
+
+
+def check_address(address: str) -> None:
+    """Raise ValueError where nobody listens at HOST:PORT, for which Ray itself would wait minutes; other addresses are
+    Ray's to read."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"no Ray cluster answers at {address}; expected the address that `ray start --head` told, such as "
+        f"192.168.0.10:6379, and the same version of Ray and Python. It said: {error}"
+    )
 
 
 def check_ray() -> None:
@@ -197,10 +219,7 @@ class RayPool:
             try:
                 ray.init(address=self.cluster.address, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise ValueError(
-                    f"no Ray cluster answers at {self.cluster.address}; expected the address that `ray start --head` "
-                    f"told, such as 192.168.0.10:6379, and the same version of Ray and Python. It said: {error}"
-                ) from error
+                raise _no_cluster(self.cluster.address, error) from error
             return
         short = _SHORT if Path(_SHORT).is_dir() else None
         self._scratch = tempfile.TemporaryDirectory(prefix="batch-", dir=short, ignore_cleanup_errors=True)

@@ -137,5 +137,5 @@ def _value(text: str) -> object:
     """A cell as JSON, or as it stands."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

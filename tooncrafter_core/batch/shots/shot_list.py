@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...files.whole import written_whole
+from ...inputs import printable
 from .shot import Shot, parse_shot
 
 _SHOWN = 8
 """Further wrong lines that a message names."""
+_MOST_DIGITS = 20
+"""Of a number: the largest seed has as many."""
 
 
 class ShotListError(ValueError):
@@ -32,14 +35,16 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
     """
     path = Path(path)
     if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise FileNotFoundError(f"there is no list of shots {path}; check the path")
+        raise FileNotFoundError(f"there is no list of shots {printable(path)}; check the path")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may stand in a prompt
     except UnicodeDecodeError as error:
-        raise ShotListError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
+        raise ShotListError(
+            f"{printable(path)} is not UTF-8 text ({error}); expected a JSON object on each line"
+        ) from error
     except IsADirectoryError as error:
         raise ShotListError(
-            f"{path} is a folder; expected a list of shots. The command shots makes one of it"
+            f"{printable(path)} is a folder; expected a list of shots. The command shots makes one of it"
         ) from error
     shots: dict[str, Shot] = {}
     places: dict[str, int] = {}
@@ -57,9 +62,9 @@ def read_shots(path: str | Path, defaults: Mapping[str, object] | None = None) -
     if wrong:
         (first, message), *others = wrong.items()
         more = ", ".join([*(str(number) for number, _ in others[:_SHOWN]), *(["..."] if len(others) > _SHOWN else [])])
-        raise ShotListError(f"{path}, line {first}: {message}{f'. Also wrong: line {more}' if more else ''}")
+        raise ShotListError(f"{printable(path)}, line {first}: {message}{f'. Also wrong: line {more}' if more else ''}")
     if not shots:
-        raise ShotListError(f"{path} has no shots; expected a JSON object on each line")
+        raise ShotListError(f"{printable(path)} has no shots; expected a JSON object on each line")
     return list(shots.values())
 
 
@@ -77,7 +82,7 @@ def write_shots(path: Path, entries: Sequence[Mapping[str, object]]) -> None:
 
 def _parse(line: str, folder: Path, defaults: Mapping[str, object]) -> Shot:
     try:
-        entry = json.loads(line, object_pairs_hook=_once)
+        entry = json.loads(line, object_pairs_hook=_once, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("too many brackets; expected one object of a few fields") from error
     except json.JSONDecodeError as error:
@@ -98,6 +103,13 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
         raise ValueError(f"{twice} comes twice; give it once")
     return entry
+
+
+def _whole(digits: str) -> int:
+    """A whole number; ValueError for one that is longer than any that a shot has."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits; expected at most {_MOST_DIGITS}")
+    return int(digits)
 
 
 def _check_new(name: str, places: Mapping[str, int]) -> None:

@@ -13,6 +13,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from ...inputs import INTERRUPTED
+
 NEEDED = {"ray": "ray", "data": "pyarrow", "evaluation": "cv2", "training": "pydantic"}
 """Requirements file and a module of it."""
 
@@ -20,7 +22,8 @@ log = logging.getLogger("tooncrafter.data")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make a list; 2 is returned for what cannot be used, 1 where no clip was left or a file cannot be written."""
+    """Make a list; 2 is returned for what cannot be used, 1 where no clip was left or a file cannot be written,
+    130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m tooncrafter_core.data.prepare",
         description=__doc__,
@@ -43,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make(paths: list[Path], out: Path, config: Path | None, address: str | None) -> int:
+    from ...files.whole import check_file
     from ...training.settings.run import read_settings
     from . import ray_runner, report
     from .pipeline import LIST, open_films, prepare
@@ -51,6 +55,7 @@ def _make(paths: list[Path], out: Path, config: Path | None, address: str | None
     try:
         settings = read_settings(Settings, config) if config else Settings()
         films = open_films(paths)
+        check_file(out / LIST)
         out.mkdir(parents=True, exist_ok=True)
         with ray_runner.started(address) as run:
             outcome = prepare(films, settings, out.absolute(), run)
@@ -61,6 +66,9 @@ def _make(paths: list[Path], out: Path, config: Path | None, address: str | None
     except OSError as error:
         log.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        log.error("interrupted; the same command goes on from here")
+        return INTERRUPTED
     if not outcome.clips:
         log.error("no clip is left, so there is no %s; %s shows what fell where and by which setting", out / LIST, page)
         return 1

@@ -19,7 +19,7 @@ import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from ...batch.runners.ray_pool import ENVIRONMENT
+from ...batch.runners.ray_pool import ENVIRONMENT, check_address
 from .pipeline import Runner
 from .work import Step
 
@@ -35,13 +35,14 @@ def started(address: str | None) -> Iterator[Runner]:
     """A runner on the cluster at an address such as `10.0.0.1:6379`, or on the cores that this process may use.
 
     Raises:
-        ConnectionError: there is no cluster at the address.
+        ValueError, ConnectionError: there is no cluster at the address.
     """
     os.environ.update(ENVIRONMENT)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         options |= {"address": "local", "num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
     else:
+        check_address(address)
         options |= {"address": address, "runtime_env": {"py_modules": [str(_PACKAGE)]}}
     ray.init(**options)
     context = DataContext.get_current()

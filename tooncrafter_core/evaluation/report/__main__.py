@@ -29,7 +29,7 @@ from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
 from ...training.clips.manifest import DOMAINS, read_manifest
-from ..command import exit_status
+from ..command import exit_status, threads
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .groups import Group, Measured, measure
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sketch-strength", type=float, default=Settings.sketch_strength, help="see README (default %(default)s)")
     add("--two-pass", action=argparse.BooleanOptionalAction, default=Settings.two_pass, help="see README")
     add("--seed", type=int, default=0, help="of the choice of clips and of the noise (default %(default)s)")
-    add("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    add("--threads", type=threads, default=2, help="CPU threads (default %(default)s)")
     add("--device", default="cpu", help="where the models run (default %(default)s)")
     return parser
 

@@ -18,6 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..command import exit_status, threads
+
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT = 1800
 """Seconds after which a measurement is given up."""
@@ -87,9 +89,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="a complete checkpoint")
     parser.add_argument("--settings", default="{}", help="settings that differ from the defaults, as JSON")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    sys.stdout.write(json.dumps(_run(parser.parse_args())) + "\n")
-    return 0
+    parser.add_argument("--threads", type=threads, default=2, help="CPU threads")
+    options = parser.parse_args()
+    return exit_status(lambda: json.dumps(_run(options)) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from drawn_film import all_kinds
 from ray.cluster_utils import Cluster
 
+from tooncrafter_core.data.prepare import ray_runner
 from tooncrafter_core.data.prepare.__main__ import main
 from tooncrafter_core.data.prepare.film import Film
 from tooncrafter_core.data.prepare.pipeline import LIST, here, prepare
@@ -47,3 +48,18 @@ def test_what_cannot_be_used_is_told_before_anything_starts(tmp_path: Path, capl
     assert main([str(film), str(tmp_path / "none.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "there is no file" in caplog.text
     assert not (tmp_path / "out").exists()
+    assert main([str(film), "--out", str(film)]) == 2
+    assert f"{film} is a file, not a folder" in caplog.text
+    assert main([str(film), "--out", str(tmp_path / "out"), "--address", "127.0.0.1:1"]) == 2
+    assert "no Ray cluster answers at 127.0.0.1:1" in caplog.text
+
+
+def test_ctrl_c_ends_in_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray_runner, "started", interrupted)
+    assert main([str(all_kinds(tmp_path)), "--out", str(tmp_path / "out")]) == 130
+    assert "the same command goes on from here" in caplog.text
