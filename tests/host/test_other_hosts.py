@@ -68,10 +68,10 @@ def test_the_oldest_samples_with_a_stock_node(oldest: ComfyServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def newest(comfy_server: ComfyServer) -> Iterator[Page]:
+def newest(newest_server: ComfyServer) -> Iterator[Page]:
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
-    with open_page(comfy_server.url, newest=True) as page:
+    with open_page(newest_server.url) as page:
         yield page
 
 
