@@ -1,7 +1,7 @@
 """Older and newer than the ComfyUI of the other tests: the oldest server at hand with the V3 node API, the newest page.
 
-TOONCRAFTER_COMFYUI=oldest or TOONCRAFTER_PAGE=newest runs any other test file on them; tests of the page that are marked
-`both_pages` run on the newest one by themselves.
+TOONCRAFTER_COMFYUI=oldest or TOONCRAFTER_PAGE=newest runs any other test file on them; tests of the page
+that are marked `both_pages` run on the newest one by themselves.
 """
 
 from __future__ import annotations
