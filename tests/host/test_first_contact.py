@@ -86,7 +86,6 @@ def test_each_template_has_a_line() -> None:
     assert all(0 < len(line) <= TWO_LINES for line in [*words("en").values(), *words("fr").values()])
 
 
-@pytest.mark.both_pages
 def test_templates_are_told_the_simplest_first(page: Page, pictures: Path) -> None:
     cards = open_templates(page, PACK_NAME)
     page.screenshot(path=pictures / "templates.png")
@@ -151,7 +150,6 @@ def test_a_workflow_knows_where_its_files_are_from(file: ModelFile) -> None:
     assert {"name": file.name, "url": file.address, "directory": file.folder} in known
 
 
-@pytest.mark.both_pages
 def test_files_that_are_not_there_are_offered(page: Page, pictures: Path) -> None:
     """In a window that opens by itself; on the newest page beside the graph."""
     load_workflow(page, workflow("smaller_files"))
@@ -186,7 +184,6 @@ def let_go(page: Page, output: str) -> None:
     page.mouse.up()
 
 
-@pytest.mark.both_pages
 def test_a_wire_let_go_offers_our_nodes(page: Page, pictures: Path) -> None:
     """In the menu for a type that is ours; by a search among what takes it for a type of ComfyUI's."""
     menu = page.locator(".litecontextmenu")

@@ -19,13 +19,14 @@ from comfy_harness.browser import (
     missing_nodes,
     open_page,
     open_search,
+    open_templates,
     screenshot,
     to_api_prompt,
     watch_the_end,
 )
 from comfy_harness.examples import examples
 from comfy_harness.prompts import settings_of
-from comfy_harness.server import ROOT, ComfyServer
+from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from comfy_harness.stand_ins import with_stand_ins
 from played_preview import assert_plays, play
 from playwright.sync_api import Page
@@ -38,6 +39,9 @@ NODES = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
 QUICK_START = ROOT / "workflows" / "quick_start.json"
 WORDS = ["interpolate", "inbetween", "in-between", "tween", "cartoon", "anime", "animation", "line art"]
 """Not "video": the page lists no more than 64 nodes, and as many of ComfyUI's are called so."""
+BELOW_NAMES = """cards => cards.map(card => [...card.querySelectorAll('*')]
+    .map(part => getComputedStyle(part, '::after').content).filter(said => said.length > 4))"""
+"""What our style sheet puts on each card."""
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,13 @@ def test_the_newest_page_finds_us_by_what_animators_look_for(newest: Page) -> No
         written.fill(word)
         found.first.wait_for()
     newest.keyboard.press("Escape")
+
+
+def test_the_newest_page_tells_templates_the_simplest_first(newest: Page, pictures: Path) -> None:
+    cards = open_templates(newest, PACK_NAME)
+    newest.screenshot(path=pictures / "newest_page_templates.png")
+    shown = cards.evaluate_all("cards => cards.map(card => card.dataset.testid.replace('template-workflow-', ''))")
+    assert len(shown) > 3
+    assert shown == [example.name for example in examples()][: len(shown)]
+    lines = json.loads((ROOT / "locales" / "en" / "main.json").read_text())["toonCrafterTemplates"]
+    assert cards.evaluate_all(BELOW_NAMES) == [[f'"{lines[name]}"'] for name in shown]
