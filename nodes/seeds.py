@@ -80,7 +80,14 @@ class ToonCrafterPickSeed(io.ComfyNode):
             inputs=[
                 io.Int.Input("seeds", force_input=True, tooltip=_SEEDS_TOOLTIP),
                 io.Latent.Input("latents", tooltip="Latents of each seed, from the Sampler."),
-                io.Int.Input("seed", default=0, min=0, max=LARGEST, tooltip="The seed to go on with."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=LARGEST,
+                    control_after_generate=False,  # the page would choose another, which did not run
+                    tooltip="The seed to go on with.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of that seed.")],
         )

@@ -10,6 +10,8 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
+SEARCHED = "[data-testid=result-item], .comfy-vue-node-search-container [role=option]"
+"""What the node search offers, on the newest page and on the pinned one."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Without these, Chromium keeps calling services of its maker's, and does not run as root.
 FLAGS = (
@@ -62,6 +64,14 @@ def open_templates(page: Page, pack: str) -> Locator:
     cards = page.locator("[data-testid^=template-workflow-]")
     cards.first.locator("img").first.wait_for()
     return cards
+
+
+def open_search(page: Page) -> tuple[Locator, Locator]:
+    """Open the page's node search over an empty graph, and give its field and what it offers."""
+    page.evaluate("() => app.graph.clear()")
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.locator("input:focus").wait_for()
+    return page.locator("input:focus"), page.locator(SEARCHED)
 
 
 def find_chromium() -> str | None:

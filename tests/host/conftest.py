@@ -92,12 +92,28 @@ def drawn(comfy_server: ComfyServer) -> dict[str, str]:
     return {path.stem: f"tooncrafter_{path.name}" for path in sorted(DRAWN.iterdir())}
 
 
+@pytest.fixture(scope="session")
+def newest_server() -> Iterator[ComfyServer]:
+    """A ComfyUI that shows the newest page."""
+    with ComfyServer(environment={"TOONCRAFTER_PAGE": "newest"}) as server:
+        yield server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the page that are marked `both_pages` run on the newest one too; all do with TOONCRAFTER_PAGE=newest."""
+    if "page" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_pages") is not None
+        pages = ["chosen"] if os.environ.get("TOONCRAFTER_PAGE") or not both else ["chosen", "newest"]
+        metafunc.parametrize("page", pages, indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def page(comfy_server: ComfyServer) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     """ComfyUI's page."""
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
-    with open_page(comfy_server.url) as opened:
+    server = request.getfixturevalue("newest_server" if request.param == "newest" else "comfy_server")
+    with open_page(server.url) as opened:
         yield opened
 
 

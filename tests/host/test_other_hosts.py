@@ -1,6 +1,7 @@
 """Older and newer than the ComfyUI of the other tests: the oldest server at hand with the V3 node API, the newest page.
 
-TOONCRAFTER_COMFYUI=oldest or TOONCRAFTER_PAGE=newest runs any other test file on them.
+TOONCRAFTER_COMFYUI=oldest or TOONCRAFTER_PAGE=newest runs any other test file on them; tests of the page
+that are marked `both_pages` run on the newest one by themselves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from comfy_harness.browser import (
     load_workflow,
     missing_nodes,
     open_page,
+    open_search,
     open_templates,
     screenshot,
     to_api_prompt,
@@ -70,11 +72,22 @@ def test_the_oldest_samples_with_a_stock_node(oldest: ComfyServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def newest() -> Iterator[Page]:
+def newest(newest_server: ComfyServer) -> Iterator[Page]:
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
-    with ComfyServer(environment={"TOONCRAFTER_PAGE": "newest"}) as server, open_page(server.url) as page:
+    with open_page(newest_server.url) as page:
         yield page
+
+
+def test_the_newest_is_newer(newest: Page) -> None:
+    assert newest.evaluate("window.__COMFYUI_FRONTEND_VERSION__") == "1.58.1"
+
+
+def test_the_newest_page_keeps_the_seed_that_is_picked(newest: Page) -> None:
+    """It takes a number for that of a wired list where a widget of its own comes after."""
+    load_workflow(newest, json.loads((ROOT / "workflows" / "seed_grid.json").read_text()))
+    (picked,) = (node for node in to_api_prompt(newest).values() if node["class_type"] == "ToonCrafterPickSeed")
+    assert picked["inputs"]["seed"] == 0
 
 
 @pytest.mark.parametrize("vue_nodes", [False, True], ids=["classic nodes", "Vue nodes"])
@@ -97,11 +110,8 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
 
 
 def test_the_newest_page_finds_us_by_what_animators_look_for(newest: Page) -> None:
-    newest.evaluate("() => app.graph.clear()")
-    newest.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    newest.get_by_test_id("search-category-custom").wait_for()
-    found = newest.get_by_test_id("result-item").filter(has_text="ToonCrafter")
-    written = newest.locator("input:focus")
+    written, offers = open_search(newest)
+    found = offers.filter(has_text="ToonCrafter")
     for word in WORDS:
         written.fill("no node is called so")
         found.first.wait_for(state="hidden")

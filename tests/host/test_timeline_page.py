@@ -13,6 +13,8 @@ from playwright.sync_api import ElementHandle, Page
 
 from tooncrafter_core.sketches.indices import parse_frame_indices
 
+pytestmark = pytest.mark.both_pages
+
 WORKFLOWS = ROOT / "workflows"
 ENCODE, GUIDE = "ToonCrafterEncodeKeyframes", "ToonCrafterSketchGuide"
 FRAMES_JS = "import('/extensions/ComfyUI-ToonCrafter/timeline/frames.js')"
@@ -278,12 +280,13 @@ def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
     page.evaluate(setting, False)
 
 
-def test_it_speaks_the_language_of_the_page(page: Page, guide: ElementHandle) -> None:
+@pytest.mark.usefixtures("guide")
+def test_it_speaks_the_language_of_the_page(page: Page) -> None:
+    """The newest page makes its nodes anew for another language."""
     language = "language => app.extensionManager.setting.set('Comfy.Locale', language)"
-    page.evaluate(language, "fr")
-    page.evaluate("() => app.canvas.draw(true, true)")
-    assert "16 images" in guide.inner_text()
-    page.evaluate(language, "en")
+    for chosen, said in [("fr", "16 images"), ("en", "16 frames")]:
+        page.evaluate(language, chosen)
+        page.wait_for_function(f"said => ({SHOW})('{GUIDE}').innerText.includes(said)", arg=said)
 
 
 def test_the_words_are_there_in_french() -> None:
