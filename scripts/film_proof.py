@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--film", type=Path, required=True, help="the film, 14,315 frames")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="everything goes there")
     parser.add_argument("--shots", type=int, help="only so many, from all parts of the film")
-    parser.add_argument("--steps", type=int, default=12, help="sampling steps (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="of batch, one thread each (default %(default)s)")
     options = parser.parse_args()
     out: Path = options.out.absolute()

@@ -30,7 +30,7 @@ WORKFLOWS = ROOT / "workflows"
 THUMBNAIL = 2, 3, 256
 """Columns, rows, and pixels across one frame."""
 
-STEPS = 20
+STEPS = 4
 
 log = logging.getLogger("make_workflows")
 

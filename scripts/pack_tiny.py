@@ -33,7 +33,7 @@ from tooncrafter_core.training.run.export import write_checkpoint
 
 TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
-STEPS = 12
+STEPS = 4
 GUIDANCE_SCALE = 1.0
 SKETCH_STRENGTH = 1.5
 

@@ -47,7 +47,7 @@ CONNECT_BLUEPRINT = """() => {
     pictures.connect(0, node, slot(node.inputs, 'keyframes'));
     node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
     const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName, widget]));
-    shown.steps.value = 2;
+    shown.steps.value = 1;
     shown.frames.value = 5;
     return Object.keys(shown);
 }"""
@@ -222,6 +222,6 @@ def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfySer
     watch_the_end(page)
     page.evaluate("() => app.queuePrompt(0)")
     assert end_of_run(page) == "execution_success"
-    page.get_by_text("works best with steps 12; here it is steps 2").first.wait_for()
+    page.get_by_text("works best with steps 4; here it is steps 1").first.wait_for()
     assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")

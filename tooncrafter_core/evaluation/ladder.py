@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
     parser.add_argument("--domain", nargs="+", choices=DOMAINS, default=["drawn"])
     parser.add_argument("--clips", type=int, default=16, help="held-out clips of each domain (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=12, help="sampling steps (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("ladder"), help="folder where frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--frames", type=int, nargs="+", default=[16, 24, 31, 46, 64], help="lengths (default %(default)s)")
     add("--scenes", type=int, default=16, help="how many drawn scenes (default %(default)s)")
     add("--fps", type=int, default=24, help="frames per second the model is told (default %(default)s)")
-    add("--steps", type=int, default=12, help="sampling steps (default %(default)s)")
+    add("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
     add("--clean-end", action="store_true", help="of the sampler; coarse runs end clean anyway")
     add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")

@@ -60,7 +60,7 @@ class Example:
         if "ToonCrafterSketchEncoderLoader" in loaders:
             choices.append(f"{BUNDLED_SKETCH_ENCODER} in ToonCrafter Sketch Encoder Loader")
         others = [f"{title} has to be bypassed" for kind, title in _NOT_SMALL.items() if kind in loaders]
-        steps = "20 steps, guidance 1 and clean_end" if "ToonCrafterSampler" in loaders else "20 steps and cfg 1"
+        steps = "4 steps, guidance 1 and clean_end" if "ToonCrafterSampler" in loaders else "4 steps and cfg 1"
         text = f"Choose {' and '.join(choices)}. It is made for 128 x 64 pixels, 24 fps, {steps}."
         return ["## Without a download", " ".join([text, *(f"{other}." for other in others)])]
 

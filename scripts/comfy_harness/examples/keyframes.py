@@ -18,7 +18,7 @@ from comfy_harness.prompts import (
 from tooncrafter_core import published
 
 _TINY = {"width": 128, "height": 64, "fps": 24}
-_TINY_SAMPLING = {"steps": 20, "guidance_scale": 1.0, "clean_end": True}
+_TINY_SAMPLING = {"steps": 4, "guidance_scale": 1.0, "clean_end": True}
 _TINY_MEMORY = "About 1 GB of main memory; no graphics card needed."
 
 
