@@ -1,4 +1,4 @@
-"""The demo: two drawings go through the graph on a real ComfyUI server, with and without a sketch.
+"""The demo: two drawings go through the graph on a real ComfyUI server, with and without three sketches.
 
 The model is the small one that comes with the nodes, at its own size, 128 x 64 pixels. With `--checkpoint` (and
 `--sketch-encoder`) the same demo runs another one; give its size and settings with the other options.
@@ -20,10 +20,10 @@ from tooncrafter_core.inputs import INTERRUPTED
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
-SKETCH, SKETCH_FRAME = KEYFRAMES / "sketch_07.png", "7"
+SKETCHES = {frame: KEYFRAMES / f"sketch_{frame:02}.png" for frame in (4, 7, 11)}
 SHOWN_RATE = 12
 """Frames per second of the animations, half of what the small model is told."""
-SKETCH_STRENGTH = 1.5
+SKETCH_STRENGTH = 1.0
 _RESULTS = ("interpolation", "with_sketch")
 _RANGES = {"width": (64, 4096), "height": (64, 4096), "steps": (1, 1000), "guidance_scale": (1.0, 30.0), "fps": (1, 60)}
 """What the nodes take."""
@@ -75,7 +75,8 @@ def _draw(options: argparse.Namespace) -> None:
         _run(server, prompt, options.output / _RESULTS[0])
         if options.keyframes == DRAWN and (options.sketch_encoder or not options.checkpoint):
             encoder = options.sketch_encoder.name if options.sketch_encoder else BUNDLED_SKETCH_ENCODER
-            sketched = with_sketches(prompt, [server.upload(SKETCH)], SKETCH_FRAME, encoder, SKETCH_STRENGTH)
+            drawings, frames = [server.upload(path) for path in SKETCHES.values()], ", ".join(map(str, SKETCHES))
+            sketched = with_sketches(prompt, drawings, frames, encoder, SKETCH_STRENGTH)
             _run(server, sketched, options.output / _RESULTS[1])
 
 

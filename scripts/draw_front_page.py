@@ -1,4 +1,4 @@
-"""Draws assets/demo.webp from what the demo drew: keyframe, sketch and keyframe above the film that came of them.
+"""Draws assets/demo.webp from what the demo drew: keyframes and sketches, in order, above the film that came of them.
 
 bash scripts/demo.sh && .venv/bin/python scripts/draw_front_page.py
 """
@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = ROOT / "output" / "demo" / "with_sketch"
-GIVEN = "first.png", "sketch_07.png", "last.png"
-SMALL, LARGE = (128, 64), (396, 198)
+GIVEN = "first.png", "sketch_04.png", "sketch_07.png", "sketch_11.png", "last.png"
+SMALL, LARGE = (78, 39), (414, 207)
 """Pixels of what was given, and of the film."""
 GAP = 6
 MILLISECONDS, HOLD = 83, 500
