@@ -148,7 +148,7 @@ def in_the_widget(good: Prompt, at: tuple[str, str], kind: str) -> Iterator[Faul
         yield typed(good, *at, value)
     name, given = at
     inputs = {key: value for key, value in good[name]["inputs"].items() if key != given}
-    if given not in ("loop", "sketches"):
+    if given not in ("loop", "sketches", "clean_end"):
         yield Fault(name, given, "missing", {**good, name: {**good[name], "inputs": inputs}})
 
 

@@ -63,6 +63,7 @@ SAMPLER = NodeKind(
         "segments": "STRING",
         "guidance_from": "FLOAT",
         "guidance_to": "FLOAT",
+        "clean_end": "BOOLEAN",
     },
     {"latent": "LATENT"},
     (315, 520),

@@ -91,7 +91,7 @@ CASES = {
     "decoder in chunks": (decoder(Chunking.FRAMES), 28 * 4),
     "decoder in groups": (long_decoder, 28 * 2),
     "colours": (colours, 6),
-    "matte": (matte, 7),
+    "matte": (matte, 4),
 }
 
 
