@@ -84,14 +84,7 @@ class ToonCrafterSampler(io.ComfyNode):
                     tooltip="Below 1, starts from the given latents with this share of the noise.",
                 ),
                 *_redo_inputs(),
-                *_interval_inputs(),
-                io.Boolean.Input(
-                    "clean_end",
-                    default=False,
-                    optional=True,
-                    tooltip="The last step removes all noise, as in KSampler. Off, it ends as published, which fades "
-                    "colours: 1% with 50 steps, 6% with 12.",
-                ),
+                *_walk_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latents of all frames. For Dual-Ref Decode.")],
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
@@ -147,7 +140,7 @@ def _redo_inputs() -> list[io.Input]:
     ]
 
 
-def _interval_inputs() -> list[io.Input]:
+def _walk_inputs() -> list[io.Input]:
     share = {"min": 0.0, "max": 1.0, "step": 0.01, "optional": True}
     return [
         io.Float.Input(
@@ -163,6 +156,13 @@ def _interval_inputs() -> list[io.Input]:
             tooltip="Share of the sampling up to which guidance counts: 1 is the last step. Steps after it take half "
             "the time.",
             **share,
+        ),
+        io.Boolean.Input(
+            "clean_end",
+            default=False,
+            optional=True,
+            tooltip="The last step removes all noise, as in KSampler. Off, it ends as published, which fades colours: "
+            "1% with 50 steps, 6% with 12.",
         ),
     ]
 

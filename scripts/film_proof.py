@@ -58,18 +58,9 @@ def main() -> int:
     _cut(open_film(options.film), shots, out)
     _run("shots", out / "keys", "-o", out / "shots.jsonl")
     size = ("--width", WIDTH, "--height", HEIGHT, "--frame-rate", RATE)
-    sampling = (
-        "--steps",
-        options.steps,
-        "--guidance-scale",
-        1,
-        "--clean-end",
-        "--workers",
-        options.workers,
-        "--threads",
-        1,
-    )
-    _run("batch", out / "shots.jsonl", "--out", out / "drawn", "-c", MODEL, *size, *sampling)
+    sampling = ("--steps", options.steps, "--guidance-scale", 1, "--clean-end")
+    workers = ("--workers", options.workers, "--threads", 1)
+    _run("batch", out / "shots.jsonl", "--out", out / "drawn", "-c", MODEL, *size, *sampling, *workers)
     results = Results(out / "drawn")
     _join([results.frames(name(shot)) for shot in shots], out / "film.mp4")
     groups = {clip(shot, first): {"group": GROUPS[shot.split]} for shot in shots for first in starts(shot)}

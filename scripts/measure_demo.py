@@ -20,10 +20,10 @@ import torch
 from draw_keyframes import FRAMES, ROOT, picture
 from torch import Tensor
 
-from tooncrafter_core.evaluation.metrics import line_f1, line_mask, psnr
+from tooncrafter_core.evaluation.measures.measure import lines_of
+from tooncrafter_core.evaluation.metrics import line_f1, psnr
 from tooncrafter_core.files.images import fit_images
 from tooncrafter_core.files.media import read_image
-from tooncrafter_core.sketches.lines import extract_lines
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     for folder in sorted(path for path in options.demo.iterdir() if path.is_dir()):
         frames = torch.stack([read_image(path) for path in sorted(folder.glob("*.png"))])
         truth = _truth(*frames.shape[:-3:-1])
-        matches = line_f1(_lines(frames), _lines(truth))
+        matches = line_f1(lines_of(frames), lines_of(truth))
         each = " ".join(f"{match:.2f}" for match in matches)
         decibel = psnr(frames[1:-1], truth[1:-1])
         sys.stdout.write(f"{folder.name}: {each}; least {min(matches):.2f}; frames between {decibel:.1f} dB\n")
@@ -44,10 +44,6 @@ def _truth(width: int, height: int) -> Tensor:
     """All frames of the hop (t, 3, height, width), as the demo fits its keyframes."""
     drawn = np.stack([picture(frame / (FRAMES - 1)) for frame in range(FRAMES)])
     return fit_images(torch.from_numpy(drawn).permute(0, 3, 1, 2) / 255, width, height, "crop")
-
-
-def _lines(frames: Tensor) -> Tensor:
-    return line_mask(extract_lines(frames))
 
 
 if __name__ == "__main__":

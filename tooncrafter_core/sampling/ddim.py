@@ -50,30 +50,26 @@ class Walk:
 
     def sigma(self, index: int) -> float:
         """Standard deviation of the noise a step adds (Song et al. 2021, equation 16)."""
-        now, then = float(self.schedule.alphas_bar[self.timesteps[index]]), self._alpha_bar_after(index)
+        now, (then, _) = float(self.schedule.alphas_bar[self.timesteps[index]]), self._after(index)
         return self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
 
     def step(self, index: int, x0: Tensor, eps: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """Latents after a step."""
-        alpha_bar, sigma = self._alpha_bar_after(index), self.sigma(index)
-        scaled = x0 * self._rescale_after(index)
-        latents = alpha_bar**0.5 * scaled + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
+        (alpha_bar, rescale), sigma = self._after(index), self.sigma(index)
+        latents = alpha_bar**0.5 * (x0 * rescale) + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
         if self.eta > 0:
             latents = latents + sigma * noise()
         return latents
 
-    def _after(self, index: int) -> int | None:
-        return self.timesteps[index + 1] if index + 1 < len(self.timesteps) else None
-
-    def _alpha_bar_after(self, index: int) -> float:
-        following = self._after(index)
-        return 1.0 if following is None and self.clean_end else float(self.schedule.alphas_bar[following or 0])
-
-    def _rescale_after(self, index: int) -> float:
-        following = self._after(index)
-        if following is None:
-            return 1.0 if self.clean_end else float(self.schedule.rescale[self.timesteps[index]])
-        return float(self.schedule.rescale[following])
+    def _after(self, index: int) -> tuple[float, float]:
+        """Where a step leads: abar and rescale."""
+        if index + 1 < len(self.timesteps):
+            signal = rescale = self.timesteps[index + 1]
+        elif self.clean_end:
+            return 1.0, 1.0
+        else:
+            signal, rescale = 0, self.timesteps[index]
+        return float(self.schedule.alphas_bar[signal]), float(self.schedule.rescale[rescale])
 
 
 def ddim(
