@@ -113,7 +113,10 @@ class Workshop:
                 "reference_head_channels": 4,
             }
         kept = {"start": str(self.start), "segments": 4, "cache": str(output / "cache"), "frames": FRAMES}
-        own = {"sketch": {"hint_widths": [4] * 7}, "distil": {"student_steps": 2, "teacher_steps": 4, "rank": 4}}
+        sketch = {"hint_widths": [4] * 7}
+        joint = {**sketch, "guided_domains": ["film"], "guided_segments": 2}
+        distil = {"student_steps": 2, "teacher_steps": 4, "rank": 4}
+        own = {"sketch": sketch, "joint": joint, "distil": distil}
         return kept | own.get(name, {})
 
 

@@ -26,10 +26,11 @@ from .settings.tasks import (
     BaseSettings,
     DecoderSettings,
     DistilSettings,
+    JointSettings,
     RectifySettings,
     SketchSettings,
 )
-from .tasks import autoencoder, decoder, denoiser, distil, sketch
+from .tasks import autoencoder, decoder, denoiser, distil, joint, sketch
 
 log = logging.getLogger("tooncrafter.training")
 
@@ -48,6 +49,7 @@ TRAININGS = {
     "rectify": Training(RectifySettings, denoiser.make_task, "toon rectification: spatial layers and projector"),
     "decoder": Training(DecoderSettings, decoder.make_task, "the dual-reference 3D decoder"),
     "sketch": Training(SketchSettings, sketch.make_task, "the sketch encoder"),
+    "joint": Training(JointSettings, joint.make_task, "denoiser and sketch encoder together"),
     "distil": Training(DistilSettings, distil.make_task, "a LoRA with which a few steps of one pass do"),
 }
 

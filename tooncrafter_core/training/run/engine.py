@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...files.media import write_contact_sheet
+from ...files.whole import check_file
 from ...finite import is_finite
 from ..clips.room import check_room, tensor_bytes
 from ..settings.run import RunSettings, SettingsError
@@ -57,6 +58,7 @@ class Run:
 
     Raises:
         SettingsError: the output folder has the state of another training, or a damaged one.
+        ValueError: a file of the task cannot be written there.
     """
 
     def __init__(self, task: Task, settings: RunSettings, accelerator: Accelerator) -> None:
@@ -71,6 +73,8 @@ class Run:
             if any(p.requires_grad for p in player.parameters())
         }
         self.ema = EMA(next(iter(task.players.values())), settings.ema)
+        for name in task.beside:
+            check_file(settings.output / name)
         self._resume()
 
     def go(self, seconds: float = math.inf) -> Path:
@@ -240,11 +244,12 @@ class Run:
         if not self._takes_part:
             return
         with self.ema.applied(), torch.no_grad():
-            tensors = self.task.checkpoint()
-            if broken := [name for name, tensor in tensors.items() if not is_finite(tensor)]:
+            files = {name: tensors() for name, tensors in self._files.items()}
+            if broken := [name for file in files.values() for name, tensor in file.items() if not is_finite(tensor)]:
                 raise self._diverged(f"{broken[0]} and {len(broken) - 1} more tensors of the checkpoint")
             if self.accelerator.is_main_process:
-                write_checkpoint(tensors, self.settings.output / CHECKPOINT, self.task.working)
+                for name, tensors in files.items():
+                    write_checkpoint(tensors, self.settings.output / name, self.task.working)
         state = whole_on_first(
             {
                 "step": self.step,
@@ -255,6 +260,11 @@ class Run:
         )
         if self.accelerator.is_main_process:
             write_state(state, self.settings.output / STATE)
+
+    @property
+    def _files(self) -> Mapping[str, Callable[[], dict[str, Tensor]]]:
+        """What it writes of the models, by the files' names."""
+        return {CHECKPOINT: self.task.checkpoint, **self.task.beside}
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +46,7 @@ class Task:
         strip: pictures of what the model does now (3, H, W) in [0, 1].
         checkpoint: all tensors of a checkpoint in the published layout, the model as it is now.
         working: what the checkpoint says it works best with.
+        beside: further files of the same kind, by the names they have beside the checkpoint.
     """
 
     players: Mapping[str, Player]
@@ -54,3 +55,4 @@ class Task:
     strip: Callable[[], Tensor]
     checkpoint: Callable[[], dict[str, Tensor]]
     working: WorkingSettings | None = None
+    beside: Mapping[str, Callable[[], dict[str, Tensor]]] = field(default_factory=dict)

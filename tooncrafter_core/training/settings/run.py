@@ -95,7 +95,9 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
                 f"warm_up ({self.warm_up}) and cool_down ({self.cool_down}) take more than all {self.steps} steps"
             )
         if self.sharded and not (self.divisible and self.optimiser == "adam"):
-            raise ValueError("sharded is true; that is for base, rectify, sketch and distil with adam, leave it out")
+            raise ValueError(
+                "sharded is true; that is for base, rectify, sketch, joint and distil with adam, leave it out"
+            )
         return self
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ..clips.manifest import Domain
 from ..losses.perceptual import SMALLEST
 from .new_model import NewModel
 from .paths import ExistingFile, Folder
@@ -147,6 +148,23 @@ class SketchSettings(DenoiserSettings, frozen=True):
     begin: ExistingFile | None = None
     hint_widths: tuple[Channels, Channels, Channels, Channels, Channels, Channels, Channels]
     lines: ExistingFile | None = None
+
+
+class JointSettings(SketchSettings, frozen=True):
+    """Denoiser and sketch encoder together. `domains` and `segments` are of what is drawn without sketches, `batch`
+    counts samples of either kind.
+
+    Attributes:
+        guided_domains: domains of the clips that are drawn with sketches.
+        guided_segments: how many samples of those are kept, see `segments`.
+    """
+
+    guided_domains: Annotated[tuple[Domain, ...], Field(min_length=1)]
+    guided_segments: Positive
+
+    def of_guided(self) -> JointSettings:
+        """The same for what is drawn with sketches."""
+        return self.model_copy(update={"domains": self.guided_domains, "segments": self.guided_segments})
 
 
 Strategy = Literal["progressive", "consistency"]

@@ -138,15 +138,12 @@ def make_task(settings: BaseSettings | RectifySettings, accelerator: Accelerator
         batch = first_segments(segments.kept)
         return segment_strip(batch, sample(player, batch), towers(start, accelerator.device))
 
-    def checkpoint() -> dict[str, Tensor]:
-        return {**start.tensors, **published("unet", player.unet), **published("projector", player.projector)}
-
     return Task(
         players={"denoiser": player},
         draws=segments,
         collate=collate_segments,
         strip=strip,
-        checkpoint=checkpoint,
+        checkpoint=lambda: denoiser_checkpoint(start, player),
     )
 
 
@@ -173,6 +170,11 @@ def denoiser_player(start: Checkpoint, settings: DenoiserSettings, accelerator: 
     unet = cast(UNet, start.load("unet", TRAINING_LAYERS).float())
     projector = cast(ImageProjector, start.load("projector", TRAINING_LAYERS).float())
     return DenoiserPlayer(unet, projector, Denoising(blank, settings))
+
+
+def denoiser_checkpoint(start: Checkpoint, player: DenoiserPlayer) -> dict[str, Tensor]:
+    """All tensors of the checkpoint it started from, with the denoiser as it is now."""
+    return {**start.tensors, **published("unet", player.unet), **published("projector", player.projector)}
 
 
 def choose_trained(player: DenoiserPlayer, variant: Variant) -> None:

@@ -38,13 +38,13 @@ class SketchPlayer(Player):
 
     Args:
         encoder: trains.
-        denoiser: frozen; gradients pass through it.
+        denoiser: gradients pass through it; what of it trains is its own affair.
     """
 
     def __init__(self, encoder: SketchEncoder, denoiser: DenoiserPlayer) -> None:
         super().__init__()
         self.encoder = encoder
-        self.denoiser = denoiser.requires_grad_(False)
+        self.denoiser = denoiser
 
     def forward(self, batch: Segments, generator: torch.Generator, step: int) -> Loss:
         z, v, timesteps = self.denoiser.denoising.noisy(batch.latents, generator)
@@ -63,25 +63,15 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
         ValueError: settings, clips or files that cannot be used.
     """
     start = complete_checkpoint(settings)
-    denoiser = denoiser_player(start, settings, accelerator)
-    encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
-    if settings.begin is not None:
-        begin = read_checkpoint(settings.begin)
-        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
-    check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
+    denoiser = denoiser_player(start, settings, accelerator).requires_grad_(False)
+    encoder = new_encoder(denoiser, settings)
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
         recompute_blocks(encoder)
     segments = draws_of_segments(settings, start, accelerator, load_line_extractor(settings.lines))
 
     def strip() -> Tensor:
-        batch = first_segments(segments.kept)
-        drawn = hints(batch.lines, bisection(settings.frames, 1)).to(accelerator.device)
-
-        def controls(z: Tensor, timesteps: Tensor, context: CrossContext) -> Controls:
-            return encoder(z, drawn, timesteps, context)
-
-        return segment_strip(batch, sample(denoiser, batch, controls), towers(start, accelerator.device))
+        return guided_strip(denoiser, encoder, segments.kept, start, accelerator)
 
     return Task(
         players={"sketch": SketchPlayer(encoder, denoiser)},
@@ -90,6 +80,33 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
         strip=strip,
         checkpoint=lambda: published("sketch", encoder),
     )
+
+
+def new_encoder(denoiser: DenoiserPlayer, settings: SketchSettings) -> SketchEncoder:
+    """The sketch encoder that begins to train, see `SketchSettings.begin`.
+
+    Raises:
+        ValueError: sizes that its checkpoint would not tell, or a file to begin with that does not fit.
+    """
+    encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
+    if settings.begin is not None:
+        begin = read_checkpoint(settings.begin)
+        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
+    check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
+    return encoder
+
+
+def guided_strip(
+    denoiser: DenoiserPlayer, encoder: SketchEncoder, kept: Segments, start: Checkpoint, accelerator: Accelerator
+) -> Tensor:
+    """The strip of segments that are drawn with a sketch for the frame in the middle."""
+    batch = first_segments(kept)
+    drawn = hints(batch.lines, bisection(batch.lines.shape[2], 1)).to(accelerator.device)
+
+    def controls(z: Tensor, timesteps: Tensor, context: CrossContext) -> Controls:
+        return encoder(z, drawn, timesteps, context)
+
+    return segment_strip(batch, sample(denoiser, batch, controls), towers(start, accelerator.device))
 
 
 def _latents(begin: Checkpoint) -> int:

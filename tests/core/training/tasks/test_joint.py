@@ -1,0 +1,72 @@
+"""Denoiser and sketch encoder trained together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from small_training import MODEL, Workshop, make, run, write_start
+
+from tooncrafter_core import read_checkpoint
+from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.tasks.joint import SKETCH_CHECKPOINT, JointPlayer
+
+
+@pytest.fixture(scope="module")
+def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A U-Net with two channels in each group of its norms, see the denoiser's tests."""
+    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
+    write_start(start, replace(MODEL, unet=replace(MODEL.unet, model_channels=64)))
+    return replace(workshop, start=start)
+
+
+@torch.enable_grad()
+def test_both_move_and_what_is_written_is_both(wider: Workshop, tmp_path: Path) -> None:
+    settings = wider.settings("joint", tmp_path, save_every=9, sample_every=9, steps=3, ema=0.0)
+    task = make(settings)
+    player = task.players["joint"]
+    before = {name: tensor.detach().clone() for name, tensor in player.named_parameters()}
+    denoiser = read_checkpoint(Run(task, settings, Accelerator(cpu=True)).go())
+    assert {name for name, tensor in player.named_parameters() if torch.equal(tensor, before[name])} == set()
+    encoder = read_checkpoint(tmp_path / SKETCH_CHECKPOINT)
+    assert not denoiser.missing_parts and denoiser.config.sketch is None
+    assert encoder.parts == ["sketch"]
+    assert isinstance(player, JointPlayer)
+    for name, tensor in encoder.load("sketch").state_dict().items():
+        assert torch.equal(tensor, player.sketching.encoder.state_dict()[name])
+    for name, tensor in denoiser.load("unet").state_dict().items():
+        assert torch.equal(tensor, player.sketching.denoiser.unet.state_dict()[name])
+
+
+@torch.enable_grad()
+def test_sketches_are_of_their_own_clips(workshop: Workshop, tmp_path: Path) -> None:
+    """The free half has no lines, so that the encoder does not speak there; kinds of clips are kept apart."""
+    task = make(workshop.settings("joint", tmp_path, batch=2))
+    batch = task.collate([task.draws[n] for n in range(2)])
+    assert batch.free.lines.shape == (2,)
+    assert batch.guided.lines.max() > 0.2
+    free, guided = (make(workshop.settings("joint", tmp_path, **one)) for one in ({}, {"guided_domains": ["toon"]}))
+    assert torch.equal(free.draws[0].free.latents, guided.draws[0].free.latents)
+    assert not torch.equal(free.draws[0].guided.latents, guided.draws[0].guided.latents)
+
+
+@torch.enable_grad()
+def test_the_loss_is_that_of_both(workshop: Workshop, tmp_path: Path) -> None:
+    """A new encoder adds nothing, so that the guided half's first loss is the denoiser's too."""
+    player = (task := make(workshop.settings("joint", tmp_path))).players["joint"]
+    assert isinstance(player, JointPlayer)
+    batch = task.collate([task.draws[0]])
+    loss = player(batch, torch.Generator().manual_seed(1), 0)
+    generator = torch.Generator().manual_seed(1)
+    alone = [player.sketching.denoiser(half, generator, 0).total for half in (batch.free, batch.guided)]
+    assert torch.allclose(loss.total, sum(alone), rtol=1e-6)
+    assert loss.parts.keys() == {"v_mse", "guided_v_mse"}
+
+
+def test_a_place_that_is_taken_is_told_before_a_step(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / SKETCH_CHECKPOINT).mkdir()
+    with pytest.raises(ValueError, match=r"sketch\.safetensors is a folder"):
+        run(workshop.settings("joint", tmp_path))
