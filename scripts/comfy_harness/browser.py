@@ -50,10 +50,18 @@ DROP = """([name, type, content]) => {
 }"""
 
 
+# The last that the server says of a run, that nothing is executing, can come seconds after how it ended.
 WATCH_THE_END = """() => {
     window.ended = null;
+    let how = null;
     for (const event of ['execution_success', 'execution_error', 'execution_interrupted'])
-        app.api.addEventListener(event, () => window.ended = event, {once: true});
+        app.api.addEventListener(event, () => how = event, {once: true});
+    const last = ({detail}) => {
+        if (detail !== null || !how) return;
+        window.ended = how;
+        app.api.removeEventListener('executing', last);
+    };
+    app.api.addEventListener('executing', last);
 }"""
 
 

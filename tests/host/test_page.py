@@ -152,7 +152,7 @@ def saved(page: Page, comfy_server: ComfyServer) -> dict[str, Path]:
     """One file of each kind that a graph of ours saves when the page queues it, by suffix."""
     load_workflow(page, json.loads(QUICK_START.read_text()))
     page.evaluate(
-        """async () => {
+        """() => {
             const of = type => app.graph.nodes.find(node => node.type === type);
             const add = type => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
             const [picture, video, file] = ['SaveImage', 'CreateVideo', 'SaveVideo'].map(add);
@@ -164,12 +164,10 @@ def saved(page: Page, comfy_server: ComfyServer) -> dict[str, Path]:
             };
             set('ToonCrafterSampler', 'steps', 2);
             set('ToonCrafterDualRefDecode', 'keep_keyframes', true);
-            window.ended = false;
-            app.api.addEventListener('execution_success', () => window.ended = true);
-            await app.queuePrompt(0);
         }"""
     )
-    page.wait_for_function("window.ended", timeout=180_000)
+    queue(page)
+    assert end_of_run(page) == "execution_success"
     output = comfy_server.base / "output"
     return {
         suffix: max(output.rglob(f"*{suffix}"), key=lambda file: file.stat().st_mtime)
