@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ MODEL = ModelConfig(
     text=TextConfig(width=16, layers=2, heads=1, feed_forward_dim=16, context_length=77, vocabulary=49408),
     vision=VisionConfig(width=32, layers=2, heads=2, feed_forward_dim=32, image_size=32, patch_size=16),
 )
+
+
+WIDER = replace(MODEL, unet=replace(MODEL.unet, model_channels=64))
+"""Two channels in each group of its norms: with one, a norm takes away what is constant over the picture, so that
+biases and the timestep's embedding before it would get no gradient but rounding errors."""
 
 
 @dataclass(frozen=True)

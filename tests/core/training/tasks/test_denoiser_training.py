@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
+from small_training import FRAMES, SIDE, WIDER, Workshop, make, run
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter
@@ -34,18 +33,6 @@ TEMPORAL = re.compile(
     rf"{re.escape(UNET)}(init_attn\.|.*\.temopral_conv\.|middle_block\.2\.|(in|out)put_blocks\.\d+\.2\.(?!conv\.))"
 )
 """Names of the layers over frames."""
-
-WIDER = replace(MODEL, unet=replace(MODEL.unet, model_channels=64))
-"""Two channels in each group of its norms: with one, a norm takes away what is constant over the picture, so that
-biases and the timestep's embedding before it would get no gradient but rounding errors."""
-
-
-@pytest.fixture(scope="module")
-def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """Random weights of the wider model to start from."""
-    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
-    write_start(start, WIDER)
-    return replace(workshop, start=start)
 
 
 @pytest.fixture(scope="module")

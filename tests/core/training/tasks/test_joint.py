@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
-from small_training import MODEL, Workshop, make, run, write_start
+from small_training import Workshop, make, run
 
 from tooncrafter_core import read_checkpoint
 from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.tasks.joint import SKETCH_CHECKPOINT, JointPlayer
-
-
-@pytest.fixture(scope="module")
-def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A U-Net with two channels in each group of its norms, see the denoiser's tests."""
-    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
-    write_start(start, replace(MODEL, unet=replace(MODEL.unet, model_channels=64)))
-    return replace(workshop, start=start)
 
 
 @torch.enable_grad()

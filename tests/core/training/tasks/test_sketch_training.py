@@ -19,14 +19,6 @@ from tooncrafter_core.training.run.task import Task
 from tooncrafter_core.training.tasks.sketch import SketchPlayer
 
 
-@pytest.fixture(scope="module")
-def wider(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A U-Net with two channels in each group of its norms, see the denoiser's tests."""
-    start = tmp_path_factory.mktemp("wider") / "start.safetensors"
-    write_start(start, replace(MODEL, unet=replace(MODEL.unet, model_channels=64)))
-    return replace(workshop, start=start)
-
-
 def sketch_player(task: Task) -> SketchPlayer:
     player = task.players["sketch"]
     assert isinstance(player, SketchPlayer)
