@@ -1,0 +1,60 @@
+"""Draws how the losses of a training fell, from the metrics.csv of its run.
+
+    python scripts/draw_losses.py ~/.cache/tooncrafter-training/next/joint/metrics.csv --out losses.png
+
+A point is the mean over the steps since the point before, of which there are twice as many each time: single steps differ more
+from each other, by their timesteps, than the curve falls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
+from draw_curves import Curve, draw_curves
+
+_FIRST = 25
+"""About so many steps are in the first point."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("metrics", type=Path, help="metrics.csv of a run")
+    parser.add_argument("--out", type=Path, required=True, help="the picture, PNG")
+    options = parser.parse_args()
+    try:
+        draw_curves(loss_curves(options.metrics), "steps", "loss").save(options.out)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    return 0
+
+
+def loss_curves(metrics: Path) -> dict[str, Curve]:
+    """The columns whose names end in `mse`, by step.
+
+    Raises:
+        OSError: no such file.
+        ValueError: there are no such columns, or no steps.
+    """
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = [name for name in (rows[0] if rows else ()) if name.endswith("mse")]
+    if not losses:
+        raise ValueError(
+            f"{metrics} has no step with a column that ends in mse; expected the metrics.csv of a training on v"
+        )
+    ends = [len(rows)]
+    while ends[0] >= 2 * _FIRST:
+        ends.insert(0, ends[0] // 2)
+    parts = [rows[first:last] for first, last in pairwise([0, *ends])]
+    return {name: {int(part[-1]["step"]): fmean(float(row[name]) for row in part) for part in parts} for name in losses}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The picture of a training's losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from draw_losses import loss_curves
+
+
+def test_a_point_is_the_mean_since_the_point_before(tmp_path: Path) -> None:
+    rows = [f"{step},{step},{-step},0.5" for step in range(1, 101)]
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("\n".join(["step,v_mse,guided_v_mse,gradient", *rows]))
+    assert loss_curves(metrics) == {
+        "v_mse": {25: 13.0, 50: 38.0, 100: 75.5},
+        "guided_v_mse": {25: -13.0, 50: -38.0, 100: -75.5},
+    }
+
+
+@pytest.mark.parametrize("content", ["", "step,v_mse\n", "step,l1\n1,0.5\n"])
+def test_a_file_without_such_losses_is_refused(content: str, tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text(content)
+    with pytest.raises(ValueError, match=r"has no step with a column that ends in mse"):
+        loss_curves(metrics)
