@@ -2,8 +2,8 @@
 
     python scripts/draw_losses.py ~/.cache/tooncrafter-training/next/joint/metrics.csv --out losses.png
 
-A point is the mean over the steps since the point before, of which there are twice as many each time: single steps differ more
-from each other, by their timesteps, than the curve falls.
+A point is the mean over the steps since the point before, of which there are twice as many each time: single steps
+differ more from each other, by their timesteps, than the curve falls.
 """
 
 from __future__ import annotations
