@@ -3,7 +3,8 @@
     python scripts/pack_tiny.py [--run FOLDER] [--halfway-from FILE]
 
 Takes the decoder's training of the run, with the denoiser's U-Net and projector in the place of its own where that was
-trained beside it, and the sketch encoder, and writes them in float16, with the settings they work best with.
+trained beside it, and the sketch encoder; the last two as they were trained together, where they were. Writes them in
+float16, with the settings they work best with.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tooncrafter_core.files.working_settings import WorkingSettings
 from tooncrafter_core.models.config import LATENT_SCALE, PIXELS_PER_LATENT
 from tooncrafter_core.models.vae.autoencoder import Autoencoder
 from tooncrafter_core.training.run.export import write_checkpoint
+from tooncrafter_core.training.tasks.joint import SKETCH_CHECKPOINT
 
 TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
@@ -57,12 +59,17 @@ def main() -> None:
     options = parser.parse_args()
     trained = read_checkpoint(options.run / "decoder" / "model.safetensors")
     working = working_settings(cast(Autoencoder, trained.load("autoencoder").float()))
-    model = {**trained.tensors, **_denoiser(options.run / "denoiser" / "model.safetensors")}
+    joint = options.run / "joint"
+    denoiser, sketch_encoder = (
+        (joint / "model.safetensors", joint / SKETCH_CHECKPOINT)
+        if joint.is_dir()
+        else (options.run / "denoiser" / "model.safetensors", options.run / "sketch" / "model.safetensors")
+    )
+    model = {**trained.tensors, **_denoiser(denoiser)}
     if options.halfway_from is not None:
         model |= _halfway(read_checkpoint(options.halfway_from).tensors, model)
-    sketch = read_checkpoint(options.run / "sketch" / "model.safetensors").tensors
     pack(model, options.out / "tooncrafter-tiny.safetensors", working)
-    pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
+    pack(read_checkpoint(sketch_encoder).tensors, options.out / "tooncrafter-tiny-sketch.safetensors", working)
     size = sum(file.stat().st_size for file in options.out.glob("*.safetensors"))
     if size > LIMIT:
         raise SystemExit(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")

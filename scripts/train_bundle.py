@@ -32,6 +32,7 @@ STAGES = (
     ("base", "2_denoiser.json"),
     ("decoder", "3_decoder.json"),
     ("sketch", "4_sketch.json"),
+    ("joint", "5_joint.json"),
 )
 """Names of trainings and of their settings in `recipe/`."""
 
