@@ -40,6 +40,13 @@ NO_COUNT = "it is {}; expected 1 or more"
         ("measure_batch overhead --shots 0", NO_COUNT.format(0)),
         ("measure_demo --demo nope", "nope"),
         ("profile_cpu --checkpoint nope.ckpt", "no weight file at nope.ckpt"),
+        ("stage_times --small --beside nope", "nope has no tooncrafter_core; expected the root folder of a checkout"),
+        ("stage_times --small --runs 0", "--runs is 0; expected 1 or more"),
+        ("endure kills --count 0", NO_COUNT.format(0)),
+        ("measure_data_memory damaged", "damaged is there already; expected a new folder"),
+        ("measure_data_memory out --shots 0", NO_COUNT.format(0)),
+        ("measure_memory --checkpoint nope", "there is no nope; expected a checkpoint, or a name in .ckpt"),
+        ("measure_memory --checkpoint new.ckpt --frames -1", "frames"),
     ],
 )
 def test_mistakes(
