@@ -90,6 +90,13 @@ def test_a_gif_moves(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> 
     assert distances.argmin() == 8 and distances[8] < 0.01
 
 
+@pytest.mark.parametrize("prefix", ["../hop", "shots/../../hop", "/hop", ".."])
+def test_a_gif_stays_in_the_output_folder(comfy_server: ComfyServer, clip: Prompt, prefix: str) -> None:
+    saved = node("ToonCrafterSaveGif", frames=["clip", 0], filename_prefix=prefix, fps=10)
+    with pytest.raises(PromptFailed, match=f"filename_prefix is '{prefix}', which leads out of .*; expected a name in"):
+        comfy_server.run({**clip, "node": saved})
+
+
 def test_transparency_reaches_the_files(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     """PNG and animated WebP: the corner is transparent, and what is opaque is the clip's."""
     matte = node("ToonCrafterMatte", frames=["clip", 0], transparent=6.0, opaque=24.0)
