@@ -32,6 +32,10 @@ from .types import References
 Conditioning = list[list[Any]]
 """ComfyUI's CONDITIONING: pairs of a text tensor and a dict."""
 
+_LARGEST_TEXT = 10_000
+"""Of a prompt's numbers; beyond, the U-Net's overflow in half precision."""
+_WEIGHTS = "A weight in the prompt, as in (word:1e30), is the likely cause: write one from 0 to 2, or none."
+
 _OPTIONS_NAMED = 5
 """Of a menu, in a message."""
 
@@ -101,7 +105,7 @@ def latent(value: object, name: str, channels: int | None = None) -> Tensor:
 
 
 def conditioning(value: object, name: str) -> Conditioning:
-    """A CONDITIONING with at least one prompt, whose tensors and numbers are all finite."""
+    """A CONDITIONING with at least one prompt, whose tensors and numbers are all finite, and no text's absurd."""
     if not isinstance(value, list) or not value or not all(map(_is_prompt, value)):
         raise ValueError(
             f"{name} is {_shown(value)}; expected a CONDITIONING with a prompt. Connect CLIP Text Encode, or the "
@@ -110,8 +114,12 @@ def conditioning(value: object, name: str) -> Conditioning:
     for text, values in value:
         if not all(is_finite(torch.as_tensor(v)) for v in (text, *values.values()) if isinstance(v, Tensor | float)):
             raise NotFiniteError(
-                f"{name} holds NaN or infinite values. Look at the nodes that made or changed the prompt; if CLIP ran "
-                "in half precision, run it in float32 (ComfyUI's --fp32-text-enc)."
+                f"{name} holds NaN or infinite values. {_WEIGHTS} Else look at the nodes that made or changed the "
+                "prompt; if CLIP ran in half precision, run it in float32 (ComfyUI's --fp32-text-enc)."
+            )
+        if (largest := float(text.abs().max())) > _LARGEST_TEXT:
+            raise ValueError(
+                f"{name} holds numbers of up to {largest:.3g}; expected at most {_LARGEST_TEXT:,}. {_WEIGHTS}"
             )
     return value
 

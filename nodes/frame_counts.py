@@ -17,5 +17,5 @@ def frames_input(name: str, default: str, tooltip: str) -> io.MultiType.Input:
 
 
 def read_counts(value: int | str) -> int | tuple[int, ...]:
-    """What `spans_of_frames` and `spans_of_latents` take, from the widget of a node for finished frames."""
-    return 0 if str(value).strip() == WHOLE else parse_frames(value)
+    """What `spans_of_frames` and `spans_of_latents` take, from `frames_per_segment` of a node for finished frames."""
+    return 0 if str(value).strip() == WHOLE else parse_frames(value, "frames_per_segment")

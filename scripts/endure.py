@@ -26,6 +26,8 @@ from endurance.kills import kill_writes
 from endurance.prompts import endure_prompts
 from endurance.restarts import kill_servers
 
+from tooncrafter_core.evaluation.command import count
+
 KEYFRAMES = ("tooncrafter_first.png", "tooncrafter_last.png")
 NODES = ("loader", "sketch_loader", "encode", "guide", "sampler", "decode")
 MOST_GROWTH = 1.02
@@ -38,7 +40,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--count", type=int, help="prompts, allocations of each node, kills of each kind, or restarts")
+    parser.add_argument(
+        "--count", type=count, help="prompts, allocations of each node, kills of each kind, or restarts"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of what is random (default %(default)s)")
     options = parser.parse_args()
     part, usual = PARTS[options.part]

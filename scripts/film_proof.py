@@ -31,6 +31,7 @@ from tooncrafter_core.batch.results.store import Results  # noqa: E402
 from tooncrafter_core.data.clip_format import HEIGHT, WIDTH  # noqa: E402
 from tooncrafter_core.data.film_cuts import Shot, read_shots, shot_frames  # noqa: E402
 from tooncrafter_core.data.prepare.film import Film, open_film  # noqa: E402
+from tooncrafter_core.evaluation.command import count, exit_status  # noqa: E402
 from tooncrafter_core.files.images import to_tensor  # noqa: E402
 from tooncrafter_core.files.media import read_image, write_frames  # noqa: E402
 from tooncrafter_core.files.whole import folder_written_whole, written_whole  # noqa: E402
@@ -49,10 +50,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--film", type=Path, required=True, help="the film, 14,315 frames")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="everything goes there")
-    parser.add_argument("--shots", type=int, help="only so many, from all parts of the film")
-    parser.add_argument("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="of batch, one thread each (default %(default)s)")
+    parser.add_argument("--shots", type=count, help="only so many, from all parts of the film")
+    parser.add_argument("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
+    parser.add_argument("--workers", type=count, default=1, help="of batch, one thread each (default %(default)s)")
     options = parser.parse_args()
+    return exit_status(lambda: draw(options))
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Everything, from the film to the table."""
     out: Path = options.out.absolute()
     shots = spread([shot for shot in read_shots()[0] if shot.end - shot.first > EVERY], options.shots)
     _cut(open_film(options.film), shots, out)
@@ -69,7 +75,6 @@ def main() -> int:
         _divide(results.frames(name(shot)), shot, out / "clips")
     evaluation = ("--truth", out / "truth", "--table", out / "table", "--builtin", "dissolve", "nearest", "flow")
     _run(".evaluation", f"{MODEL.stem}={out / 'clips'}", *evaluation)
-    return 0
 
 
 def name(shot: Shot) -> str:
@@ -137,10 +142,15 @@ def _divide(frames: Path, shot: Shot, clips: Path) -> None:
 
 
 def _run(command: str, *arguments: object) -> None:
-    """A command of the core; the script ends where it fails."""
+    """A command of the core.
+
+    Raises:
+        ChildProcessError: it failed; it has said why.
+    """
     module = f"tooncrafter_core{command}" if command.startswith(".") else "tooncrafter_core"
     words = [*(() if command.startswith(".") else (command,)), *arguments]
-    subprocess.run([sys.executable, "-m", module, *map(str, words)], cwd=ROOT, check=True)
+    if status := subprocess.run([sys.executable, "-m", module, *map(str, words)], cwd=ROOT).returncode:
+        raise ChildProcessError(f"python -m {module} ended with status {status}; it says why above")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from pathlib import Path
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
+from tooncrafter_core.data.prepare.film import open_film
+from tooncrafter_core.evaluation.command import count, exit_status, new_folder
+
 LIST = "clips.jsonl"
 WORKER = "ray::MapWorker"
 LONGEST = 1.0
@@ -31,10 +36,21 @@ log = logging.getLogger("kills")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path)
-    parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--kills", type=int, default=10, help="workers and drivers together (default %(default)s)")
+    parser.add_argument("out", type=new_folder, help="a new one")
+    parser.add_argument("--kills", type=count, default=10, help="workers and drivers together (default %(default)s)")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    return exit_status(lambda: compare(chosen))
+
+
+def compare(chosen: argparse.Namespace) -> None:
+    """Run the pipeline undisturbed and disturbed; status 1 where the lists differ.
+
+    Raises:
+        ValueError: the film cannot be read.
+        ChildProcessError: the pipeline ended by itself.
+    """
+    open_film(chosen.film)
     whole, disturbed = Run(chosen.film, chosen.out / "whole"), Run(chosen.film, chosen.out / "disturbed")
     whole.finish()
     rng = random.Random(0)
@@ -45,9 +61,9 @@ def main() -> int:
         disturbed.kill(rng.choice(disturbed.workers()) if name == "worker" else disturbed.driver)
         log.info("%d: %s killed, %d of %d results kept", number + 1, name, disturbed.kept(), whole.kept())
     disturbed.finish()
-    same = whole.clip_list() == disturbed.clip_list()
-    log.info("same list: %s", same)
-    return 0 if same else 1
+    if whole.clip_list() != disturbed.clip_list():
+        raise SystemExit("the lists differ")
+    log.info("the lists are the same")
 
 
 class Run:
@@ -63,12 +79,12 @@ class Run:
         """The one that runs; it is started where none does.
 
         Raises:
-            RuntimeError: it came to an end by itself.
+            ChildProcessError: it came to an end by itself.
         """
         if self._process is None:
             self._process = psutil.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if self._process.poll() is not None:
-            raise RuntimeError(f"the pipeline ended with {self._process.returncode} before all kills")
+            raise ChildProcessError(f"the pipeline ended with {self._process.returncode} before all kills")
         return self._process
 
     def workers(self) -> list[psutil.Process]:
@@ -98,10 +114,10 @@ class Run:
         """Run to the end.
 
         Raises:
-            RuntimeError: the pipeline failed.
+            ChildProcessError: the pipeline failed.
         """
         if status := (self._process or self.driver).wait():
-            raise RuntimeError(f"the pipeline ended with {status}; run it on {self._folder} and see what it says")
+            raise ChildProcessError(f"the pipeline ended with {status}; run it on {self._folder} and see what it says")
 
     def kept(self) -> int:
         """How many results and clips are there."""

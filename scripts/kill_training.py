@@ -23,6 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
+from tooncrafter_core.evaluation.command import count, exit_status, new_folder
 from tooncrafter_core.training.__main__ import TRAININGS
 from tooncrafter_core.training.settings.run import RunSettings, read_settings
 
@@ -44,10 +45,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=TRAININGS)
     parser.add_argument("--config", type=Path, required=True, help="settings; output is left aside")
-    parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument("--kills", type=int, default=10, help="(default %(default)s)")
+    parser.add_argument("--out", type=new_folder, required=True, metavar="FOLDER", help="a new one")
+    parser.add_argument("--kills", type=count, default=10, help="(default %(default)s)")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    return exit_status(lambda: compare(chosen))
+
+
+def compare(chosen: argparse.Namespace) -> None:
+    """Run the training undisturbed and disturbed; status 1 where weights or metrics differ.
+
+    Raises:
+        ValueError: the settings cannot be used.
+        ChildProcessError: the training ended by itself.
+    """
     settings = read_settings(TRAININGS[chosen.name].settings, chosen.config)
     out = chosen.out.absolute()
     whole, disturbed = (Run(chosen.name, settings, out / name) for name in ("whole", "disturbed"))
@@ -59,9 +70,11 @@ def main() -> int:
         disturbed.lose(rng)
         log.info("%d: killed after %d of %d steps", number + 1, disturbed.steps(), settings.steps)
     disturbed.finish()
-    same = all((whole.output / name).read_bytes() == (disturbed.output / name).read_bytes() for name in COMPARED)
-    log.info("started %d times, same weights and metrics: %s", disturbed.starts, same)
-    return 0 if same else 1
+    log.info("started %d times", disturbed.starts)
+    for name in COMPARED:
+        if (whole.output / name).read_bytes() != (disturbed.output / name).read_bytes():
+            raise SystemExit(f"{name} differs")
+    log.info("weights and metrics are the same")
 
 
 class Run:
@@ -80,11 +93,11 @@ class Run:
         """The one that runs; it is started where none does.
 
         Raises:
-            RuntimeError: it came to an end by itself.
+            ChildProcessError: it came to an end by itself.
         """
         if self._process is not None and (status := self._process.poll()) is not None:
             if not status:
-                raise RuntimeError("the training came to its end before all kills; take more steps")
+                raise ChildProcessError("the training came to its end before all kills; take more steps")
             self._process = None
         if self._process is None:
             cpu = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
@@ -116,10 +129,10 @@ class Run:
         """Run to the end.
 
         Raises:
-            RuntimeError: the training failed.
+            ChildProcessError: the training failed.
         """
         if status := self.launcher.wait():
-            raise RuntimeError(f"the training ended with {status}, see {self.output / 'log.txt'}")
+            raise ChildProcessError(f"the training ended with {status}, see {self.output / 'log.txt'}")
 
     def steps(self) -> int:
         """How many are in the table."""

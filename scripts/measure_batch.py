@@ -35,6 +35,7 @@ from tooncrafter_core.batch.run import run  # noqa: E402
 from tooncrafter_core.batch.runners.ray_pool import Cluster, RayPool  # noqa: E402
 from tooncrafter_core.batch.shots.shot import Shot, parse_shot  # noqa: E402
 from tooncrafter_core.batch.work import Models, Worker  # noqa: E402
+from tooncrafter_core.evaluation.command import count  # noqa: E402
 from tooncrafter_core.evaluation.scenes import SIZE, picture, scenes  # noqa: E402
 from tooncrafter_core.files.media import write_frames  # noqa: E402
 
@@ -45,8 +46,8 @@ KILLS = 10
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("workers", "kills", "overhead"))
-    parser.add_argument("--steps", type=int, default=20, help="of the small model, for workers (default %(default)s)")
-    parser.add_argument("--shots", type=int, default=1000, help="for overhead (default %(default)s)")
+    parser.add_argument("--steps", type=count, default=20, help="of the small model, for workers (default %(default)s)")
+    parser.add_argument("--shots", type=count, default=1000, help="for overhead (default %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         if options.what == "overhead":

@@ -16,17 +16,28 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 
 from drawn_film import FPS, SHOT, pan, write_film  # noqa: E402
 from kill_data_pipeline import Run  # noqa: E402
 
+from tooncrafter_core.evaluation.command import count, exit_status, new_folder  # noqa: E402
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--shots", type=int, nargs="+", default=[12, 96], help="of each film (default %(default)s)")
+    parser.add_argument("out", type=new_folder, help="a new one")
+    parser.add_argument("--shots", type=count, nargs="+", default=[12, 96], help="of each film (default %(default)s)")
     chosen = parser.parse_args()
+    return exit_status(lambda: measure(chosen))
+
+
+def measure(chosen: argparse.Namespace) -> None:
+    """Write a line for each film.
+
+    Raises:
+        ChildProcessError: the pipeline failed.
+    """
     for shots in chosen.shots:
         folder = chosen.out / str(shots)
         folder.mkdir(parents=True)
@@ -38,7 +49,6 @@ def main() -> int:
             f"{run.kept()} results\n"
         )
         sys.stdout.flush()
-    return 0
 
 
 def _peaks(run: Run) -> tuple[float, float]:

@@ -20,6 +20,7 @@ import torch
 from draw_keyframes import FRAMES, ROOT, picture
 from torch import Tensor
 
+from tooncrafter_core.evaluation.command import exit_status
 from tooncrafter_core.evaluation.measures.measure import lines_of
 from tooncrafter_core.evaluation.metrics import line_f1, psnr
 from tooncrafter_core.files.images import fit_images
@@ -29,15 +30,21 @@ from tooncrafter_core.files.media import read_image
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, default=ROOT / "output" / "demo", help="folder (default %(default)s)")
-    options = parser.parse_args()
-    for folder in sorted(path for path in options.demo.iterdir() if path.is_dir()):
+    demo = parser.parse_args().demo
+    return exit_status(lambda: measure(demo))
+
+
+def measure(demo: Path) -> str:
+    """A line for each folder of frames."""
+    lines = []
+    for folder in sorted(path for path in demo.iterdir() if path.is_dir()):
         frames = torch.stack([read_image(path) for path in sorted(folder.glob("*.png"))])
         truth = _truth(*frames.shape[:-3:-1])
         matches = line_f1(lines_of(frames), lines_of(truth))
         each = " ".join(f"{match:.2f}" for match in matches)
         decibel = psnr(frames[1:-1], truth[1:-1])
-        sys.stdout.write(f"{folder.name}: {each}; least {min(matches):.2f}; frames between {decibel:.1f} dB\n")
-    return 0
+        lines.append(f"{folder.name}: {each}; least {min(matches):.2f}; frames between {decibel:.1f} dB\n")
+    return "".join(lines)
 
 
 def _truth(width: int, height: int) -> Tensor:

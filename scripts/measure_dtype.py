@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core.evaluation.command import count
 from tooncrafter_core.evaluation.scenes import SIZE, picture, scenes
 
 MODEL = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
@@ -29,7 +30,7 @@ SCENES_SEED = 13
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=["bfloat16", "float16"], default="bfloat16")
-    parser.add_argument("--scenes", type=int, default=4, help="(default %(default)s)")
+    parser.add_argument("--scenes", type=count, default=4, help="(default %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     off, seconds = [], {"float32": 0.0, options.dtype: 0.0}

@@ -23,6 +23,7 @@ from comfy_harness.prompts import Prompt, changed, node
 from comfy_harness.server import ComfyServer
 from measure_steps import FRAMES, SCENES_SEED, Setting, hashes, measured, upload
 
+from tooncrafter_core.evaluation.command import count, exit_status
 from tooncrafter_core.evaluation.ladder import SET
 from tooncrafter_core.evaluation.report.summary import table
 from tooncrafter_core.evaluation.scenes import picture, scenes
@@ -31,13 +32,18 @@ from tooncrafter_core.training.losses.perceptual import load_perceptual
 STEPS = 20
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--scenes", type=int, default=4, help="(default %(default)s)")
+    add("--scenes", type=count, default=4, help="(default %(default)s)")
     add("--thresholds", type=float, nargs="+", default=[0.0, 0.05, 0.2, 0.5, 1.0], help="(default %(default)s)")
     add("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth", help="(default %(default)s)")
     options = parser.parse_args()
+    return exit_status(lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> str:
+    """The table, of all thresholds."""
     distance = load_perceptual(options.perceptual)
     rows: dict[float, list[tuple[int, float, float]]] = {threshold: [] for threshold in options.thresholds}
     with tempfile.TemporaryDirectory() as folder, ComfyServer() as server:
@@ -47,9 +53,9 @@ def main() -> None:
             for threshold, found in rows.items():
                 values = measured(server, _prompt(keyframes, threshold), truth, distance)
                 found.append((_skipped(server) if threshold else 0, values["distance"], values["psnr"]))
-    sys.stdout.write(f"SHA-256 {hashes('as it is')}, {STEPS} steps, {options.scenes} scenes\n\n")
+    about = f"SHA-256 {hashes('as it is')}, {STEPS} steps, {options.scenes} scenes"
     title = ["reuse_threshold", "steps skipped", "perceptual distance", "PSNR, dB"]
-    sys.stdout.write(table(title, [_row(threshold, found) for threshold, found in rows.items()]) + "\n")
+    return f"{about}\n\n{table(title, [_row(threshold, found) for threshold, found in rows.items()])}\n"
 
 
 def _prompt(keyframes: Sequence[str], threshold: float) -> Prompt:
@@ -74,4 +80,4 @@ def _row(threshold: float, found: Sequence[tuple[int, float, float]]) -> list[st
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

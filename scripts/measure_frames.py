@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from tooncrafter_core import Settings, ToonCrafter, interpolate  # noqa: E402
 from tooncrafter_core.data.clip_format import HEIGHT, WIDTH  # noqa: E402
 from tooncrafter_core.data.drawn_scenes import Scene, random_scene  # noqa: E402
+from tooncrafter_core.evaluation.command import count  # noqa: E402
 from tooncrafter_core.frames.colours import match_colours  # noqa: E402
 from tooncrafter_core.frames.keyframes import keep_keyframes  # noqa: E402
 from tooncrafter_core.frames.matte import key  # noqa: E402
@@ -46,9 +47,9 @@ THRESHOLDS = (6.0, 24.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=6)
-    count = parser.parse_args().scenes
-    scenes = [random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)) for seed in range(count)]
+    parser.add_argument("--scenes", type=count, default=6, help="(default %(default)s)")
+    number = parser.parse_args().scenes
+    scenes = [random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)) for seed in range(number)]
     model = ToonCrafter.load(MODEL)
     _compare(model, scenes)
     _tint(scenes)

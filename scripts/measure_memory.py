@@ -1,8 +1,8 @@
 """Peak memory of a whole run of the core on a CPU, with random weights of the published size.
 
-`python scripts/measure_memory.py --checkpoint FILE --dtype bfloat16` writes one JSON object. FILE (5.3 GB) is made
-where it is absent. Counted is anonymous memory of the process; pages of the mapped file, which the system takes back
-when it needs them, are told beside it. Linux only.
+`python scripts/measure_memory.py --checkpoint FILE --dtype bfloat16` writes one JSON object. FILE (5.3 GB), a name that
+ends in .ckpt, is made where it is absent. Counted is anonymous memory of the process; pages of the mapped file, which
+the system takes back when it needs them, are told beside it. Linux only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import benchmark
 from random_checkpoint import random_tensors
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
+from tooncrafter_core.evaluation.command import exit_status
+from tooncrafter_core.files.whole import check_file, written_whole
 
 SECONDS = 0.02
 """Between two looks at the process."""
@@ -59,9 +61,12 @@ class ResidentPeak(threading.Thread):
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
-    """Run once with two noise pictures."""
-    sides = options.width, options.height
-    keyframes = torch.rand(2, 3, *sides[::-1], generator=torch.Generator().manual_seed(0))
+    """Run once with two noise pictures.
+
+    Raises:
+        ValueError: a setting or the checkpoint cannot be used.
+        OSError: the checkpoint cannot be read, or made.
+    """
     settings = Settings(
         width=options.width,
         height=options.height,
@@ -70,6 +75,10 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         guidance_scale=1.0,
         two_pass=options.two_pass,
     )
+    sides = options.width, options.height
+    keyframes = torch.rand(2, 3, *sides[::-1], generator=torch.Generator().manual_seed(0))
+    if not options.checkpoint.exists():
+        _make(options.checkpoint)
     started = time.monotonic()
     with ResidentPeak() as peak:
         model = ToonCrafter.load(options.checkpoint, dtype=getattr(torch, options.dtype))
@@ -86,6 +95,15 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def _make(checkpoint: Path) -> None:
+    """Write random weights, unless the name is a mistyped one."""
+    if checkpoint.suffix != ".ckpt":
+        raise ValueError(f"there is no {checkpoint}; expected a checkpoint, or a name in .ckpt for a new one of 5.3 GB")
+    check_file(checkpoint)
+    with written_whole(checkpoint) as unfinished:
+        torch.save({"state_dict": random_tensors(benchmark.PUBLISHED)}, unfinished)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="made with random weights where it is absent")
@@ -97,10 +115,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=benchmark.FRAMES, help="of the one segment")
     parser.add_argument("--two-pass", action=argparse.BooleanOptionalAction, default=True, help="decode twice")
     options = parser.parse_args()
-    if not options.checkpoint.exists():
-        torch.save({"state_dict": random_tensors(benchmark.PUBLISHED)}, options.checkpoint)
-    sys.stdout.write(json.dumps(measure(options)) + "\n")
-    return 0
+    return exit_status(lambda: json.dumps(measure(options)) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from draw_curves import draw_curves
 from PIL import Image
 from torch import Tensor
 
+from tooncrafter_core.evaluation.command import count, exit_status
 from tooncrafter_core.evaluation.ladder import SET
 from tooncrafter_core.evaluation.metrics import Distance, cross_dissolve, perceptual_distances, psnr
 from tooncrafter_core.evaluation.report.store import Results, Values
@@ -87,9 +88,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=Path, default=Path("steps"), help="folder of the results (default %(default)s)")
-    add("--scenes", type=int, default=4, help="(default %(default)s)")
+    add("--scenes", type=count, default=4, help="(default %(default)s)")
     add("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth", help="(default %(default)s)")
-    add("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 12, 20, 50], help="(default %(default)s)")
+    add("--steps", type=count, nargs="+", default=[1, 2, 4, 8, 12, 20, 50], help="(default %(default)s)")
     add(
         "--samplers",
         nargs="+",
@@ -97,10 +98,12 @@ def main() -> int:
         help="(default %(default)s)",
     )
     options = parser.parse_args()
-    try:
-        found, dissolve = measure(options)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    return exit_status(lambda: write(options))
+
+
+def write(options: argparse.Namespace) -> str:
+    """Measure; the text of `steps.md`."""
+    found, dissolve = measure(options)
     text = "\n".join(_report(options, found, dissolve)) + "\n"
     (options.out / "steps.md").write_text(text)
     curves = {
@@ -113,13 +116,12 @@ def main() -> int:
         for sampler in _samplers(found)
     }
     draw_curves(curves, "steps", "perceptual distance").save(options.out / "steps.png")
-    sys.stdout.write(text)
-    return 0
+    return text
 
 
 def measure(options: argparse.Namespace) -> tuple[Means, Values]:
     """Every setting's means over the scenes, and the cross-dissolve's."""
-    results, distance = Results(options.out / "values.jsonl"), load_perceptual(options.perceptual)
+    distance, results = load_perceptual(options.perceptual), Results(options.out / "values.jsonl")
     values: dict[Setting, list[Values]] = {}
     dissolves = []
     with tempfile.TemporaryDirectory() as folder, ComfyServer() as server:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
+from tooncrafter_core.evaluation.command import exit_status
 from tooncrafter_core.files.working_settings import read_working_settings
 from tooncrafter_core.training.run.export import write_checkpoint
 from tooncrafter_core.training.run.low_rank import read_lora, to_tensors
@@ -24,21 +25,26 @@ LIMIT = 4e6
 log = logging.getLogger("pack_lora")
 
 
-def main() -> None:
+def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lora", type=Path, help="model.safetensors of a training")
     parser.add_argument("--out", type=Path, default=PACKED, help="(default %(default)s)")
     options = parser.parse_args()
-    tensors = to_tensors(read_lora(options.lora))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    return exit_status(lambda: pack(options.lora, options.out))
+
+
+def pack(lora: Path, packed: Path) -> None:
+    """Write a training's LoRA in float16, and read the result again."""
+    tensors = to_tensors(read_lora(lora))
+    packed.parent.mkdir(parents=True, exist_ok=True)
     halved = {name: tensor.half() for name, tensor in tensors.items()}
-    write_checkpoint(halved, options.out, read_working_settings(options.lora))
-    size = options.out.stat().st_size
-    log.info("%s: %d layers, %.2f MB", options.out, len(read_lora(options.out)), size / 1e6)
+    write_checkpoint(halved, packed, read_working_settings(lora))
+    size = packed.stat().st_size
+    log.info("%s: %d layers, %.2f MB", packed, len(read_lora(packed)), size / 1e6)
     if size > LIMIT:
         raise SystemExit(f"the file takes {size / 1e6:.2f} MB; expected at most {LIMIT / 1e6:.0f}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from tooncrafter_core.data.clip_format import FPS, HEIGHT, WIDTH, WINDOW
 from tooncrafter_core.data.drawn_scenes import random_scene
+from tooncrafter_core.evaluation.command import exit_status
 from tooncrafter_core.files.checkpoint import PREFIXES, read_checkpoint
 from tooncrafter_core.files.working_settings import WorkingSettings
 from tooncrafter_core.models.config import LATENT_SCALE, PIXELS_PER_LATENT
@@ -46,7 +47,7 @@ _SEED = 1_000_000
 log = logging.getLogger("pack_tiny")
 
 
-def main() -> None:
+def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("~/.cache/tooncrafter-training/tiny").expanduser())
@@ -57,19 +58,26 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=TINY, help="folder of the two files (default %(default)s)")
     options = parser.parse_args()
+    return exit_status(lambda: pack_run(options))
+
+
+def pack_run(options: argparse.Namespace) -> None:
+    """Write both files of a run.
+
+    Raises:
+        FileNotFoundError: the run lacks one.
+        ValueError: one cannot be used.
+    """
     trained = read_checkpoint(options.run / "decoder" / "model.safetensors")
-    working = working_settings(cast(Autoencoder, trained.load("autoencoder").float()))
-    joint = options.run / "joint"
-    denoiser, sketch_encoder = (
-        (joint / "model.safetensors", joint / SKETCH_CHECKPOINT)
-        if joint.is_dir()
-        else (options.run / "denoiser" / "model.safetensors", options.run / "sketch" / "model.safetensors")
-    )
+    autoencoder = cast(Autoencoder, trained.load("autoencoder").float())
+    denoiser, sketch_encoder = _with_sketches(options.run)
     model = {**trained.tensors, **_denoiser(denoiser)}
     if options.halfway_from is not None:
         model |= _halfway(read_checkpoint(options.halfway_from).tensors, model)
+    sketch = read_checkpoint(sketch_encoder).tensors
+    working = working_settings(autoencoder)
     pack(model, options.out / "tooncrafter-tiny.safetensors", working)
-    pack(read_checkpoint(sketch_encoder).tensors, options.out / "tooncrafter-tiny-sketch.safetensors", working)
+    pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
     size = sum(file.stat().st_size for file in options.out.glob("*.safetensors"))
     if size > LIMIT:
         raise SystemExit(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")
@@ -105,6 +113,13 @@ def _pixels(maps: Tensor) -> Tensor:
     return rearrange(maps, "n c h w -> (n h w) c")
 
 
+def _with_sketches(run: Path) -> tuple[Path, Path]:
+    """The files of denoiser and sketch encoder: of the run that trained them together, where there is one."""
+    if (run / "joint").is_dir():
+        return run / "joint" / "model.safetensors", run / "joint" / SKETCH_CHECKPOINT
+    return run / "denoiser" / "model.safetensors", run / "sketch" / "model.safetensors"
+
+
 def _denoiser(path: Path) -> dict[str, Tensor]:
     """U-Net and projector of a checkpoint, where there is one."""
     if not path.exists():
@@ -116,6 +131,8 @@ def _denoiser(path: Path) -> dict[str, Tensor]:
 def _halfway(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The autoencoder's weights in the middle of two trainings' (Wortsman et al. 2022)."""
     names = [name for name in after if name.startswith(PREFIXES["autoencoder"])]
+    if any(name not in before or before[name].shape != after[name].shape for name in names):
+        raise ValueError("the file of --halfway-from has another autoencoder; expected the model before its training")
     return {name: 0.5 * before[name].float() + 0.5 * after[name].float() for name in names}
 
 
@@ -127,4 +144,4 @@ def pack(tensors: Mapping[str, Tensor], packed: Path, working: WorkingSettings) 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

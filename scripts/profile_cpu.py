@@ -9,6 +9,7 @@ many FLOPs, or its fastest copy for as many bytes (see `Traffic`), whichever is 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ from machine import Machine
 from stage_times import CPU_ATTENTION, Stages, load, settings_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from tooncrafter_core.evaluation.command import exit_status
 
 SHOWN = 0.01
 """Share of a stage from which an operation has a row."""
@@ -76,22 +79,26 @@ def _row(name: str, kernels: int, taken: float, whole: float, best: float) -> st
     return f"| {name} | {kernels} | {taken:.3g} | {taken / whole:.0%} | {best:.3g} |"
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> int:
     """Write a table of each stage."""
     options = settings_of(arguments)
+    return exit_status(lambda: "\n".join(tables(options)) + "\n")
+
+
+def tables(options: argparse.Namespace) -> Iterator[str]:
+    """Lines of Markdown."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    machine = Machine.measured(torch.device("cpu"), getattr(torch, options.dtype))
     model = load(options)
+    machine = Machine.measured(torch.device("cpu"), getattr(torch, options.dtype))
     stages = Stages(model, options)
-    sys.stdout.write(f"{machine.name}, torch {torch.__version__}, {options.dtype}\n")
+    yield f"{machine.name}, torch {torch.__version__}, {options.dtype}"
     works = {"U-Net pass": (model.unet, stages.denoising), "decode once": (model.autoencoder, stages.decoding)}
     for stage, (part, make) in works.items():
-        sys.stdout.write(f"\n| {stage} | calls | seconds | share | at best |\n| --- | --- | --- | --- | --- |\n")
+        yield f"\n| {stage} | calls | seconds | share | at best |\n| --- | --- | --- | --- | --- |"
         with torch.no_grad(), model.at_work(part):
-            for row in profile(make(), machine, options.runs):
-                sys.stdout.write(row + "\n")
+            yield from profile(make(), machine, options.runs)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -164,8 +164,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything as plain values.
 
     Raises:
-        ValueError: a side that is no multiple of 8.
+        ValueError: a side that is no multiple of 8, or less than one of what is counted.
     """
+    for name in ("steps", "frames", "runs"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} is {getattr(options, name)}; expected 1 or more")
     for name in ("width", "height"):
         if getattr(options, name) % PIXELS_PER_LATENT:
             raise ValueError(f"{name} is {getattr(options, name)}; expected a multiple of {PIXELS_PER_LATENT}")
@@ -280,6 +283,8 @@ def main(arguments: Sequence[str]) -> int:
 def _lines(options: argparse.Namespace, arguments: Sequence[str]) -> Iterator[str]:
     """What is written."""
     if options.beside is not None:
+        if not (options.beside / "tooncrafter_core").is_dir():
+            raise ValueError(f"{options.beside} has no tooncrafter_core; expected the root folder of a checkout")
         _, rest = _beside().parse_known_args(arguments)
         ours, theirs = (_of_checkout(folder, rest) for folder in (Path(__file__).resolve().parents[1], options.beside))
         yield from ratios(ours, theirs)

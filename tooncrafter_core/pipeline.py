@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .files.images import sketch_hints
 from .frames.keyframes import keep_keyframes
 from .inputs import check_kind, shortened
 from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
@@ -92,25 +91,17 @@ def draw_segments(
     check_kind(model, ToonCrafter, "model", "a ToonCrafter, such as ToonCrafter.load opens")
     if callback is not None and not callable(callback):
         raise ValueError(f"callback is {shortened(callback)}; expected a function of a DDIMStep, or None")
-    width, height = settings.width, settings.height
-    drawn = sketches_of(sketches)
+    drawings = sketches_of(sketches)
     count = count_of(keyframes)
     frames = segment_frames(count, settings.frames, settings.loop)
     chosen = segments_of(chosen, len(frames))
     needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
     pictures = {index: picture_of(keyframes[index], f"keyframe {index + 1}") for index in needed}
-    drawings = {
-        index: picture_of(sketch.picture, f"the sketch at frame {shortened(index)}") for index, sketch in drawn.items()
-    }
     plans = _plans(model, frames)
-    _check_room(model, Job(len(needed), tuple(frames[each] for each in chosen), width, height), sketched=bool(drawings))
+    job = Job(len(needed), tuple(frames[each] for each in chosen), settings.width, settings.height)
+    _check_room(model, job, sketched=bool(drawings))
+    placed = placed_sketches(model, drawings, settings, frames)
     fitted = {index: fit_picture(picture, settings) for index, picture in pictures.items()}
-    hints = {
-        index: fit_picture(sketch_hints(drawing, drawn[index].polarity), settings)[0]
-        for index, drawing in drawings.items()
-    }
-    strengths = {index: sketch.strength for index, sketch in drawn.items() if sketch.strength is not None}
-    placed = placed_sketches(model, hints, strengths, settings, frames)
 
     with naming_lack("Reading prompt and keyframes"):
         contexts, unconditional = contexts_of(model, {each: pictures[each] for each in chosen}, settings)
@@ -123,11 +114,9 @@ def draw_segments(
     with naming_lack("Decoding"):
         segments = decode_segments(model, sampled, encoded, count, settings.two_pass)
     if settings.keep_keyframes:
-        segments = {
-            index: keep_keyframes(each, torch.cat([fitted[index], fitted[(index + 1) % count]]))
-            for index, each in segments.items()
-        }
-    return {index: segment[..., :height, :width] for index, segment in segments.items()}
+        for index, segment in segments.items():
+            segments[index] = keep_keyframes(segment, torch.cat([fitted[index], fitted[(index + 1) % count]]))
+    return {index: segment[..., : settings.height, : settings.width] for index, segment in segments.items()}
 
 
 def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:

@@ -29,8 +29,12 @@ _WRITTEN = 8
 """Counts in a message."""
 
 
-def parse_frames(frames: int | str | Sequence[int]) -> tuple[int, ...]:
+def parse_frames(frames: int | str | Sequence[int], name: str = "frames") -> tuple[int, ...]:
     """Read frames of segments: `16` for all, or one number for each: `16, 24, 12`, or a list or tuple of them.
+
+    Args:
+        frames: what is read.
+        name: what the user knows it by.
 
     Raises:
         ValueError: neither (bytes and ranges are sequences of numbers too, but nobody means these), or a number that is
@@ -43,11 +47,11 @@ def parse_frames(frames: int | str | Sequence[int]) -> tuple[int, ...]:
         counts = ()
     if not counts:
         raise ValueError(
-            f"frames is {shortened(frames)}; expected a whole number, or one for each segment such as 16, 24, 12"
+            f"{name} is {shortened(frames)}; expected a whole number, or one for each segment such as 16, 24, 12"
         )
     if not all(2 <= count <= LONGEST for count in counts):
         raise ValueError(
-            f"frames is {written(counts)}; expected 2 to {LONGEST} for each segment, both keyframes included"
+            f"{name} is {written(counts)}; expected 2 to {LONGEST} for each segment, both keyframes included"
         )
     return counts
 

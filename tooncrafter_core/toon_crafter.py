@@ -26,13 +26,25 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 def working_device(name: torch.device | str) -> torch.device:
     """The device of this name, once it is known to work; ValueError where it does not."""
-    try:
+    with _refused(name):
         one = torch.ones(1, device=name)
         one.item()  # which a device without memory cannot
         return one.device
+
+
+def check_device_name(name: str) -> None:
+    """Raise ValueError for what is no device's name; whether it works is for the machine that has it to say."""
+    with _refused(name):
+        torch.device(name)
+
+
+@contextmanager
+def _refused(device: torch.device | str) -> Iterator[None]:
+    """PyTorch's refusal of a device in words."""
+    try:
+        yield
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name} cannot be used: {reason}") from error
+        raise ValueError(f"device {device} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 @dataclass(frozen=True)

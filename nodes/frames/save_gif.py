@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import folder_paths
@@ -9,6 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ...tooncrafter_core.files.media import write_frames
+from ...tooncrafter_core.inputs import printable, shortened
 from .. import checks
 from .inputs import FRAMES_CATEGORY
 
@@ -40,6 +42,7 @@ class ToonCrafterSaveGif(io.ComfyNode):
     def execute(cls, frames: Tensor, filename_prefix: str, fps: int) -> io.NodeOutput:
         checks.widgets(cls, {"filename_prefix": filename_prefix, "fps": fps})
         pictures = checks.pictures(frames, "frames")
+        _check_inside(filename_prefix)
         height, width = pictures.shape[-2:]
         folder, name, number, below, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height
@@ -47,3 +50,13 @@ class ToonCrafterSaveGif(io.ComfyNode):
         file = f"{name}_{number:05}_.gif"
         write_frames(pictures, Path(folder) / file, fps)
         return io.NodeOutput(ui=ui.SavedImages([ui.SavedResult(file, below, io.FolderType.output)], is_animated=True))
+
+
+def _check_inside(prefix: str) -> None:
+    """Raise ValueError for a name outside ComfyUI's output folder."""
+    output = Path(folder_paths.get_output_directory()).absolute()
+    if not Path(os.path.abspath(output / prefix)).is_relative_to(output):
+        raise ValueError(
+            f"filename_prefix is {shortened(prefix)}, which leads out of {printable(output)}; expected a name in that "
+            "folder, such as ToonCrafter or shots/hop"
+        )

@@ -49,7 +49,7 @@ class ServerFailed(Exception):
     """The server did not start, or ended while it was needed; the message holds the end of its log."""
 
 
-class PromptRejected(Exception):
+class PromptRejected(ValueError):
     """ComfyUI refused a prompt, or a part of it, before running it."""
 
     def __init__(self, answer: Json) -> None:

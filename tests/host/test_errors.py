@@ -99,6 +99,14 @@ def _conditioning_without_keyframes(graph: Prompt, drawn: dict[str, str]) -> Pro
     return changed(graph, "sampler", positive=["positive", 0])
 
 
+def _weight_without_bounds(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return changed(graph, "positive", text="a (cat:1e30)")
+
+
+def _infinite_weight(graph: Prompt, drawn: dict[str, str]) -> Prompt:
+    return changed(graph, "negative", text="a (cat:1e400)")
+
+
 def _other_schedule(graph: Prompt, drawn: dict[str, str]) -> Prompt:
     patch = node("ModelSamplingDiscrete", model=["loader", 0], sampling="eps", zsnr=False)
     return changed({**graph, "patch": patch}, "sampler", model=["patch", 0])
@@ -190,6 +198,8 @@ CASES: list[tuple[Callable[[Prompt, dict[str, str]], Prompt], str, list[str]]] =
     (_no_clip, "positive", ["clip input is invalid: None"]),
     (_no_clip_vision, "encode", ["clip_vision is None", "Load CLIP Vision"]),
     (_conditioning_without_keyframes, "sampler", ["positive", "Encode Keyframes"]),
+    (_weight_without_bounds, "encode", ["positive holds numbers of up to", "at most 10,000", "(word:1e30)"]),
+    (_infinite_weight, "encode", ["negative holds NaN or infinite values", "(word:1e30)"]),
     (_other_schedule, "sampler", ["ModelSampling", "KSampler"]),
     (_guidance_patch, "sampler", ["RescaleCFG", "KSampler"]),
     (

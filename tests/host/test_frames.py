@@ -90,6 +90,13 @@ def test_a_gif_moves(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> 
     assert distances.argmin() == 8 and distances[8] < 0.01
 
 
+@pytest.mark.parametrize("prefix", ["../hop", "shots/../../hop", "/hop", ".."])
+def test_a_gif_stays_in_the_output_folder(comfy_server: ComfyServer, clip: Prompt, prefix: str) -> None:
+    saved = node("ToonCrafterSaveGif", frames=["clip", 0], filename_prefix=prefix, fps=10)
+    with pytest.raises(PromptFailed, match=f"filename_prefix is '{prefix}', which leads out of .*; expected a name in"):
+        comfy_server.run({**clip, "node": saved})
+
+
 def test_transparency_reaches_the_files(comfy_server: ComfyServer, clip: Prompt, truth: Tensor) -> None:
     """PNG and animated WebP: the corner is transparent, and what is opaque is the clip's."""
     matte = node("ToonCrafterMatte", frames=["clip", 0], transparent=6.0, opaque=24.0)
@@ -161,6 +168,8 @@ MISTAKES = [
     ("ToonCrafterRetime", {**RETIME, "curve": "bouncy"}, ["bouncy", "sine in-out", "bezier x1 y1 x2 y2"]),
     ("ToonCrafterRetime", {**RETIME, "frames": None}, ["neither frames nor latent"]),
     ("ToonCrafterHoldFrames", {"frames_per_segment": 7, "hold": 2}, ["16 frames", "segments of 7", "n x 6 + 1"]),
+    ("ToonCrafterHoldFrames", {"frames_per_segment": "1", "hold": 2}, ["frames_per_segment is 1; expected 2 to 1000"]),
+    ("ToonCrafterHoldFrames", {"frames_per_segment": "16;", "hold": 2}, ["frames_per_segment is '16;'; expected a"]),
     ("ToonCrafterTrimKeyframes", {"frames_per_segment": 16, "drop": 7}, ["leaves none of the 14", "at most 6"]),
     ("ToonCrafterMatchColours", {"frames_per_segment": 12, "strength": 1.0}, ["16 frames", "segments of 12"]),
     ("ToonCrafterContactSheet", {"columns": 4, "keyframes": "0, 16", "sketches": ""}, ["16", "0 to 15"]),

@@ -16,6 +16,7 @@ from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.media import check_image
 from ..files.whole import check_file
 from ..inputs import INTERRUPTED, check_text, printable
+from ..toon_crafter import check_device_name
 from .plan import plan
 from .results.digest import WeightDigests
 from .results.store import Results
@@ -100,7 +101,7 @@ def _on_servers(options: argparse.Namespace, results: Results) -> _On:
 def _on_ray(options: argparse.Namespace, results: Results) -> _On:
     """Workers on Ray."""
     check_ray()
-    _check_device(options.device or "cpu")
+    check_device_name(options.device or "cpu")
     if options.address is not None:
         check_address(options.address)
     checkpoint = Path(options.checkpoint).absolute()
@@ -135,14 +136,6 @@ def _check_numbers(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not 1 <= value <= _MOST:
             raise ValueError(f"--{name} is {value}; expected 1 to {_MOST}")
-
-
-def _check_device(name: str) -> None:
-    """Raise ValueError for what is no device's name; whether it works is for each worker to say."""
-    try:
-        torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) -> None:

@@ -1,27 +1,44 @@
-"""How the commands of this package begin and end."""
+"""How the commands that measure begin and end, those of `scripts` too."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from ..inputs import INTERRUPTED
 
 _MOST_THREADS = 1024
 
 
+def count(text: str) -> int:
+    """A number of scenes, runs or the like, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is {text}; expected 1 or more")
+    return number
+
+
+def new_folder(text: str) -> Path:
+    """The path of a folder that is not there yet, for argparse."""
+    if os.path.lexists(text):
+        raise argparse.ArgumentTypeError(f"{text} is there already; expected a new folder")
+    return Path(text)
+
+
 def threads(text: str) -> int:
     """The number in `--threads`, for argparse."""
-    count = int(text)
-    if not 1 <= count <= _MOST_THREADS:
+    number = int(text)
+    if not 1 <= number <= _MOST_THREADS:
         raise argparse.ArgumentTypeError(f"it is {text}; expected 1 to {_MOST_THREADS}")
-    return count
+    return number
 
 
-def exit_status(work: Callable[[], str]) -> int:
-    """Do a command's work and print what comes of it: 0, 2 and one line on standard error for a user's mistake, or 130
-    after Ctrl-C."""
+def exit_status(work: Callable[[], str | None]) -> int:
+    """Do a command's work and print the text that comes of it, if any: 0, 2 and one line on standard error for a user's
+    mistake, or 130 after Ctrl-C."""
     try:
         text = work()
     except (ValueError, OSError) as error:
@@ -30,5 +47,5 @@ def exit_status(work: Callable[[], str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the files that are written are whole\n")
         return INTERRUPTED
-    sys.stdout.write(text)
+    sys.stdout.write(text or "")
     return 0

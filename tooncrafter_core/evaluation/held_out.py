@@ -19,7 +19,7 @@ from ..files.media import write_frames
 from ..files.whole import written_whole
 from ..training.clips.manifest import DOMAINS, Clip, read_manifest
 from .clips import ABOUT
-from .command import exit_status
+from .command import count, exit_status
 from .report.windows import drawer, in_order, take_windows
 
 MANIFEST = Path("~/.cache/tooncrafter-data/set/manifest.jsonl").expanduser()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=MANIFEST, help="manifest of the clips (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder, new or of an earlier run")
-    parser.add_argument("--clips", type=int, default=16, help="of each domain (default %(default)s)")
+    parser.add_argument("--clips", type=count, default=16, help="of each domain (default %(default)s)")
     parser.add_argument("--domain", nargs="+", choices=DOMAINS, help="default: all that have held-out clips")
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default %(default)s)")
     options = parser.parse_args(arguments)
@@ -42,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write(options: argparse.Namespace) -> str:
     """Write the clips; the path of what is said about them."""
-    if options.clips < 1:
-        raise ValueError(f"--clips is {options.clips}; expected 1 or more")
     clips, folder = read_manifest(options.data), options.data.parent
     about: dict[str, dict[str, object]] = {}
     for domain in options.domain or _held_out(clips):

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
-from .command import exit_status
+from .command import count, exit_status
 from .report.ladder import Rungs, markdown
 from .report.measures import Bench
 from .report.subject import TinyModel
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=SET / "manifest.jsonl", help="manifest of the clips")
     parser.add_argument("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
     parser.add_argument("--domain", nargs="+", choices=DOMAINS, default=["drawn"])
-    parser.add_argument("--clips", type=int, default=16, help="held-out clips of each domain (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
+    parser.add_argument("--clips", type=count, default=16, help="held-out clips of each domain (default %(default)s)")
+    parser.add_argument("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("ladder"), help="folder where frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

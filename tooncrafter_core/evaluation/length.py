@@ -29,7 +29,7 @@ from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
-from .command import exit_status, threads
+from .command import count, exit_status, threads
 from .metrics import Distance
 from .report.store import Renders, Results, Values
 from .report.subject import file_hash
@@ -110,10 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, required=True, help="a complete checkpoint")
     add("--perceptual", type=Path, nargs="+", required=True, help="weights of the perceptual distance")
     add("--out", type=Path, required=True, help="folder for everything that is written")
-    add("--frames", type=int, nargs="+", default=[16, 24, 31, 46, 64], help="lengths (default %(default)s)")
-    add("--scenes", type=int, default=16, help="how many drawn scenes (default %(default)s)")
+    add("--frames", type=count, nargs="+", default=[16, 24, 31, 46, 64], help="lengths (default %(default)s)")
+    add("--scenes", type=count, default=16, help="how many drawn scenes (default %(default)s)")
     add("--fps", type=int, default=24, help="frames per second the model is told (default %(default)s)")
-    add("--steps", type=int, default=4, help="sampling steps (default %(default)s)")
+    add("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
     add("--clean-end", action="store_true", help="of the sampler; coarse runs end clean anyway")
     add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")

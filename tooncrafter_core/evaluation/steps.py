@@ -18,7 +18,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
-from .command import exit_status
+from .command import count, exit_status
 from .ladder import SET
 from .report.measures import Bench
 from .report.store import Values
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--data", type=Path, default=SET / "manifest.jsonl", help="manifest of the clips")
     add("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
     add("--domain", choices=DOMAINS, default="drawn", help="(default %(default)s)")
-    add("--clips", type=int, default=16, help="held-out clips (default %(default)s)")
-    add("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 12, 20], help="(default %(default)s)")
+    add("--clips", type=count, default=16, help="held-out clips (default %(default)s)")
+    add("--steps", type=count, nargs="+", default=[1, 2, 4, 8, 12, 20], help="(default %(default)s)")
     add("--eta", type=float, default=0.0, help="of the sampler; LoRAs are trained for 0 (default %(default)s)")
     add("--out", type=Path, default=Path("steps"), help="folder where numbers and frames are kept")
     options = parser.parse_args(arguments)

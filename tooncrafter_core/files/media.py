@@ -81,8 +81,11 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ValueError(f"{printable(path)} is not a picture; expected a PNG, JPEG or WebP file") from error
     except _UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's: no permission, a broken disk
-            raise
+        if isinstance(error, OSError) and error.strerror is not None:  # the system's: no permission, a broken disk
+            raise ValueError(
+                f"{printable(path)} cannot be read: {error.strerror}; expected a picture. Check the file's permissions "
+                "and its disk"
+            ) from error
         raise ValueError(f"{printable(path)} is damaged, or no picture that can be read: {error}") from error
 
 

@@ -28,7 +28,7 @@ def picture_files(names: Sequence[str], base: Path) -> list[Path]:
         path = base / name
         if os.path.isdir(path):  # Path.is_dir raises where a name is too long
             files += _pictures_in(path)
-        elif os.path.isfile(path):
+        elif os.path.exists(path):
             files.append(path)
         else:
             raise ValueError(

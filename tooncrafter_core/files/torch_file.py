@@ -31,6 +31,8 @@ from .stored_tensor import (
 )
 
 _RECORD = b"PK\x03\x04"
+TORCH_FILES = (_RECORD, b"\x80")
+"""First bytes of both formats: of a zip archive, and of a pickle."""
 _DESCRIPTOR = b"PK\x07\x08"
 _LEGACY_HEADER = (0x1950A86A20F9469CFC6C, 1001)
 _ENCRYPTED, _UTF8 = 0x1, 0x800

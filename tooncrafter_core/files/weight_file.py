@@ -14,7 +14,7 @@ from torch import Tensor
 from ..inputs import check_text, printable
 from .pickles import UnsafeError
 from .stored_tensor import is_tensor
-from .torch_file import read_torch_file
+from .torch_file import TORCH_FILES, read_torch_file
 
 _WRAPPERS = ("state_dict", "module")
 _DOWNLOAD_AGAIN = "It is damaged, or of another kind: download it again, or use another file."
@@ -30,7 +30,7 @@ class CheckpointError(ValueError):
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors file, or a PyTorch file without running code in it.
+    """Read a safetensors file, or a PyTorch file without running code in it, whatever its name ends in.
 
     Of a training's file, `state_dict` or `module` is taken; what is no tensor is left out. Memory-mapped where the
     file has the data as it is.
@@ -41,13 +41,14 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     """
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise FileNotFoundError(f"no weight file at {path}; check the path")
-    if is_safetensors(path):
-        _check_name(path)
     try:
         if is_safetensors(path):
+            _check_name(path)
             _check_entries(path)
             return load_file(path)
         return read_torch_file(path, _unwrap)
+    except CheckpointError:
+        raise
     except SafetensorError as error:
         reason = f"is not a complete safetensors file: {_short(error)}. {_DOWNLOAD_AGAIN}"
     except UnsafeError as error:
@@ -65,8 +66,16 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a weight file is of that format, by its name."""
-    return path.suffix.lower() in (".safetensors", ".sft")
+    """Whether a weight file is of that format: by its first bytes, or by its name where they tell nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(9)  # of safetensors the length of a JSON object, and its beginning
+    if head[8:] == b"{":
+        return True
+    return path.suffix.lower() in (".safetensors", ".sft") and not head.startswith(TORCH_FILES)
 
 
 def _check_name(path: Path) -> None:

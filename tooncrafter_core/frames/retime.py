@@ -160,5 +160,8 @@ def take(batch: Tensor, positions: Tensor, blend: bool = False) -> Tensor:
     if not blend:
         return batch[(positions + 0.5).floor().long() % count]
     before = positions.floor().long()
-    weight = (positions - before).to(batch).view(-1, *[1] * (batch.ndim - 1))
-    return torch.lerp(batch[before % count], batch[(before + 1) % count], weight)
+    weights = (positions - before).to(batch)
+    mixed = batch.new_empty(len(positions), *batch.shape[1:])
+    for row, first, weight in zip(mixed, (before % count).tolist(), weights, strict=True):  # one by one, in cache
+        torch.lerp(batch[first], batch[(first + 1) % count], weight, out=row)
+    return mixed

@@ -8,7 +8,7 @@ from typing import cast
 
 from torch import Tensor
 
-from ..files.images import check_picture, fit_images, pad_to_latents, to_rgb
+from ..files.images import check_picture, fit_images, pad_to_latents, sketch_hints, to_rgb
 from ..inputs import check_kind, shortened
 from ..settings import Settings
 from ..sketches.placed import PlacedSketches, Sketch
@@ -59,33 +59,36 @@ def fit_picture(picture: Tensor, settings: Settings) -> Tensor:
 
 
 def placed_sketches(
-    model: ToonCrafter,
-    hints: Mapping[int, Tensor],
-    strengths: Mapping[int, float],
-    settings: Settings,
-    frames: Sequence[int],
+    model: ToonCrafter, sketches: Mapping[int, Sketch], settings: Settings, frames: Sequence[int]
 ) -> list[PlacedSketches] | None:
     """Sketches at their frames, for each segment.
 
     Args:
         model: says for which dtype; has the sketch encoder.
-        hints: white lines on black (1, H, W), by frame of the result.
-        strengths: of those that have one of their own.
-        settings: the strength of the others; whether the film is a loop.
+        sketches: by frame of the result.
+        settings: the size; the strength of those that have none of their own; whether the film is a loop.
         frames: of each segment.
 
     Returns:
         None where there are no sketches
 
     Raises:
-        ValueError: no sketch encoder, or a frame outside the result.
+        ValueError: no sketch encoder, no picture, or a frame outside the result.
     """
-    if not hints:
+    if not sketches:
         return None
     if model.sketch_encoder is None:
         raise ValueError("sketches were given but no sketch encoder was loaded; load sketch_encoder.ckpt as well")
+    hints = {index: _hint(sketch, index, settings) for index, sketch in sketches.items()}
     placed = place_sketches(hints, frames, settings.loop).to(model.dtype).split(list(frames))
+    strengths = {index: sketch.strength for index, sketch in sketches.items() if sketch.strength is not None}
     if not strengths:
         return [PlacedSketches(segment, settings.sketch_strength) for segment in placed]
     own = place_strengths(strengths, settings.sketch_strength, frames, settings.loop).split(list(frames))
     return [PlacedSketches(*parts) for parts in zip(placed, own, strict=True)]
+
+
+def _hint(sketch: Sketch, index: object, settings: Settings) -> Tensor:
+    """A sketch as white lines on black (1, 8 h, 8 w)."""
+    picture = picture_of(sketch.picture, f"the sketch at frame {shortened(index)}")
+    return fit_picture(sketch_hints(picture, sketch.polarity), settings)[0]

@@ -199,5 +199,6 @@ def test_held_out_clips_become_folders_of_true_frames(tmp_path: Path, capsys: py
     assert write_held_out(arguments) == 0
     assert {path.name for path in (tmp_path / "truth").iterdir()} == {"drawn-00", "drawn-01", "clips.json"}
     assert len(list((tmp_path / "truth" / "drawn-01").iterdir())) == 16
-    assert write_held_out([*arguments, "--clips", "0"]) == 2
-    assert "--clips is 0; expected 1 or more" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        write_held_out([*arguments, "--clips", "0"])
+    assert ended.value.code == 2 and "--clips: it is 0; expected 1 or more" in capsys.readouterr().err

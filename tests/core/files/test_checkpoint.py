@@ -69,8 +69,11 @@ def test_layouts_of_the_complete_file(layout: Callable[[Tensors], Any], tiny_ten
 
 @pytest.mark.parametrize(
     ("name", "save"),
-    [("s.ckpt", torch.save), ("s.pth", torch.save), ("s.ckpt", save_legacy), ("s.safetensors", save_file)],
-    ids=["ckpt", "pth", "legacy", "safetensors"],
+    [
+        *(("s.ckpt", torch.save), ("s.pth", torch.save), ("s.ckpt", save_legacy), ("s.safetensors", save_file)),
+        *(("s.safetensors", torch.save), ("s.safetensors", save_legacy), ("s.ckpt", save_file)),
+    ],
+    ids=["ckpt", "pth", "legacy", "safetensors", "misnamed ckpt", "misnamed legacy", "misnamed safetensors"],
 )
 def test_formats_of_the_sketch_encoder(
     name: str, save: Callable[[Any, Path], None], sketch_tensors: Tensors, tmp_path: Path

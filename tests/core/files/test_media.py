@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from tooncrafter_core.files.media import read_image
+from tooncrafter_core.files.pictures import picture_files
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("RGB", (51, 102, 204)), ("L", 102), ("RGBA", (51, 102, 204, 255))])
@@ -64,6 +65,19 @@ def test_a_name_that_is_not_utf_8_is_told_in_words_that_are(tmp_path: Path) -> N
         with pytest.raises(ValueError, match=r"\\x.*png is not a picture") as refused:
             read_image(file)
         str(refused.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/proc/self/mem", "/proc/self/mem cannot be read: Input/output error; expected a picture"),
+        ("/dev/null", "/dev/null is a device or a pipe; expected a picture"),
+    ],
+)
+def test_what_the_system_does_not_read(name: str, message: str) -> None:
+    (file,) = picture_files([name], Path("/"))
+    with pytest.raises(ValueError, match=message):
+        read_image(file)
 
 
 def test_turned_photograph(tmp_path: Path) -> None:

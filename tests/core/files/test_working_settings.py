@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from random_checkpoint import MODEL, random_tensors
 from safetensors.torch import save_file
 
@@ -71,6 +72,7 @@ def test_another_end_than_wanted_is_told() -> None:
 
 
 def test_only_safetensors_files_have_them(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "model.ckpt")
     assert read_working_settings(tmp_path / "model.ckpt") is None
 
 

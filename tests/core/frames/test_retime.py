@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from counters import peak_bytes
 
 from tooncrafter_core.frames.retime import (
     CURVES,
@@ -127,6 +128,11 @@ def test_frames_are_picked_and_blended_only_when_asked() -> None:
     positions = torch.tensor([0.4, 0.5, 2.9, 3.75])
     assert take(batch, positions)[:, 0].tolist() == [0, 1, 3, 0]
     assert take(batch, positions, blend=True)[:, 0].tolist() == pytest.approx([0.4, 0.5, 2.9, 0.75])
+
+
+def test_many_blended_frames_take_no_more_memory_than_they_hold() -> None:
+    batch, positions = torch.rand(4, 3, 16, 16), torch.linspace(0, 3, 200)
+    assert peak_bytes(lambda: take(batch, positions, blend=True), "cpu") < 1.1 * 200 * batch[0].nbytes
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
 from ...training.clips.manifest import DOMAINS, read_manifest
-from ..command import exit_status, threads
+from ..command import count, exit_status, threads
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .groups import Group, Measured, measure
@@ -67,14 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=_path, required=True, help="manifest of the clips")
     add("--perceptual", type=_path, nargs="+", required=True, help="weights of the perceptual distance")
     add("--out", type=Path, required=True, help="folder for everything that is written")
-    add("--clips", type=int, default=ENOUGH, help="held-out clips of each domain (default %(default)s)")
+    add("--clips", type=count, default=ENOUGH, help="held-out clips of each domain (default %(default)s)")
     add("--domain", nargs="+", choices=DOMAINS, default=["toon"], help="each is reported by itself (default toon)")
     add("--variants", nargs="+", default=[], metavar="NAME=FILE", help="rectification variants; --model decodes them")
     add("--keyframes", type=_path, help="folder of *_first.png and *_last.png to look at")
     add("--only", nargs="+", choices=PARTS, default=list(PARTS), help="leave the other parts out")
     add("--width", type=int, default=128, help="pixels (default %(default)s)")
     add("--height", type=int, default=64, help="pixels (default %(default)s)")
-    add("--stride", type=int, default=1, help="frames of the clip from one frame to the next (default %(default)s)")
+    add("--stride", type=count, default=1, help="frames of the clip from one frame to the next (default %(default)s)")
     add("--steps", type=int, default=20, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=2.0, help="guidance scale (default %(default)s)")
     add("--guidance-rescale", type=float, default=Settings.guidance_rescale, help="see README (default %(default)s)")

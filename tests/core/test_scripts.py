@@ -1,0 +1,74 @@
+"""What scripts are given by mistake is told in one line and with status 2, before anything runs."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "assets" / "tooncrafter-tiny"
+NO_COUNT = "it is {}; expected 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("pack_lora nope.safetensors", "no weight file at nope.safetensors"),
+        ("pack_lora damaged.safetensors", "damaged.safetensors is not a complete safetensors file"),
+        ("pack_tiny --run nope", "no weight file at nope/decoder/model.safetensors"),
+        ("pack_tiny --run damaged", "model.safetensors is not a complete safetensors file"),
+        ("pack_tiny --run sketch", "has no autoencoder"),
+        ("pack_tiny --run whole --halfway-from sketch/decoder/model.safetensors", "--halfway-from has another"),
+        ("film_proof --film nope.mp4 --out out", "there is no file nope.mp4"),
+        ("film_proof --film nope.mp4 --out out --shots -1", NO_COUNT.format(-1)),
+        ("kill_data_pipeline nope.mp4 out", "there is no file nope.mp4"),
+        ("kill_data_pipeline nope.mp4 damaged", "damaged is there already; expected a new folder"),
+        ("kill_data_pipeline nope.mp4 out --kills 0", NO_COUNT.format(0)),
+        ("kill_training base --config nope.json --out out", "nope.json"),
+        ("kill_training base --config nope.json --out damaged", "damaged is there already; expected a new folder"),
+        ("measure_easycache --perceptual nope.pth", "no weight file at nope.pth"),
+        ("measure_easycache --scenes 0", NO_COUNT.format(0)),
+        ("measure_steps --scenes 0", NO_COUNT.format(0)),
+        ("measure_steps --perceptual nope.pth", "no weight file at nope.pth"),
+        ("measure_frames --scenes 0", NO_COUNT.format(0)),
+        ("measure_frames --scenes -3", NO_COUNT.format(-3)),
+        ("measure_dtype --scenes 0", NO_COUNT.format(0)),
+        ("measure_batch overhead --shots 0", NO_COUNT.format(0)),
+        ("measure_demo --demo nope", "nope"),
+        ("profile_cpu --checkpoint nope.ckpt", "no weight file at nope.ckpt"),
+        ("stage_times --small --beside nope", "nope has no tooncrafter_core; expected the root folder of a checkout"),
+        ("stage_times --small --runs 0", "--runs is 0; expected 1 or more"),
+        ("endure kills --count 0", NO_COUNT.format(0)),
+        ("measure_data_memory damaged", "damaged is there already; expected a new folder"),
+        ("measure_data_memory out --shots 0", NO_COUNT.format(0)),
+        ("measure_memory --checkpoint nope", "there is no nope; expected a checkpoint, or a name in .ckpt"),
+        ("measure_memory --checkpoint new.ckpt --frames -1", "frames"),
+    ],
+)
+def test_mistakes(
+    command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.safetensors").write_bytes(b"damaged")
+    runs = {
+        "damaged": tmp_path / "damaged.safetensors",
+        "sketch": TINY / "tooncrafter-tiny-sketch.safetensors",
+        "whole": TINY / "tooncrafter-tiny.safetensors",
+    }
+    for name, file in runs.items():
+        (tmp_path / name / "decoder").mkdir(parents=True)
+        (tmp_path / name / "decoder" / "model.safetensors").symlink_to(file)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    name, *arguments = command.split()
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told.splitlines()[-1] and "error: " in told and "Traceback" not in told
+    assert sorted(tmp_path.rglob("*")) == before
