@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,16 @@ from comfy_harness.prompts import Prompt
 
 Size = tuple[float, float]
 
-COLUMN_HEIGHT, GROUP_HEIGHT = 1000, 1100
+COLUMN_HEIGHT, GROUP_HEIGHT = 1020, 1140
 """Groups go below each other, and nodes in a group, up to these heights; at 1600 x 1000 pixels the whole graph is then
 readable."""
 
 VIEW = 75, 100, 1500, 850
 """Left, top, width and height of what the page leaves free in a window of 1600 x 1000 pixels."""
 
-NODE_GAP, GROUP_GAP, COLUMN_GAP = 20, 30, 20
+NODE_GAP, GROUP_GAP, COLUMN_GAP = 40, 30, 20
+"""Sizes are those of classic nodes; Vue nodes are higher, and have room in the gap."""
+
 PADDING, HEADING = 15, 45
 """Of a group around its nodes, and above them."""
 
@@ -118,7 +120,7 @@ def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
         columns = list(_columns(group, sizes))
         widths = [max(sizes[name][0] for name in column) for column in columns]
         wide = sum(widths) + (len(columns) + 1) * PADDING
-        high = HEADING + max(sum(_room(sizes[name]) for name in column) for column in columns)
+        high = max(_height(column, sizes) for column in columns)
         if y and y + high > COLUMN_HEIGHT:
             x, y, width = x + width + COLUMN_GAP, -float(NODE_HEADING), 0.0
         layout.frames[group.title] = [x, y, wide, high]
@@ -128,7 +130,7 @@ def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
             below = y + HEADING
             for name in column:
                 layout.positions[name] = [left, below + NODE_HEADING]
-                below += _room(sizes[name])
+                below += sizes[name][1] + NODE_HEADING + NODE_GAP
             left += across + PADDING
         y, width = y + high + GROUP_GAP, max(width, wide)
     return layout
@@ -138,16 +140,17 @@ def _columns(group: Group, sizes: Mapping[str, Size]) -> Iterator[list[str]]:
     """The nodes of a group, in one column where that is not too high."""
     column: list[str] = []
     for name in group.nodes:
-        if column and HEADING + sum(_room(sizes[other]) for other in [*column, name]) > GROUP_HEIGHT:
+        if column and _height([*column, name], sizes) > GROUP_HEIGHT:
             yield column
             column = []
         column.append(name)
     yield column
 
 
-def _room(size: Size) -> float:
-    """Height of a node with its title bar and the gap below it."""
-    return size[1] + NODE_HEADING + NODE_GAP
+def _height(column: Sequence[str], sizes: Mapping[str, Size]) -> float:
+    """Of a group with these nodes below each other."""
+    nodes = sum(sizes[name][1] + NODE_HEADING for name in column)
+    return HEADING + nodes + (len(column) - 1) * NODE_GAP + PADDING
 
 
 def _title(prompt: Prompt, name: str) -> str:

@@ -14,18 +14,17 @@ from comfy_harness.folded import fold, folded
 from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
-LOADED_PICTURE, RESULT, SAMPLER = (240, 318), (290, 270), (290, 560)
+LOADED_PICTURE, RESULT, SAMPLER = (240, 318), (290, 270), (290, 590)
 NOTE = (340, 440)
 FILM = 200
 """Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
 
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
-    const letters = text => 6 * text.length + 70;
-    const named = text => Math.min(290, 6.6 * text.length + 75);
-    const readable = ({title, widgets = []}) => Math.max(8 * title.length + 60, ...widgets
-        .filter(widget => widget.type === 'combo')
-        .map(({name, value}) => Math.max(letters(value), named(name + value))));
+    const withName = ({name, value}) => 6.5 * (name + value).length + 90;
+    const shown = widget => withName(widget) <= 400 ? withName(widget) : 6.2 * widget.value.length + 85;
+    const readable = ({title, widgets = []}) => Math.max(
+        8 * title.length + 60, ...widgets.filter(widget => widget.type === 'combo').map(shown));
     for (const node of app.graph.nodes) {
         if (models[node.id].length) node.properties.models = models[node.id];
         const [width, height] = node.computeSize();
@@ -63,6 +62,7 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
         "LoadImageMask": LOADED_PICTURE,
         "ToonCrafterSampler": SAMPLER,
         "SaveAnimatedWEBP": RESULT,
+        "SaveImage": RESULT,
         "SaveVideo": RESULT,
         "MarkdownNote": NOTE,
     }

@@ -101,19 +101,25 @@ def newest_server() -> Iterator[ComfyServer]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests of the page that are marked `both_pages` run on the newest one too; all do with TOONCRAFTER_PAGE=newest."""
-    if "page" in metafunc.fixturenames:
+    if "page_server" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both_pages") is not None
         pages = ["chosen"] if os.environ.get("TOONCRAFTER_PAGE") or not both else ["chosen", "newest"]
-        metafunc.parametrize("page", pages, indirect=True, scope="module")
+        metafunc.parametrize("page_server", pages, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+def page_server(request: pytest.FixtureRequest) -> ComfyServer:
+    """The server of the page."""
+    server: ComfyServer = request.getfixturevalue("newest_server" if request.param == "newest" else "comfy_server")
+    return server
+
+
+@pytest.fixture(scope="module")
+def page(page_server: ComfyServer) -> Iterator[Page]:
     """ComfyUI's page."""
     if find_chromium() is None:
         pytest.skip("no Chromium is installed")
-    server = request.getfixturevalue("newest_server" if request.param == "newest" else "comfy_server")
-    with open_page(server.url) as opened:
+    with open_page(page_server.url) as opened:
         yield opened
 
 

@@ -1,5 +1,5 @@
-"""What an animator sets on ComfyUI's page for one film: which frames sketches are for and how they guide, and a segment
-that is drawn again."""
+"""What an animator sets on ComfyUI's page for one film: which frames sketches are for and how they guide, a segment
+that is drawn again, and which of several seeds goes on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfy_harness.browser import end_of_run, screenshot, to_api_prompt, watch_the_end
+from comfy_harness.browser import end_of_run, open_templates, screenshot, to_api_prompt, watch_the_end
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, node
 from comfy_harness.saved_graphs import numbered
-from comfy_harness.server import ComfyServer
-from PIL import Image
+from comfy_harness.server import PACK_NAME, ComfyServer
+from PIL import Image, ImageSequence
 from playwright.sync_api import Page
 from torch import Tensor
 
+from tooncrafter_core.files.images import to_tensor
 from tooncrafter_core.files.media import read_image
 
 SIZE = 64, 64
@@ -62,6 +63,21 @@ AGAIN = """() => {
     set('segments', '2');
     set('seed', 5);
     app.api.addEventListener('execution_cached', ({detail}) => window.kept = detail.nodes.includes(`${first.id}`));
+}"""
+
+SMALL_SEED_GRID = {
+    "ToonCrafter Loader": {"checkpoint": BUNDLED_MODEL},
+    "ToonCrafter Encode Keyframes": {**ENCODE, "frames": str(SEGMENT)},
+    "ToonCrafter Sampler": SAMPLE,
+    "ToonCrafter Seeds": {"seeds": "3, 5"},
+    "ToonCrafter Pick Seed": {"seed": 3},
+    "SaveAnimatedWEBP": {"lossless": True},
+}
+PICK_ANOTHER = """() => {
+    const [sampler, picking] = ['Sampler', 'PickSeed'].map(
+        kind => app.graph.nodes.find(node => node.type === `ToonCrafter${kind}`));
+    picking.widgets.find(widget => widget.name === 'seed').value = 5;
+    app.api.addEventListener('execution_cached', ({detail}) => window.kept = detail.nodes.includes(`${sampler.id}`));
 }"""
 
 
@@ -187,3 +203,30 @@ def test_one_segment_is_drawn_again(page: Page, comfy_server: ComfyServer, pictu
     assert len(after) == len(before) == 2 * SEGMENT - 1
     assert torch.equal(after[: SEGMENT - 1], before[: SEGMENT - 1])
     assert all(not torch.equal(*pair) for pair in zip(after[SEGMENT:-1], before[SEGMENT:-1], strict=True))
+
+
+def saved_film(page: Page, server: ComfyServer) -> Tensor:
+    """The animation that the page shows as saved: (n, 3, H, W)."""
+    (path,) = page.evaluate(OUTPUTS, "SaveAnimatedWEBP")
+    with Image.open(server.base / path) as film:
+        return torch.stack([to_tensor(frame) for frame in ImageSequence.Iterator(film)])
+
+
+@pytest.mark.both_pages
+def test_the_seed_that_is_picked_goes_on(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    """Of the template's sheet, with the small model. Another choice does not sample again."""
+    open_templates(page, PACK_NAME)
+    page.get_by_test_id("template-workflow-seed_grid").first.click()
+    page.wait_for_function("app.graph.nodes.some(node => node.type === 'ToonCrafterPickSeed')")
+    for settings in SMALL_SEED_GRID.items():
+        page.evaluate(SET, settings)
+    run(page)
+    screenshot(page, pictures / "seed_grid.png")
+    (sheet,) = shown(page, page_server, "Save Image")
+    rows = sheet.unflatten(2, (SEGMENT, SIZE[0])).unflatten(1, (2, -1))[:, :, : SIZE[1]].permute(1, 3, 0, 2, 4)
+    assert not torch.equal(*rows)
+    assert torch.equal(saved_film(page, page_server), rows[0])
+    page.evaluate(PICK_ANOTHER)
+    run(page)
+    assert page.evaluate("window.kept")
+    assert torch.equal(saved_film(page, page_server), rows[1])

@@ -46,7 +46,7 @@ CONNECT_BLUEPRINT = """() => {
     pictures.widgets.find(widget => widget.name === 'pictures').value = files;
     pictures.connect(0, node, slot(node.inputs, 'keyframes'));
     node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
-    const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName, widget]));
+    const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName ?? widget.name, widget]));
     shown.steps.value = 1;
     shown.frames.value = 5;
     return Object.keys(shown);
@@ -205,7 +205,8 @@ def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
     assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
 
 
-def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfyServer, pictures: Path) -> None:
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
     """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
     written, offers = open_search(page)
     offered = offers.filter(has_text=BLUEPRINT)
@@ -218,10 +219,10 @@ def test_search_offers_a_blueprint_that_draws(page: Page, comfy_server: ComfySer
     page.wait_for_function("app.graph.nodes.length === 1")
     widgets = page.evaluate(CONNECT_BLUEPRINT)
     assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
-    before = set((comfy_server.base / "output").glob("*.png"))
+    before = set((page_server.base / "output").glob("*.png"))
     watch_the_end(page)
     page.evaluate("() => app.queuePrompt(0)")
     assert end_of_run(page) == "execution_success"
     page.get_by_text("works best with steps 4; here it is steps 1").first.wait_for()
-    assert len(set((comfy_server.base / "output").glob("*.png")) - before) == 9
+    assert len(set((page_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")

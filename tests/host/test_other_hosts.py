@@ -15,6 +15,7 @@ from bundled import MIDDLE, SCENE, SKETCHED, assert_in_betweens, scene_graph, sk
 from comfy_harness.browser import (
     end_of_run,
     find_chromium,
+    fit_view,
     load_workflow,
     missing_nodes,
     open_page,
@@ -107,6 +108,20 @@ def test_the_newest_page_runs_the_quick_start(newest: Page, vue_nodes: bool, pic
     newest.get_by_test_id("queue-button").first.click()
     assert end_of_run(newest) == "execution_success"
     screenshot(newest, pictures / f"newest_page_{'vue' if vue_nodes else 'classic'}.png")
+
+
+def test_the_newest_page_lists_fields_beside_the_graph(newest: Page) -> None:
+    """All but the strip of the film, of which it would show the name only."""
+    load_workflow(newest, json.loads(QUICK_START.read_text()))
+    fit_view(newest)
+    newest.evaluate(
+        "() => app.canvas.selectItems([app.graph.nodes.find(node => node.type === 'ToonCrafterSketchGuide')])"
+    )
+    newest.get_by_test_id("info-button").click()
+    newest.get_by_test_id("panel-tab-parameters").click()
+    fields = newest.get_by_test_id("section-widgets-list")
+    fields.get_by_text("end_percent").wait_for()
+    assert not fields.get_by_text("timeline").count()
 
 
 def test_the_newest_page_finds_us_by_what_animators_look_for(newest: Page) -> None:

@@ -128,7 +128,8 @@ function addStrip(node) {
         if (strip.element.closest(".dom-widget")) app.canvas.processMouseWheel(event);
     });
     const height = HEIGHT + 2 * MARGIN;
-    const options = { serialize: false, margin: MARGIN, getMinHeight: () => height, getMaxHeight: () => height };
+    const heights = { getMinHeight: () => height, getMaxHeight: () => height };
+    const options = { serialize: false, hideInPanel: true, margin: MARGIN, ...heights };
     const widget = node.addDOMWidget("timeline", "TOONCRAFTER_TIMELINE", strip.element, options);
     widget.serialize = false; // neither in the workflow nor in what is queued
     let last = null;

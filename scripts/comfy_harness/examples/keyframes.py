@@ -79,9 +79,10 @@ def four_steps() -> Example:
     lora = node("LoraLoaderModelOnly", model=["loader", 0], lora_name=BUNDLED_LORA, strength_model=1.0)
     return Example(
         "four_steps",
-        "Four steps instead of twenty",
-        "The small model with a LoRA that was trained to do with 4 steps what the model does with 20. It goes with "
-        "steps 4, guidance_scale 1, eta 0 and clean_end in the Sampler: with other settings take the LoRA out.",
+        "A LoRA for four steps",
+        "How a LoRA that was trained for 4 steps goes into a graph. The small model shows it, which does with 4 steps"
+        " by itself too.\n\nIt goes with steps 4, guidance_scale 1, eta 0 and clean_end in the Sampler: with other"
+        " settings take the LoRA out.",
         [],
         animated({**changed(plain, "sampler", model=["lora", 0]), "lora": lora}),
         keyframe_titles(2),
