@@ -16,6 +16,8 @@ from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt,
 from comfy_harness.server import ROOT, ComfyServer, PromptFailed, ServerFailed
 
 from tooncrafter_core import Settings
+from tooncrafter_core.batch.runners.comfyui_prompt import load_pictures
+from tooncrafter_core.files.checkpoint import read_checkpoint
 from tooncrafter_core.files.media import check_image, check_output, read_image, write_contact_sheet, write_frames
 from tooncrafter_core.inputs import INTERRUPTED
 
@@ -49,8 +51,7 @@ def _check(options: argparse.Namespace) -> None:
     for picture in options.keyframes:
         check_image(picture)
     for file in filter(None, (options.checkpoint, options.sketch_encoder)):
-        if not file.is_file():
-            raise FileNotFoundError(f"no weight file at {file}; check the path")
+        read_checkpoint(file)
     sizes = {"width": options.width, "height": options.height, "frame_rate": options.fps}
     Settings(**sizes, steps=options.steps, guidance_scale=options.guidance_scale)  # refuses what none can draw
     for folder in (options.output / name for name in _RESULTS):
@@ -63,12 +64,15 @@ def _draw(options: argparse.Namespace) -> None:
     models = {f"{folder}/{path.name}": path for folder, path in given.items() if path}
     checkpoint = options.checkpoint.name if options.checkpoint else BUNDLED_MODEL
     with ComfyServer(models=models, arguments=() if torch.cuda.is_available() else ("--cpu",)) as server:
+        keyframes = [server.upload(path) for path in options.keyframes]
         prompt = interpolation(
-            [server.upload(path) for path in options.keyframes],
+            keyframes[:1],
             checkpoint,
             encode={"width": options.width, "height": options.height, "fps": options.fps},
             sample={name: getattr(options, name) for name in ("steps", "guidance_scale", "clean_end")},
         )
+        # Load Image would drop transparency, show 16 bits of grey as white, and Batch Images crop to the first shape.
+        prompt |= {"keyframes": load_pictures(keyframes)}
         _run(server, prompt, options.output / _RESULTS[0])
         if options.keyframes == DRAWN and (options.sketch_encoder or not options.checkpoint):
             encoder = options.sketch_encoder.name if options.sketch_encoder else BUNDLED_SKETCH_ENCODER

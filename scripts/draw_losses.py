@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -40,10 +41,10 @@ def loss_curves(metrics: Path) -> dict[str, Curve]:
 
     Raises:
         OSError: no such file.
-        ValueError: there are no such columns, or no steps.
+        ValueError: there are no such columns, or no steps, or what stands there are no numbers.
     """
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    with metrics.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]  # one that is being written is cut off
     losses = [name for name in (rows[0] if rows else ()) if name.endswith("mse")]
     if not losses:
         raise ValueError(
@@ -53,7 +54,16 @@ def loss_curves(metrics: Path) -> dict[str, Curve]:
     while ends[0] >= 2 * _FIRST:
         ends.insert(0, ends[0] // 2)
     parts = [rows[first:last] for first, last in pairwise([0, *ends])]
-    return {name: {int(part[-1]["step"]): fmean(float(row[name]) for row in part) for part in parts} for name in losses}
+    try:
+        steps = [int(part[-1]["step"]) for part in parts]
+        means = {name: [fmean(float(row[name]) for row in part) for part in parts] for name in losses}
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{metrics} is no table of a training's metrics ({error}); expected numbers by step"
+        ) from error
+    if steps[0] < 1 or not all(math.isfinite(mean) for curve in means.values() for mean in curve):
+        raise ValueError(f"{metrics} has a step before 1, or a loss that is not finite; neither can be drawn")
+    return {name: dict(zip(steps, curve, strict=True)) for name, curve in means.items()}
 
 
 if __name__ == "__main__":

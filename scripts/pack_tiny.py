@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
+from tooncrafter_core import ToonCrafter
 from tooncrafter_core.data.clip_format import FPS, HEIGHT, WIDTH, WINDOW
 from tooncrafter_core.data.drawn_scenes import random_scene
 from tooncrafter_core.evaluation.command import exit_status
@@ -75,12 +77,28 @@ def pack_run(options: argparse.Namespace) -> None:
     if options.halfway_from is not None:
         model |= _halfway(read_checkpoint(options.halfway_from).tensors, model)
     sketch = read_checkpoint(sketch_encoder).tensors
-    working = working_settings(autoencoder)
-    pack(model, options.out / "tooncrafter-tiny.safetensors", working)
-    pack(sketch, options.out / "tooncrafter-tiny-sketch.safetensors", working)
-    size = sum(file.stat().st_size for file in options.out.glob("*.safetensors"))
-    if size > LIMIT:
-        raise SystemExit(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")
+    pack_both(model, sketch, working_settings(autoencoder), options.out)
+
+
+def pack_both(
+    model: Mapping[str, Tensor], sketch: Mapping[str, Tensor], working: WorkingSettings, folder: Path
+) -> None:
+    """Write both files into a folder, in the place of those that are there once they are known to be of use.
+
+    Raises:
+        ValueError: they do not belong together, or are too large.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as unfinished:
+        files = [Path(unfinished) / f"{name}.safetensors" for name in ("tooncrafter-tiny", "tooncrafter-tiny-sketch")]
+        for tensors, file in zip((model, sketch), files, strict=True):
+            pack(tensors, file, working)
+        ToonCrafter.load(*files)  # refuses what does not belong together
+        size = sum(file.stat().st_size for file in files)
+        if size > LIMIT:
+            raise ValueError(f"the two files take {size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:.0f}")
+        for file in files:
+            file.replace(folder / file.name)
 
 
 def working_settings(autoencoder: Autoencoder) -> WorkingSettings:
@@ -121,11 +139,14 @@ def _with_sketches(run: Path) -> tuple[Path, Path]:
 
 
 def _denoiser(path: Path) -> dict[str, Tensor]:
-    """U-Net and projector of a checkpoint, where there is one."""
-    if not path.exists():
+    """U-Net and projector of a training's checkpoint, where there was such a training."""
+    if not path.parent.is_dir():
         return {}
-    prefixes = PREFIXES["unet"], PREFIXES["projector"]
-    return {name: tensor for name, tensor in read_checkpoint(path).tensors.items() if name.startswith(prefixes)}
+    trained, parts = read_checkpoint(path), ("unet", "projector")
+    if lacking := [part for part in parts if part not in trained.parts]:
+        raise ValueError(f"{path} has no {' and no '.join(lacking)}; expected the checkpoint of a denoiser's training")
+    prefixes = tuple(PREFIXES[part] for part in parts)
+    return {name: tensor for name, tensor in trained.tensors.items() if name.startswith(prefixes)}
 
 
 def _halfway(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -138,7 +159,6 @@ def _halfway(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[
 
 def pack(tensors: Mapping[str, Tensor], packed: Path, working: WorkingSettings) -> None:
     """Write a checkpoint's tensors in float16, and read the result as the Loader does."""
-    packed.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint({name: tensor.half() for name, tensor in tensors.items()}, packed, working)
     log.info(read_checkpoint(packed).report())
 

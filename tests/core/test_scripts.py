@@ -23,6 +23,8 @@ NO_COUNT = "it is {}; expected 1 or more"
         ("pack_tiny --run damaged", "model.safetensors is not a complete safetensors file"),
         ("pack_tiny --run sketch", "has no autoencoder"),
         ("pack_tiny --run whole --halfway-from sketch/decoder/model.safetensors", "--halfway-from has another"),
+        ("pack_tiny --run half", "no weight file at half/joint/model.safetensors"),
+        ("pack_tiny --run both", "both/joint/model.safetensors has no unet and no projector; expected"),
         ("film_proof --film nope.mp4 --out out", "there is no file nope.mp4"),
         ("film_proof --film nope.mp4 --out out --shots -1", NO_COUNT.format(-1)),
         ("kill_data_pipeline nope.mp4 out", "there is no file nope.mp4"),
@@ -57,10 +59,16 @@ def test_mistakes(
         "damaged": tmp_path / "damaged.safetensors",
         "sketch": TINY / "tooncrafter-tiny-sketch.safetensors",
         "whole": TINY / "tooncrafter-tiny.safetensors",
+        "half": TINY / "tooncrafter-tiny.safetensors",
+        "both": TINY / "tooncrafter-tiny.safetensors",
     }
     for name, file in runs.items():
         (tmp_path / name / "decoder").mkdir(parents=True)
         (tmp_path / name / "decoder" / "model.safetensors").symlink_to(file)
+    for name, files in {"half": ["sketch"], "both": ["sketch", "model"]}.items():
+        (tmp_path / name / "joint").mkdir()
+        for file_name in files:
+            (tmp_path / name / "joint" / f"{file_name}.safetensors").symlink_to(runs["sketch"])
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))

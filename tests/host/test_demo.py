@@ -39,6 +39,7 @@ def test_demo_prints_where_its_frames_are(tmp_path: Path) -> None:
         ([str(demo.DRAWN[0])], r"got 1 keyframe\(s\); expected 2 or more"),
         ([str(demo.DRAWN[0]), __file__], "test_demo.py is not a picture"),
         (["--checkpoint", "nope.ckpt"], "no weight file at nope.ckpt"),
+        (["--checkpoint", __file__], "test_demo.py is not a weight file"),
         (["--width", "1"], "width is 1; expected 8 to 16384 pixels"),
         (["--guidance-scale", "nan"], "guidance_scale is nan; expected 0 to 100"),
         (["--output", "."], "interpolation holds other files"),

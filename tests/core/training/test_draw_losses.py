@@ -24,3 +24,17 @@ def test_a_file_without_such_losses_is_refused(content: str, tmp_path: Path) -> 
     metrics.write_text(content)
     with pytest.raises(ValueError, match=r"has no step with a column that ends in mse"):
         loss_curves(metrics)
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("step,v_mse,gradient\n1,0.5,1\n2,0.")
+    assert loss_curves(metrics) == {"v_mse": {1: 0.5}}
+
+
+@pytest.mark.parametrize("content", ["v_mse\n1\n", "step,v_mse\n1,\n", "step,v_mse\n1,nan\n", "step,v_mse\n0,0.5\n"])
+def test_a_table_that_cannot_be_drawn_is_refused_by_name(content: str, tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text(content)
+    with pytest.raises(ValueError, match=r"metrics\.csv (is no table|has a step before 1)"):
+        loss_curves(metrics)

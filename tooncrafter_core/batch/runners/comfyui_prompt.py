@@ -40,7 +40,7 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
     guide = "guide" if shot.sketches else "encode"
     return {
         "loader": node("ToonCrafterLoader", checkpoint=models.checkpoint, weight_dtype="default"),
-        "keyframes": _pictures([uploaded[str(file)] for file in shot.keyframes]),
+        "keyframes": load_pictures([uploaded[str(file)] for file in shot.keyframes]),
         "positive": node("CLIPTextEncode", clip=["loader", 1], text=settings.prompt),
         "negative": node("CLIPTextEncode", clip=["loader", 1], text=settings.negative_prompt),
         "encode": _encode(shot),
@@ -69,7 +69,8 @@ def shot_prompt(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -
 _GUIDANCE = ("guidance_scale", "guidance_rescale", "guidance_from", "guidance_to")
 
 
-def _pictures(names: Sequence[str]) -> dict[str, Any]:
+def load_pictures(names: Sequence[str]) -> dict[str, Any]:
+    """The node that reads pictures of the server's input folder as `read_image` does."""
     return node("ToonCrafterLoadPictures", pictures="\n".join(names), background="#ffffff")
 
 
@@ -92,7 +93,7 @@ def _encode(shot: Shot) -> dict[str, Any]:
 
 def _sketches(shot: Shot, models: ServerModels, uploaded: Mapping[str, str]) -> Prompt:
     return {
-        "sketches": _pictures([uploaded[str(sketch.picture)] for sketch in shot.sketches]),
+        "sketches": load_pictures([uploaded[str(sketch.picture)] for sketch in shot.sketches]),
         "sketch_loader": node("ToonCrafterSketchEncoderLoader", sketch_encoder=models.sketch_encoder),
         "guide": node(
             "ToonCrafterSketchGuide",

@@ -106,6 +106,8 @@ class Run:
         settings, main = self.settings, self.accelerator.is_main_process
         if not self.finished:
             self._check_room()
+        elif not all((settings.output / name).exists() for name in self._files):  # they were taken away
+            self._save()
         batches = self._batches()
         with (
             Journal(settings.output, self.step, main) as journal,

@@ -65,7 +65,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     output: Folder
     clips: ClipList
-    domains: tuple[Domain, ...] = ("film", "toon")
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1)] = ("film", "toon")
     width: Side = 512
     height: Side = 320
     strides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)

@@ -91,7 +91,11 @@ def new_encoder(denoiser: DenoiserPlayer, settings: SketchSettings) -> SketchEnc
     encoder = sketch_encoder(denoiser.unet, settings.hint_widths)
     if settings.begin is not None:
         begin = read_checkpoint(settings.begin)
-        take_over(encoder, begin.part("sketch"), (_latents(begin), encoder.config.in_channels))
+        latents = _latents(begin), encoder.config.in_channels
+        try:
+            take_over(encoder, begin.part("sketch"), latents)
+        except ValueError as error:
+            raise ValueError(f"{begin.path} cannot be begun with: {error}. Look at hint_widths and start") from error
     check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))
     return encoder
 

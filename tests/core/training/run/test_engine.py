@@ -15,7 +15,7 @@ from torch import nn
 from toy_training import START, Drawn, Nearest, Numbers, column, go, settings, state_of, toy
 
 from tooncrafter_core.training.run import engine, export
-from tooncrafter_core.training.run.engine import DivergedError, Run, learning_rate
+from tooncrafter_core.training.run.engine import CHECKPOINT, DivergedError, Run, learning_rate
 from tooncrafter_core.training.run.task import Loss
 
 
@@ -81,6 +81,14 @@ def test_a_finished_run_goes_on_when_it_gets_more_steps(tmp_path: Path) -> None:
     go(toy(idle), settings(tmp_path / "b"))
     assert not idle.steps
     assert torch.equal(idle.weight, longer.weight)
+
+
+def test_a_finished_run_writes_a_checkpoint_that_was_taken_away(tmp_path: Path) -> None:
+    trained = go(toy(Nearest()), settings(tmp_path))
+    (tmp_path / CHECKPOINT).unlink()
+    again = go(toy(idle := Nearest()), settings(tmp_path))
+    assert not idle.steps
+    assert torch.equal(again["weight"], trained["weight"])
 
 
 def test_players_take_their_steps_in_turn(tmp_path: Path) -> None:

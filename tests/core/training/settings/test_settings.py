@@ -110,6 +110,8 @@ def test_clips_in_several_files(workshop: Workshop, tmp_path: Path) -> None:
             {"domains": ["films"]},
             "domains.0: Input should be 'film', 'toon', 'drawn', 'curved', 'figures' or 'lines'",
         ),
+        ("base", {"domains": []}, "domains: Tuple should have at least 1 item"),
+        ("joint", {"guided_domains": []}, "guided_domains: Tuple should have at least 1 item"),
         ("base", {"precision": "fp16"}, "precision: Input should be 'no' or 'bf16'"),
         ("base", {"clips": "absent.jsonl"}, "absent.jsonl; correct the path"),
         ("base", {"start": "absent.ckpt"}, "absent.ckpt; correct the path"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,3 +62,19 @@ def test_a_place_that_is_taken_is_told_before_a_step(workshop: Workshop, tmp_pat
     (tmp_path / SKETCH_CHECKPOINT).mkdir()
     with pytest.raises(ValueError, match=r"sketch\.safetensors is a folder"):
         run(workshop.settings("joint", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"guided_domains": ["curved"]}, "no clip to train on in the domains curved"),
+        ({"lines": __file__}, r"test_joint\.py is not a weight file"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_guided_is_told_before_anything_is_encoded(
+    changes: dict[str, Any], message: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(workshop.settings("joint", tmp_path, **changes))
+    assert not (tmp_path / "cache").exists()

@@ -12,7 +12,7 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor
 
 from tooncrafter_core import read_checkpoint
-from tooncrafter_core.models.config import SketchConfig
+from tooncrafter_core.models.config import ModelConfig, SketchConfig
 from tooncrafter_core.training.clips.segments import collate_segments
 from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.run.task import Task
@@ -81,6 +81,13 @@ def test_unguided_frames_have_no_lines(workshop: Workshop, tmp_path: Path) -> No
         assert all(torch.equal(drawn[:, at], batch.lines[row, :, at]) for at in chosen)
         guided.add(chosen)
     assert {(1,), (1, 2)} <= guided <= {(1,), (2,), (1, 2)}
+
+
+def test_an_encoder_of_other_sizes_is_no_beginning(workshop: Workshop, tmp_path: Path) -> None:
+    begin = tmp_path / "begin.safetensors"
+    write_start(begin, ModelConfig(sketch=config_of(32)))
+    with pytest.raises(ValueError, match=r"begin\.safetensors cannot be begun with: input_hint_block.*hint_widths"):
+        make(workshop.settings("sketch", tmp_path / "run", begin=begin, hint_widths=[8] * 7))
 
 
 def test_the_first_loss_is_the_denoisers(workshop: Workshop, tmp_path: Path) -> None:
