@@ -1,4 +1,4 @@
-"""The demo: two drawings go through the graph on a real ComfyUI server, with and without three sketches.
+"""The demo: two drawings go through the graph on a real ComfyUI server, with and without four sketches.
 
 The model is the small one that comes with the nodes, at its own size, 128 x 64 pixels. With `--checkpoint` (and
 `--sketch-encoder`) the same demo runs another one; give its size and settings with the other options.
@@ -23,7 +23,7 @@ from tooncrafter_core.inputs import INTERRUPTED
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = [KEYFRAMES / "first.png", KEYFRAMES / "last.png"]
-SKETCHES = {frame: KEYFRAMES / f"sketch_{frame:02}.png" for frame in (4, 7, 11)}
+SKETCHES = {frame: KEYFRAMES / f"sketch_{frame:02}.png" for frame in (2, 6, 9, 13)}
 SHOWN_RATE = 12
 """Frames per second of the animations, half of what the small model is told."""
 SKETCH_STRENGTH = 1.0

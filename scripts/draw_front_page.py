@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 KEYFRAMES = ROOT / "assets" / "keyframes"
 DRAWN = ROOT / "output" / "demo" / "with_sketch"
-GIVEN = "first.png", "sketch_04.png", "sketch_07.png", "sketch_11.png", "last.png"
-SMALL, LARGE = (78, 39), (414, 207)
+GIVEN = "first.png", "sketch_02.png", "sketch_06.png", "sketch_09.png", "sketch_13.png", "last.png"
+SMALL, LARGE = (64, 32), (414, 207)
 """Pixels of what was given, and of the film."""
 GAP = 6
 MILLISECONDS, HOLD = 83, 500

@@ -90,7 +90,7 @@ def main() -> None:
     for name, moment in {"first": 0, "top": 0.5, "last": 1}.items():
         picture(moment).save(folder / f"{name}.png")
     mask().save(folder / "mask.png")
-    for frame in (0, 4, 7, 11, FRAMES - 1):
+    for frame in (0, 2, 4, 6, 7, 9, 11, 13, FRAMES - 1):
         sketch(frame / (FRAMES - 1)).save(folder / f"sketch_{frame:02}.png")
     first, *others = (sketch(frame / (FRAMES - 1)) for frame in range(FRAMES))
     first.save(folder / "sketches.webp", save_all=True, append_images=others, duration=1000 // 12, lossless=True)

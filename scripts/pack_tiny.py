@@ -40,7 +40,7 @@ TINY = Path(__file__).resolve().parents[1] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
 STEPS = 4
 GUIDANCE_SCALE = 1.0
-SKETCH_STRENGTH = 1.5
+SKETCH_STRENGTH = 1.0
 
 _SCENES = 32
 """Over which the previews' colours are fitted."""

@@ -37,7 +37,7 @@ def quick_start() -> Example:
         " frame 7.\n\nWithout a sketch: delete Sketch Guide and connect positive and negative of Encode Keyframes"
         " to the Sampler. For 512 x 320 pixels see published_weights.",
         [],
-        animated(with_sketches(plain, ["tooncrafter_sketch_07.png"], "7", BUNDLED_SKETCH_ENCODER, 1.5)),
+        animated(with_sketches(plain, ["tooncrafter_sketch_07.png"], "7", BUNDLED_SKETCH_ENCODER, 1.0)),
         {**keyframe_titles(2), "sketches": "Sketch for frame 7"},
         _TINY_MEMORY,
     )
@@ -46,7 +46,7 @@ def quick_start() -> Example:
 def one_node() -> Example:
     names = "first", "top", "last"
     plain = interpolation([_drawing(names[0])], BUNDLED_MODEL, encode=_TINY, sample=_TINY_SAMPLING, text="ball")
-    prompt = with_sketches(plain, [_drawing("sketch_04")], "8, 22", BUNDLED_SKETCH_ENCODER, 1.5)
+    prompt = with_sketches(plain, [_drawing("sketch_04")], "8, 22", BUNDLED_SKETCH_ENCODER, 1.0)
     prompt["keyframes"] = _pictures(*names)
     prompt["sketches"] = _pictures("sketch_04", "sketch_11")
     return Example(
