@@ -119,7 +119,7 @@ class Workshop:
             }
         kept = {"start": str(self.start), "segments": 4, "cache": str(output / "cache"), "frames": FRAMES}
         sketch = {"hint_widths": [4] * 7}
-        joint = {**sketch, "guided_domains": ["film"], "guided_segments": 2}
+        joint = {**sketch, "guided_domains": ["toon"], "guided_segments": 2}
         distil = {"student_steps": 2, "teacher_steps": 4, "rank": 4}
         own = {"sketch": sketch, "joint": joint, "distil": distil}
         return kept | own.get(name, {})

