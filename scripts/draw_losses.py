@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from draw_curves import Curve, draw_curves
 
+from tooncrafter_core.evaluation.command import exit_status
+
 _FIRST = 25
 """About so many steps are in the first point."""
 
@@ -29,11 +31,7 @@ def main() -> int:
     parser.add_argument("metrics", type=Path, help="metrics.csv of a run")
     parser.add_argument("--out", type=Path, required=True, help="the picture, PNG")
     options = parser.parse_args()
-    try:
-        draw_curves(loss_curves(options.metrics), "steps", "loss").save(options.out)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    return 0
+    return exit_status(lambda: draw_curves(loss_curves(options.metrics), "steps", "loss").save(options.out))
 
 
 def loss_curves(metrics: Path) -> dict[str, Curve]:

@@ -122,7 +122,7 @@ def test_strengths_of_sketches(comfy_server: ComfyServer, graph: Prompt, guided:
     assert torch.equal(same, guided)
     less = latents_of(comfy_server, changed(graph, "guide", strengths="0"))
     moved = (less - guided).flatten(1).norm(dim=1)
-    assert MIDDLE in moved.topk(3).indices and moved[MIDDLE] > 3 * moved[0]
+    assert abs(int(moved.argmax()) - MIDDLE) <= 1 and moved[MIDDLE] > max(3 * moved[0], 0.95 * moved.max())
 
 
 def test_sketches_guide_a_part_of_the_sampling(

@@ -16,6 +16,7 @@ from comfy_harness.prompts import (
     with_sketches,
 )
 from tooncrafter_core import published
+from tooncrafter_core.batch.runners.comfyui_prompt import load_pictures
 
 _TINY = {"width": 128, "height": 64, "fps": 24}
 _TINY_SAMPLING = {"steps": 4, "guidance_scale": 1.0, "clean_end": True}
@@ -68,7 +69,7 @@ def _drawing(name: str) -> str:
 
 
 def _pictures(*names: str) -> dict[str, Any]:
-    return node("ToonCrafterLoadPictures", pictures="\n".join(map(_drawing, names)), background="#ffffff")
+    return load_pictures([_drawing(name) for name in names])
 
 
 def four_steps() -> Example:
