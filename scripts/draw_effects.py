@@ -111,7 +111,7 @@ EFFECTS: dict[str, Callable[[], Tensor]] = {
 
 @cache
 def model() -> ToonCrafter:
-    return ToonCrafter.load(MODEL, TINY / "tooncrafter-tiny-sketch.safetensors")
+    return ToonCrafter.load(MODEL, TINY / "tooncrafter-tiny-sketch.safetensors", dtype=torch.float32)
 
 
 @cache

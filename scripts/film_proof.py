@@ -35,6 +35,7 @@ from tooncrafter_core.evaluation.command import count, exit_status  # noqa: E402
 from tooncrafter_core.files.images import to_tensor  # noqa: E402
 from tooncrafter_core.files.media import read_image, write_frames  # noqa: E402
 from tooncrafter_core.files.whole import folder_written_whole, written_whole  # noqa: E402
+from tooncrafter_core.toon_crafter import DTYPES  # noqa: E402
 
 MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 EVERY = 16
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--shots", type=count, help="only so many, from all parts of the film")
     parser.add_argument("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
     parser.add_argument("--workers", type=count, default=1, help="of batch, one thread each (default %(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of batch (default %(default)s)")
     options = parser.parse_args()
     return exit_status(lambda: draw(options))
 
@@ -64,7 +66,7 @@ def draw(options: argparse.Namespace) -> None:
     _cut(open_film(options.film), shots, out)
     _run("shots", out / "keys", "-o", out / "shots.jsonl")
     size = ("--width", WIDTH, "--height", HEIGHT, "--frame-rate", RATE)
-    sampling = ("--steps", options.steps, "--guidance-scale", 1, "--clean-end")
+    sampling = ("--steps", options.steps, "--guidance-scale", 1, "--clean-end", "--dtype", options.dtype)
     workers = ("--workers", options.workers, "--threads", 1)
     _run("batch", out / "shots.jsonl", "--out", out / "drawn", "-c", MODEL, *size, *sampling, *workers)
     results = Results(out / "drawn")

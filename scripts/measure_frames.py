@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=count, default=6, help="(default %(default)s)")
     number = parser.parse_args().scenes
     scenes = [random_scene(np.random.default_rng([seed, 11]), (2.1, 2.7)) for seed in range(number)]
-    model = ToonCrafter.load(MODEL)
+    model = ToonCrafter.load(MODEL, dtype=torch.float32)
     _compare(model, scenes)
     _tint(scenes)
     _matte(scenes)

@@ -35,6 +35,8 @@ _OUTPUT = (
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
 )
 
+_DTYPE = "precision of weights and activations; auto is bfloat16 on a CPU that computes in it, else float32"
+
 _SETTINGS = {
     "prompt": "what the pictures show",
     "negative_prompt": "what to stay away from",
@@ -117,12 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     _add_models(command)
+    command.add_argument("--dtype", choices=["auto", *DTYPES], default="auto", help=_DTYPE)
     _add_settings(command)
     command.set_defaults(run=_interpolate)
 
     batch = commands.add_parser("batch", help="draw a list of shots, on many devices")
     batch.add_argument("--device", help="cpu, cuda, mps; default: cuda where a worker has a card, else cpu")
     _add_models(batch)
+    batch.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of weights and activations")
     _add_settings(batch)
     add_batch(batch)
 
@@ -133,7 +137,6 @@ def _parser() -> argparse.ArgumentParser:
 def _add_models(command: argparse.ArgumentParser) -> None:
     command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
     command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed for sketches")
-    command.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of weights and activations")
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -165,7 +168,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     for file in _models(options):
         if not isfile(file):
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
-    model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES[options.dtype])
+    model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES.get(options.dtype))
     _warn_if_far(Path(options.checkpoint), settings)
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +24,9 @@ from .models.vae.autoencoder import Autoencoder
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """Precisions of weights and activations, by name."""
 
+_BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
+"""What a CPU is said to have where it multiplies bfloat16 itself."""
+
 
 def working_device(name: torch.device | str) -> torch.device:
     """The device of this name, once it is known to work; ValueError where it does not."""
@@ -36,6 +40,16 @@ def check_device_name(name: str) -> None:
     """Raise ValueError for what is no device's name; whether it works is for the machine that has it to say."""
     with _refused(name):
         torch.device(name)
+
+
+def default_dtype(device: torch.device | str) -> torch.dtype:
+    """bfloat16 on a CPU that multiplies it itself, twice as fast as float32; else float32.
+
+    An older PyTorch, which does not say what a CPU has, gets float32.
+    """
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = torch.device(device).type == "cpu" and any(has.get(unit, False) for unit in _BFLOAT16_UNITS)
+    return torch.bfloat16 if native else torch.float32
 
 
 @contextmanager
@@ -69,9 +83,11 @@ class ToonCrafter:
         path: str | Path,
         sketch_path: str | Path | None = None,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> ToonCrafter:
         """Open a complete checkpoint and, if wanted, a sketch encoder; weights are read when their stage comes.
+
+        Without a dtype it is `default_dtype`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -80,6 +96,7 @@ class ToonCrafter:
             ValueError: the sketch encoder belongs to another model, or the device or dtype cannot be used.
         """
         working_device(device)
+        dtype = default_dtype(device) if dtype is None else dtype
         if dtype not in DTYPES.values():
             raise ValueError(f"dtype is {shortened(dtype)}; expected {', '.join(map(str, DTYPES.values()))}")
         checkpoint = read_checkpoint(path)

@@ -94,7 +94,7 @@ def sketch_tensors() -> dict[str, Tensor]:
 @pytest.fixture(scope="session")
 def tiny(tiny_files: tuple[Path, Path]) -> ToonCrafter:
     """The random models, with their weights in float32 all the time."""
-    model = ToonCrafter.load(*tiny_files)
+    model = ToonCrafter.load(*tiny_files, dtype=torch.float32)
     for part in (model.unet, model.autoencoder, model.projector, model.text, model.vision, model.sketch_encoder):
         part.float()
     return model

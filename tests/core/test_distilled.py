@@ -35,7 +35,9 @@ CASES = scenes(4, seed=0)
 
 
 def load() -> ToonCrafter:
-    return ToonCrafter.load(TINY / "tooncrafter-tiny.safetensors", TINY / "tooncrafter-tiny-sketch.safetensors")
+    return ToonCrafter.load(
+        TINY / "tooncrafter-tiny.safetensors", TINY / "tooncrafter-tiny-sketch.safetensors", dtype=torch.float32
+    )
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_a_model_with_more_latent_channels(channels: int, tmp_path: Path) -> Non
     save_file(random_tensors(ModelConfig(sketch=sketch_config(config))), tmp_path / "sketch.safetensors")
     found = read_checkpoint(tmp_path / "model.safetensors").config
     assert found.unet == config.unet and found.autoencoder == config.autoencoder
-    model = ToonCrafter.load(tmp_path / "model.safetensors", tmp_path / "sketch.safetensors")
+    model = ToonCrafter.load(tmp_path / "model.safetensors", tmp_path / "sketch.safetensors", dtype=torch.float32)
     settings = Settings(width=32, height=32, steps=2, frames=4, guidance_scale=1.0)
     frames = interpolate(model, torch.rand(2, 3, 32, 32), settings, {1: torch.ones(3, 32, 32)})
     assert frames.shape == (4, 3, 32, 32) and bool(frames.isfinite().all())

@@ -22,7 +22,7 @@ RUN: dict[str, Any] = {"settings": Settings(width=32, height=24, steps=2, frames
 @pytest.fixture
 def loaded(tiny_files: tuple[Path, Path]) -> ToonCrafter:
     """The random models as a file has them: in float16, to be run in float32."""
-    return ToonCrafter.load(*tiny_files)
+    return ToonCrafter.load(*tiny_files, dtype=torch.float32)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_loading_takes_no_memory_and_a_run_gives_back_what_it_took(
     """Bytes of live tensors: the largest stage's weights at the most, beside the activations, which are few here."""
     settings = Settings(width=8, height=8, steps=1, frames=2, two_pass=False, guidance_scale=1)
     with torch.no_grad(), PeakMemory("cpu") as memory:
-        model = ToonCrafter.load(*tiny_files)
+        model = ToonCrafter.load(*tiny_files, dtype=torch.float32)
         sizes = {name: 4 * sum(p.numel() for p in module.parameters()) for name, module in modules(model).items()}
         assert memory.peak < sum(sizes.values()) / 20
         frames = interpolate(model, pictures["keyframes"], settings)

@@ -36,7 +36,9 @@ CASES = scenes(8, seed=0)
 
 @pytest.fixture(scope="module")
 def tiny() -> ToonCrafter:
-    return ToonCrafter.load(TINY / "tooncrafter-tiny.safetensors", TINY / "tooncrafter-tiny-sketch.safetensors")
+    return ToonCrafter.load(
+        TINY / "tooncrafter-tiny.safetensors", TINY / "tooncrafter-tiny-sketch.safetensors", dtype=torch.float32
+    )
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def _run_core(files: tuple[Path, Path], case: Case) -> tuple[Tensor, Tensor]:
     """Final latents with the frames as the batch, and decoded frames."""
     steps: list[Tensor] = []
     decoded = interpolate(
-        ToonCrafter.load(*files),
+        ToonCrafter.load(*files, dtype=torch.float32),
         [read_image(DRAWN / f"{name}.png") for name in case.keyframes],
         Settings(
             prompt=TEXT,

@@ -166,7 +166,7 @@ def test_a_list_of_keyframes_of_different_sizes(
             picture.convert("RGB").resize(size).save(folder / f"{index}.png")
     prompt = graph(drawn, "first", frames=3)
     out = frames_of(comfy_server, {**prompt, "keyframes": node("LoadImageDataSetFromFolder", folder=folder.name)})
-    model = ToonCrafter.load(*checkpoints)
+    model = ToonCrafter.load(*checkpoints, dtype=torch.float32)
     keyframes = [read_image(folder / f"{index}.png") for index in range(2)]
     settings = Settings(width=64, height=64, steps=1, guidance_scale=1, frames=3, two_pass=False)
     expected = [interpolate(model, order, settings) for order in (keyframes, keyframes[::-1])]

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> str:
     """Write the table: one row for each length."""
     subject = Subject(
-        model=ToonCrafter.load(options.model),
+        model=ToonCrafter.load(options.model, dtype=torch.float32),
         name=" ".join(map(file_hash, [options.model, *options.perceptual])),
         settings=Settings(
             width=SIZE[0],

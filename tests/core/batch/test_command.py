@@ -39,7 +39,7 @@ def test_segments_by_workers_on_ray_are_those_of_one_run(
     assert "1 shots: 1 drawn, 0 kept, 0 failed. 5 frames" in capsys.readouterr().out
     pictures = [read_image(shots.parent / f"{number}.png") for number in range(3)]
     expected = interpolate(
-        ToonCrafter.load(*tiny_files),
+        ToonCrafter.load(*tiny_files, dtype=torch.float32),
         pictures,
         Settings(width=16, height=16, steps=2, frames=3, seed=4),
         {1: Sketch(pictures[0])},

@@ -47,7 +47,7 @@ def test_every_checkpoint_draws_pictures(name: str, checkpoints: dict[str, Path]
     assert checkpoint.config.autoencoder.dual_reference == (name in ("decoder", "sketch"))
     assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in checkpoint.tensors.values())
     frames = interpolate(
-        ToonCrafter.load(path, sketch),
+        ToonCrafter.load(path, sketch, dtype=torch.float32),
         moving_square(0)[[0, -1]],
         Settings(width=SIDE, height=SIDE, steps=2, frames=FRAMES, prompt="square 0"),
         sketches={1: torch.eye(SIDE).expand(3, -1, -1)} if sketch else None,

@@ -72,9 +72,9 @@ class TinyModel:
     def model(self) -> ToonCrafter:
         """The model, read at the first use."""
         started = time.monotonic()
-        model = ToonCrafter.load(self.path, self.sketch_path, device=self.device)
+        model = ToonCrafter.load(self.path, self.sketch_path, device=self.device, dtype=torch.float32)
         if self.autoencoder_path:
-            model = replace(model, autoencoder=ToonCrafter.load(self.autoencoder_path).autoencoder)
+            model = replace(model, autoencoder=ToonCrafter.load(self.autoencoder_path, dtype=torch.float32).autoencoder)
         if self.lora_path:
             merge(model.unet, read_lora(self.lora_path))
         _log.info("read %s in %.1f s", self.path.name, time.monotonic() - started)

@@ -210,7 +210,7 @@ def test_shares_of_dropped_conditions(workshop: Workshop, tmp_path: Path) -> Non
 
 
 def test_a_dropped_condition_is_the_pipelines_unconditional_one(player: DenoiserPlayer, workshop: Workshop) -> None:
-    model = ToonCrafter.load(workshop.start)
+    model = ToonCrafter.load(workshop.start, dtype=torch.float32)
     _, unconditional = contexts_of(model, {0: torch.rand(1, 3, SIDE, SIDE)}, Settings(frames=FRAMES))
     torch.testing.assert_close(player.denoising.blank_text, unconditional.text)
     image = resample_frames(player.projector(player.denoising.blank_vision), FRAMES)
