@@ -39,6 +39,8 @@ NO_COUNT = "it is {}; expected 1 or more"
         ("measure_frames --scenes 0", NO_COUNT.format(0)),
         ("measure_frames --scenes -3", NO_COUNT.format(-3)),
         ("measure_dtype --scenes 0", NO_COUNT.format(0)),
+        ("measure_variants --out v --run nope --only decoder", "there is no file nope/decoder_none/model.safetensors"),
+        ("measure_variants --out v --clips 0", NO_COUNT.format(0)),
         ("measure_batch overhead --shots 0", NO_COUNT.format(0)),
         ("measure_demo --demo nope", "nope"),
         ("profile_cpu --checkpoint nope.ckpt", "no weight file at nope.ckpt"),
