@@ -61,26 +61,25 @@ def measure(options: argparse.Namespace) -> str:
         OSError, ValueError: a file that is not there or cannot be used.
     """
     torch.set_num_threads(1)
-    bench = Bench.of_files([options.set / "perceptual" / "alex_shift_tolerant.pth"], options.out)
     tables = {"rectification": _rectifications, "decoder": _decoders}
     chosen = [options.only] if options.only else list(tables)
-    return "\n".join(tables[name](bench, options) for name in chosen)
+    return "\n".join(tables[name](options) for name in chosen)
 
 
-def _rectifications(bench: Bench, options: argparse.Namespace) -> str:
+def _rectifications(options: argparse.Namespace) -> str:
     start = options.run / "start.safetensors"
     files = {name: options.run / f"rectification_{name}" / "model.safetensors" for name in RECTIFICATIONS}
     models = _models(files | {"I": start}, start)
-    windows = _windows("toon", options)
+    windows, bench = _windows("toon", options), _bench(options)
     rows = {name: [bench.in_betweens(model, window) for window in windows] for name, model in models.items()}
     strips = {name: bench.drawn(model, windows[0]) for name, model in models.items()}
     _write_strips(options.out, "rectification", windows[0], strips)
     return _table("trains", RECTIFICATIONS, {name: ("ours", found) for name, found in rows.items()})
 
 
-def _decoders(bench: Bench, options: argparse.Namespace) -> str:
+def _decoders(options: argparse.Namespace) -> str:
     models = _models({name: options.run / f"decoder_{name}" / "model.safetensors" for name in DECODERS}, None)
-    windows = _windows("drawn", options)
+    windows, bench = _windows("drawn", options), _bench(options)
     found = {name: [bench.reconstruction(model, window) for window in windows] for name, model in models.items()}
     strips = {name: as_float(model.reconstruct(windows[0], name in REFERRED)) for name, model in models.items()}
     _write_strips(options.out, "decoder", windows[0], strips)
@@ -91,6 +90,10 @@ def _models(files: Mapping[str, Path], decodes: Path | None) -> dict[str, TinyMo
     for file in files.values():
         file_hash(file)  # one that is not there is told before anything runs
     return {name: TinyModel(file, None, SETTINGS, autoencoder_path=decodes) for name, file in files.items()}
+
+
+def _bench(options: argparse.Namespace) -> Bench:
+    return Bench.of_files([options.set / "perceptual" / "alex_shift_tolerant.pth"], options.out)
 
 
 def _windows(domain: str, options: argparse.Namespace) -> list[Window]:
