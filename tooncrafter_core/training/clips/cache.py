@@ -210,7 +210,6 @@ def _compute(
     accelerator: Accelerator,
 ) -> Segments:
     """The draws of a share."""
-    draws.check()
     loader: Iterable[Batch] = DataLoader(
         draws,
         batch_sampler=share,

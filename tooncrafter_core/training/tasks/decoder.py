@@ -172,7 +172,7 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
 
     return Task(
         players={"decoder": player, "discriminator": DiscriminatorPlayer(discriminator, judged, settings)},
-        draws=draws,
+        draws=lambda: draws,
         collate=collate,
         strip=strip,
         checkpoint=checkpoint,

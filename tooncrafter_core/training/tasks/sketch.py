@@ -71,7 +71,7 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
     segments = draws_of_segments(settings, start, accelerator, load_line_extractor(settings.lines))
 
     def strip() -> Tensor:
-        return guided_strip(denoiser, encoder, segments.kept, start, accelerator)
+        return guided_strip(denoiser, encoder, segments().kept, start, accelerator)
 
     return Task(
         players={"sketch": SketchPlayer(encoder, denoiser)},
