@@ -227,6 +227,53 @@ def test_the_checkpoint(workshop: Workshop, tmp_path: Path) -> None:
     )
 
 
+def video_file(folder: Path, **changes: Any) -> Path:
+    """A complete checkpoint of random weights with a 3D decoder."""
+    sizes = replace(MODEL.autoencoder, dual_reference=True, reference_head_channels=4)
+    write_start(folder / "begin.safetensors", replace(MODEL, autoencoder=replace(sizes, **changes)))
+    return folder / "begin.safetensors"
+
+
+def test_a_decoder_begins_with_anothers_layers_over_frames(workshop: Workshop, tmp_path: Path) -> None:
+    begin = video_file(tmp_path)
+    found = decoder_player(make(workshop.settings("decoder", tmp_path / "run", begin=begin))).autoencoder.state_dict()
+    parts = read_checkpoint(begin).part("autoencoder"), read_checkpoint(workshop.start).part("autoencoder")
+    for name, tensor in found.items():
+        of_video = any(own in name for own in ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement"))
+        if of_video or name.startswith("encoder."):
+            assert torch.equal(tensor, parts[not of_video][name]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"res_blocks": 2}, r"cannot be begun with: \d+ in the file only: decoder\..*time_stack"),
+        ({"reference_head_channels": 8}, r"cannot be begun with: decoder\.attn_refinement.*reference_head_channels"),
+        ({"dual_reference": False}, r"has unet, autoencoder, .* and no 3D decoder; expected one to begin with"),
+    ],
+    ids=str,
+)
+def test_a_decoder_of_other_layers_is_no_beginning(
+    changes: dict[str, Any], message: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    begin = video_file(tmp_path, **changes)
+    with pytest.raises(ValueError, match=rf"begin\.safetensors {message}"):
+        make(workshop.settings("decoder", tmp_path / "run", begin=begin))
+
+
+def test_layers_that_are_missing_are_named(workshop: Workshop, tmp_path: Path) -> None:
+    write_start(tmp_path / "start.safetensors", replace(MODEL, autoencoder=replace(MODEL.autoencoder, res_blocks=2)))
+    changes = {"start": tmp_path / "start.safetensors", "begin": video_file(tmp_path)}
+    with pytest.raises(ValueError, match=r"cannot be begun with: \d+ missing in the file: decoder\..*time_stack"):
+        make(workshop.settings("decoder", tmp_path / "run", **changes))
+
+
+def test_a_beginning_beside_a_start_that_has_one(workshop: Workshop, tmp_path: Path) -> None:
+    begin = video_file(tmp_path)
+    with pytest.raises(ValueError, match="has a 3D decoder already, which is trained on; leave begin out"):
+        make(workshop.settings("decoder", tmp_path / "run", start=begin, begin=begin))
+
+
 @pytest.mark.parametrize(("width", "layers"), [(32, 2), (48, 3)])
 def test_small_pictures_get_a_shallower_discriminator(
     width: int, layers: int, workshop: Workshop, tmp_path: Path

@@ -90,6 +90,21 @@ def test_an_encoder_of_other_sizes_is_no_beginning(workshop: Workshop, tmp_path:
         make(workshop.settings("sketch", tmp_path / "run", begin=begin, hint_widths=[8] * 7))
 
 
+@pytest.mark.parametrize("name", ["sketch", "joint"])
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [(1, r"\d+ missing in the file: input_blocks\.2"), (3, r"\d+ in the file only: input_blocks\.4")],
+)
+def test_an_encoder_of_other_layers_is_no_beginning(
+    levels: int, message: str, name: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    begin = tmp_path / "begin.safetensors"
+    other = replace(config_of(32), channel_mult=(1,) * levels, attention_levels=(True,) * levels)
+    write_start(begin, ModelConfig(sketch=other))
+    with pytest.raises(ValueError, match=rf"begin\.safetensors cannot be begun with: {message}"):
+        make(workshop.settings(name, tmp_path / "run", begin=begin))
+
+
 def test_the_first_loss_is_the_denoisers(workshop: Workshop, tmp_path: Path) -> None:
     """A new encoder adds nothing."""
     player = sketch_player(task := make(workshop.settings("sketch", tmp_path)))
