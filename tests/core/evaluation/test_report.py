@@ -135,6 +135,19 @@ def test_nothing_is_drawn_or_measured_twice(bench: Bench, tmp_path: Path) -> Non
     assert len(again.results) == 6, "in-betweens of three, a sketch, baselines of two windows"
 
 
+def test_true_lines_are_extracted_once(bench: Bench) -> None:
+    """Of a window's frames: the model's, the dissolve's, the nearest keyframe's and the true ones."""
+    asked: list[Tensor] = []
+
+    def watched(frames: Tensor) -> Tensor:
+        asked.append(frames)
+        return lines(frames)
+
+    one = window()
+    assert replace(bench, lines=watched).in_betweens(Stub(off=2), one).keys() > {"ours_lines", "nearest_worst_lines"}
+    assert sum(torch.equal(frames, one.frames[1:-1]) for frames in asked) == 1 and len(asked) == 4
+
+
 def test_an_interrupted_line_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     results = Results(path)
