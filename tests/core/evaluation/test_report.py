@@ -213,6 +213,25 @@ ABOUT = {
 }
 
 
+@pytest.mark.parametrize("name", ["results.jsonl", "renders"])
+def test_a_place_that_is_taken(name: str, tmp_path: Path, command: Callable[..., list[str]]) -> None:
+    (tmp_path / "out").mkdir()
+    if name == "renders":
+        (tmp_path / "out" / name).touch()
+    else:
+        (tmp_path / "out" / name).mkdir()
+    with pytest.raises(ValueError, match=rf"{name} is a (file, not a folder|folder; expected the name of a file)"):
+        Bench.of_files([tmp_path / "weights.pth"], tmp_path / "out")
+
+
+def test_an_output_that_is_a_file(
+    tmp_path: Path, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").touch()
+    assert report_tiny.main(command()) == 2
+    assert f"cannot write {tmp_path / 'out' / 'results.jsonl'}: " in capsys.readouterr().err
+
+
 def test_sheets_show_the_right_frames(tmp_path: Path) -> None:
     frames = torch.arange(FRAMES).float()[:, None, None, None].expand(-1, 3, 8, 16) / 20
     files = write_sheets(tmp_path, "x", [Block("title", {"truth": frames, "ours": frames})] * 5)
@@ -291,6 +310,7 @@ def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: 
     [
         (["--domain", "film"], "no held-out film clips"),
         (["--variants", "IV"], "cannot read --variants IV"),
+        (["--variants", "IV=a.safetensors", "IV=b.safetensors"], "two --variants are called IV; give each a name"),
         (["--variants", "IV=missing.safetensors"], "there is no file missing.safetensors; check the path"),
         (["--width", "100"], "width is 100; expected a multiple of 8"),
         (["--steps", "0"], "steps is 0"),

@@ -138,13 +138,15 @@ def _variants(options: argparse.Namespace) -> dict[str, Path]:
     """Name -> file, from NAME=FILE arguments.
 
     Raises:
-        ValueError: an argument of another form.
+        ValueError: an argument of another form, or a name that comes twice.
     """
-    pairs = {}
+    pairs: dict[str, Path] = {}
     for item in options.variants if "variants" in options.only else []:
         name, _, file = item.partition("=")
         if not name or not file:
             raise ValueError(f"cannot read --variants {item}; expected NAME=FILE such as IV=runs/iv/model.safetensors")
+        if name in pairs:
+            raise ValueError(f"two --variants are called {name}; give each a name of its own")
         pairs[name] = _path(file)
     return pairs
 
