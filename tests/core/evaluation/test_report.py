@@ -312,6 +312,8 @@ def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: 
         (["--variants", "IV"], "cannot read --variants IV"),
         (["--variants", "IV=a.safetensors", "IV=b.safetensors"], "two --variants are called IV; give each a name"),
         (["--variants", "IV=missing.safetensors"], "there is no file missing.safetensors; check the path"),
+        (["--keyframes", "nope"], "nope has no pairs NAME_first.png and NAME_last.png; name another"),
+        (["--only", "variants"], "--only variants leaves nothing to measure without --variants; name that too"),
         (["--width", "100"], "width is 100; expected a multiple of 8"),
         (["--steps", "0"], "steps is 0"),
     ],
