@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
@@ -35,16 +36,41 @@ def main() -> int:
 
 
 def measure(demo: Path) -> str:
-    """A line for each folder of frames."""
+    """A line for each folder of frames.
+
+    Raises:
+        ValueError: there are none, or one holds anything but the demo's frames.
+    """
+    folders = sorted(path for path in demo.iterdir() if path.is_dir()) if demo.is_dir() else []
+    if not folders:
+        raise ValueError(f"{demo} has no folders of frames; expected those of scripts/demo.sh, run it or name another")
     lines = []
-    for folder in sorted(path for path in demo.iterdir() if path.is_dir()):
-        frames = torch.stack([read_image(path) for path in sorted(folder.glob("*.png"))])
+    for folder, paths in {folder: _paths(folder) for folder in folders}.items():
+        frames = _frames(paths)
         truth = _truth(*frames.shape[:-3:-1])
         matches = line_f1(lines_of(frames), lines_of(truth))
         each = " ".join(f"{match:.2f}" for match in matches)
         decibel = psnr(frames[1:-1], truth[1:-1])
         lines.append(f"{folder.name}: {each}; least {min(matches):.2f}; frames between {decibel:.1f} dB\n")
     return "".join(lines)
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The pictures of all frames; ValueError where they are not as many as the demo has."""
+    paths = sorted(folder.glob("*.png"))
+    if len(paths) != FRAMES:
+        raise ValueError(f"{folder} has {len(paths)} PNG files; expected {FRAMES}, run scripts/demo.sh without changes")
+    return paths
+
+
+def _frames(paths: Sequence[Path]) -> Tensor:
+    """Frames (t, 3, height, width) in [0, 1]; ValueError where they differ in size."""
+    frames = [read_image(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if frame.shape != frames[0].shape:
+            found, first = (f"{one.shape[-1]} x {one.shape[-2]}" for one in (frame, frames[0]))
+            raise ValueError(f"{path} is {found} pixels and {paths[0].name} {first}; expected one size for all")
+    return torch.stack(frames)
 
 
 def _truth(width: int, height: int) -> Tensor:

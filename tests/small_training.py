@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ class Workshop:
 
     def settings(self, name: str, output: Path, /, **changes: Any) -> Any:
         """The same as the training's settings."""
-        return TRAININGS[name].settings.model_validate(self.entries(name, output, **changes))
+        entries = json.dumps(self.entries(name, output, **changes), default=str)
+        return TRAININGS[name].settings.model_validate_json(entries)
 
     def _own_entries(self, name: str, output: Path) -> dict[str, Any]:
         if name == "autoencoder":

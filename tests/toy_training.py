@@ -63,7 +63,7 @@ class Nearest(Player):
 def toy(*players: Player) -> Task:
     return Task(
         players={f"player{number}": player for number, player in enumerate(players)},
-        draws=Drawn(),
+        draws=Drawn,
         collate=collate,
         strip=lambda: torch.full((3, 8, 8), float(players[0].weight.detach().mean().clamp(0, 1))),
         checkpoint=lambda: {name: tensor.detach().clone() for name, tensor in players[0].state_dict().items()},

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "assets" / "tooncrafter-tiny"
@@ -42,7 +43,14 @@ NO_COUNT = "it is {}; expected 1 or more"
         ("measure_variants --out v --run nope --only decoder", "there is no file nope/decoder_none/model.safetensors"),
         ("measure_variants --out v --clips 0", NO_COUNT.format(0)),
         ("measure_batch overhead --shots 0", NO_COUNT.format(0)),
-        ("measure_demo --demo nope", "nope"),
+        ("measure_demo --demo nope", "nope has no folders of frames; expected those of scripts/demo.sh"),
+        ("measure_demo --demo damaged.safetensors", "damaged.safetensors has no folders of frames"),
+        ("measure_demo --demo whole/decoder", "whole/decoder has no folders of frames"),
+        ("measure_demo --demo whole", "whole/decoder has 0 PNG files; expected 16"),
+        ("measure_demo --demo few", "few/frames has 15 PNG files; expected 16"),
+        ("measure_demo --demo many", "many/frames has 17 PNG files; expected 16"),
+        ("measure_demo --demo mixed", "mixed/frames/15.png is 8 x 16 pixels and 00.png 16 x 8; expected one size"),
+        ("measure_demo --demo text", "00.png"),
         ("profile_cpu --checkpoint nope.ckpt", "no weight file at nope.ckpt"),
         ("stage_times --small --beside nope", "nope has no tooncrafter_core; expected the root folder of a checkout"),
         ("stage_times --small --runs 0", "--runs is 0; expected 1 or more"),
@@ -71,6 +79,12 @@ def test_mistakes(
         (tmp_path / name / "joint").mkdir()
         for file_name in files:
             (tmp_path / name / "joint" / f"{file_name}.safetensors").symlink_to(runs["sketch"])
+    for name, count in {"few": 15, "many": 17, "mixed": 16, "text": 16}.items():
+        (tmp_path / name / "frames").mkdir(parents=True)
+        for number in range(count):
+            size = (8, 16) if (name, number) == ("mixed", 15) else (16, 8)
+            Image.new("RGB", size).save(tmp_path / name / "frames" / f"{number:02}.png")
+    (tmp_path / "text" / "frames" / "00.png").write_text("text")
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))

@@ -27,6 +27,7 @@ from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
 from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
+from ..timeline import parse_frames
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
 from .command import count, exit_status, threads
@@ -38,6 +39,9 @@ from .scenes import SIZE, is_at, picture, scenes
 
 EVERY = 10
 """The figure is looked for in every tenth frame."""
+
+LEAST = 3
+"""Frames of which one can be measured."""
 
 SHOWN = 16
 """Frames on a sheet."""
@@ -123,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> str:
     """Write the table: one row for each length."""
+    for frames in options.frames:
+        if min(parse_frames(frames, "--frames")) < LEAST:
+            raise ValueError(f"--frames is {frames}; expected {LEAST} or more, of which one is between the keyframes")
     subject = Subject(
         model=ToonCrafter.load(options.model, dtype=torch.float32),
         name=" ".join(map(file_hash, [options.model, *options.perceptual])),

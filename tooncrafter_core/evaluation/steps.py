@@ -18,6 +18,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
+from ..training.run.low_rank import read_lora
 from .command import count, exit_status
 from .ladder import SET
 from .report.measures import Bench
@@ -58,32 +59,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> Measured:
     """Every model with every number of steps on the same clips, from the same noise."""
+    subjects = _subjects(options)
     bench = Bench.of_files([options.perceptual], options.out)
     folder = options.data.parent
     clips = in_order(read_manifest(options.data), options.domain, 0, folder)
     windows, _ = take_windows(clips, options.clips, drawer(WIDTH, HEIGHT, 1), folder, 0)
     measured: dict[str, dict[int, Values]] = {}
+    for (name, steps), subject in subjects.items():
+        mean = means([bench.in_betweens(subject, window) for window in windows])
+        measured.setdefault(name, {})[steps] = mean
+        _log.info("%s, %d steps: %.4f, %.2f dB", name, steps, mean["ours"], mean["ours_psnr"])
+    return measured
+
+
+def _subjects(options: argparse.Namespace) -> dict[tuple[str, int], TinyModel]:
+    """What is measured, by name and steps.
+
+    Raises:
+        ValueError, OSError: an argument of another form, a number out of range, or a LoRA that cannot be used.
+    """
+    subjects = {}
     for name, lora in {UNDISTILLED: None, **_loras(options.lora)}.items():
+        if lora:
+            read_lora(lora)
         for steps in options.steps:
             settings = Settings(steps=steps, guidance_scale=1.0, eta=options.eta, clean_end=True, two_pass=False)
-            subject = TinyModel(options.model, None, settings, lora_path=lora)
-            mean = means([bench.in_betweens(subject, window) for window in windows])
-            measured.setdefault(name, {})[steps] = mean
-            _log.info("%s, %d steps: %.4f, %.2f dB", name, steps, mean["ours"], mean["ours_psnr"])
-    return measured
+            subjects[name, steps] = TinyModel(options.model, None, settings, lora_path=lora)
+    return subjects
 
 
 def _loras(arguments: Sequence[str]) -> dict[str, Path]:
     """Name -> file.
 
     Raises:
-        ValueError: an argument of another form.
+        ValueError: an argument of another form, or a name that is taken.
     """
-    pairs = {}
+    pairs: dict[str, Path] = {}
     for argument in arguments:
         name, _, file = argument.partition("=")
         if not name or not file:
             raise ValueError(f"cannot read --lora {argument}; expected NAME=FILE such as distilled=model.safetensors")
+        if name in (UNDISTILLED, *pairs):
+            raise ValueError(f"two models are called {name}; give each --lora a name of its own")
         pairs[name] = Path(file).expanduser()
     return pairs
 

@@ -29,6 +29,17 @@ def test_lengths_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (out / "lengths.md").read_text() == table
 
 
+@pytest.mark.parametrize("frames", ["2", "1", "1001"])
+def test_a_length_that_cannot_be_measured(
+    frames: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before others are."""
+    monkeypatch.setattr(length, "interpolate", None)
+    given = ["--model", str(TINY), "--perceptual", "nope.pth", "--out", str(tmp_path / "out"), "--frames", "3", frames]
+    assert length.main(given) == 2
+    assert f"error: --frames is {frames}; expected " in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--model", str(tmp_path / "none.safetensors"), "--perceptual", str(tmp_path / "no.pth")]
     assert length.main([*given, "--out", str(tmp_path / "out")]) == 2

@@ -135,6 +135,19 @@ def test_nothing_is_drawn_or_measured_twice(bench: Bench, tmp_path: Path) -> Non
     assert len(again.results) == 6, "in-betweens of three, a sketch, baselines of two windows"
 
 
+def test_true_lines_are_extracted_once(bench: Bench) -> None:
+    """Of a window's frames: the model's, the dissolve's, the nearest keyframe's and the true ones."""
+    asked: list[Tensor] = []
+
+    def watched(frames: Tensor) -> Tensor:
+        asked.append(frames)
+        return lines(frames)
+
+    one = window()
+    assert replace(bench, lines=watched).in_betweens(Stub(off=2), one).keys() > {"ours_lines", "nearest_worst_lines"}
+    assert sum(torch.equal(frames, one.frames[1:-1]) for frames in asked) == 1 and len(asked) == 4
+
+
 def test_an_interrupted_line_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     results = Results(path)
@@ -198,6 +211,25 @@ ABOUT = {
     "seed": 0,
     "line_threshold": 0.5,
 }
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "renders"])
+def test_a_place_that_is_taken(name: str, tmp_path: Path, command: Callable[..., list[str]]) -> None:
+    (tmp_path / "out").mkdir()
+    if name == "renders":
+        (tmp_path / "out" / name).touch()
+    else:
+        (tmp_path / "out" / name).mkdir()
+    with pytest.raises(ValueError, match=rf"{name} is a (file, not a folder|folder; expected the name of a file)"):
+        Bench.of_files([tmp_path / "weights.pth"], tmp_path / "out")
+
+
+def test_an_output_that_is_a_file(
+    tmp_path: Path, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").touch()
+    assert report_tiny.main(command()) == 2
+    assert f"cannot write {tmp_path / 'out' / 'results.jsonl'}: " in capsys.readouterr().err
 
 
 def test_sheets_show_the_right_frames(tmp_path: Path) -> None:
@@ -278,7 +310,10 @@ def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: 
     [
         (["--domain", "film"], "no held-out film clips"),
         (["--variants", "IV"], "cannot read --variants IV"),
+        (["--variants", "IV=a.safetensors", "IV=b.safetensors"], "two --variants are called IV; give each a name"),
         (["--variants", "IV=missing.safetensors"], "there is no file missing.safetensors; check the path"),
+        (["--keyframes", "nope"], "nope has no pairs NAME_first.png and NAME_last.png; name another"),
+        (["--only", "variants"], "--only variants leaves nothing to measure without --variants; name that too"),
         (["--width", "100"], "width is 100; expected a multiple of 8"),
         (["--steps", "0"], "steps is 0"),
     ],

@@ -94,8 +94,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
 
 def test_every_model_with_every_number_of_steps(
-    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(steps, "read_lora", lambda path: {})
     assert main(command("--lora", "bright=lora.safetensors")) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "dissolve" not in line]
     found = {(row[0], row[1]): row[2:] for row in rows if len(row) == 4 and row[1].isdigit()}
@@ -103,6 +104,21 @@ def test_every_model_with_every_number_of_steps(
     assert len({tuple(row) for row in found.values()}) == 4
 
 
-def test_a_lora_without_a_name(command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command("--lora", "lora.safetensors")) == 2
-    assert "cannot read --lora lora.safetensors; expected NAME=FILE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--lora", "lora.safetensors"], "cannot read --lora lora.safetensors; expected NAME=FILE"),
+        (["--lora", "a=nope.safetensors"], "nope.safetensors; check the path"),
+        (["--lora", "a=one", "a=two"], "two models are called a; give each --lora a name of its own"),
+        (["--lora", "undistilled=one"], "two models are called undistilled"),
+        (["--steps", "4", "2000"], "steps is 2000; expected 1 to 1000"),
+        (["--eta", "nan"], "eta is nan; expected 0 to 1"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told_before_anything_is_measured(
+    more: list[str], message: str, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(command(*more)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from PIL import Image
 from small_training import MODEL, Workshop, run, write_start
 
 from tooncrafter_core.training.__main__ import TRAININGS, main
+from tooncrafter_core.training.clips import cache
 from tooncrafter_core.training.clips.manifest import Clip, write_manifest
 from tooncrafter_core.training.run import engine
 from tooncrafter_core.training.tasks import decoder
@@ -159,6 +160,15 @@ def test_an_output_that_cannot_be_written(output: str, command: Callable[..., tu
     code, said = command("rectify", output=output, start=__file__)
     assert code == 2
     assert f"cannot write {output}/model.safetensors" in said
+
+
+@pytest.mark.parametrize("folder", ["/proc/cache", f"{__file__}/cache", f"/tmp/{'a' * 300}"])
+def test_a_cache_that_cannot_be_written(
+    folder: str, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is encoded."""
+    monkeypatch.setattr(cache, "_compute", lambda *_: pytest.fail("segments are encoded"))
+    assert f"cannot write {folder}/segments-" in refusal("base", cache=folder)
 
 
 def test_ctrl_c_ends_it_in_words(command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:

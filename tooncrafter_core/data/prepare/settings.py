@@ -31,7 +31,7 @@ def _existing_folder(path: Path, info: ValidationInfo) -> Path:
 ModelFolder = Annotated[Path, AfterValidator(_existing_folder)]
 
 
-class _Part(BaseModel, frozen=True, extra="forbid"):
+class _Part(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
     """Settings of one stage."""
 
 
@@ -167,7 +167,7 @@ class Clips(_Part, frozen=True):
     domain: Domain = "film"
 
 
-class Settings(BaseModel, frozen=True, extra="forbid"):
+class Settings(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
     """All stages, in their order."""
 
     shots: Shots = Shots()

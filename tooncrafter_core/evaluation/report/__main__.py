@@ -113,18 +113,33 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     subject = TinyModel(options.model, options.sketch_encoder, settings, options.device)
     for file in (options.model, *filter(None, [options.sketch_encoder]), *variants.values()):
         file_hash(file)  # a file that is not there is told before anything runs
+    parts = _parts(options)
+    pairs = _pairs(options.keyframes) if "keyframes" in parts else {}
     bench = Bench.of_files(options.perceptual, options.out)
     groups = [_group(options, domain) for domain in options.domain]
     others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
-    parts = [part for part in options.only if part != "sketch" or options.sketch_encoder]
     measured = measure(bench, subject, groups, others, parts, options.out / "sheets")
     spent = _cost(options, settings) if "cost" in parts else None
-    if options.keyframes and "keyframes" in parts:
-        _keyframe_sheets(bench, subject, options)
+    if pairs:
+        _keyframe_sheets(bench, subject, pairs, options)
     report = assemble(_about(options, settings), groups, measured, spent)
     _write(options.out / "report.json", json.dumps(report, indent=2) + "\n")
     _write(options.out / "report.md", summary.markdown(report))
     return report
+
+
+def _parts(options: argparse.Namespace) -> list[str]:
+    """The parts whose files are named.
+
+    Raises:
+        ValueError: none is left.
+    """
+    files = {"sketch": "sketch_encoder", "variants": "variants", "keyframes": "keyframes"}
+    parts = [part for part in options.only if part not in files or getattr(options, files[part])]
+    if not parts:
+        needed = ", ".join(f"--{files[part].replace('_', '-')}" for part in options.only)
+        raise ValueError(f"--only {' '.join(options.only)} leaves nothing to measure without {needed}; name that too")
+    return parts
 
 
 def _check_size(width: int, height: int) -> None:
@@ -138,13 +153,15 @@ def _variants(options: argparse.Namespace) -> dict[str, Path]:
     """Name -> file, from NAME=FILE arguments.
 
     Raises:
-        ValueError: an argument of another form.
+        ValueError: an argument of another form, or a name that comes twice.
     """
-    pairs = {}
+    pairs: dict[str, Path] = {}
     for item in options.variants if "variants" in options.only else []:
         name, _, file = item.partition("=")
         if not name or not file:
             raise ValueError(f"cannot read --variants {item}; expected NAME=FILE such as IV=runs/iv/model.safetensors")
+        if name in pairs:
+            raise ValueError(f"two --variants are called {name}; give each a name of its own")
         pairs[name] = _path(file)
     return pairs
 
@@ -162,14 +179,12 @@ def _group(options: argparse.Namespace, domain: str) -> Group:
     return Group(domain, windows, skipped)
 
 
-def _keyframe_sheets(bench: Bench, subject: Subject, options: argparse.Namespace) -> None:
-    """Sheets of pairs of pictures that are not from the data.
-
-    Raises:
-        ValueError: there are none.
-    """
+def _keyframe_sheets(
+    bench: Bench, subject: Subject, pairs: Mapping[str, Sequence[Path]], options: argparse.Namespace
+) -> None:
+    """Sheets of pairs of pictures that are not from the data."""
     blocks = []
-    for name, pictures in _pairs(options.keyframes).items():
+    for name, pictures in pairs.items():
         first, last = (
             fit_images(read_image(path)[None], options.width, options.height, "crop")[0] for path in pictures
         )
@@ -180,12 +195,16 @@ def _keyframe_sheets(bench: Bench, subject: Subject, options: argparse.Namespace
 
 
 def _pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Name -> first and last picture."""
+    """Name -> first and last picture.
+
+    Raises:
+        ValueError: there are none.
+    """
     found = {first.name.removesuffix("_first.png"): first for first in sorted(folder.glob("*_first.png"))}
     pairs = {name: (first, folder / f"{name}_last.png") for name, first in found.items()}
     pairs = {name: pair for name, pair in pairs.items() if pair[1].exists()}
     if not pairs:
-        raise ValueError(f"{folder} has no pairs NAME_first.png and NAME_last.png")
+        raise ValueError(f"{folder} has no pairs NAME_first.png and NAME_last.png; name another with --keyframes")
     return pairs
 
 

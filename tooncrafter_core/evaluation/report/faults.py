@@ -5,12 +5,9 @@ Frames are (t, 3, H, W) in [0, 1], the keyframes first and last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
-from ..metrics import line_f1, line_mask
+from ..metrics import line_f1
 from .store import Values
 from .windows import MIDDLE
 
@@ -21,16 +18,16 @@ INK = 0.02
 """Share of a frame's pixels, the darkest, that are its ink."""
 
 
-def faults(frames: Tensor, truth: Tensor, lines: Callable[[Tensor], Tensor]) -> Values:
+def faults(frames: Tensor, truth: Tensor, lines: Tensor, true_lines: Tensor) -> Values:
     """`lines` and `worst_lines`: F1 of the frames' lines against the true ones', mean and least of those between the
     keyframes; `still`: by how many levels of 255 the still pixels' mean colour is off in the middle frame; `ink`: the
     middle frame's darkness of ink divided by the keyframes'.
 
     Args:
-        lines: frames (n, 3, H, W) -> line drawings (n, 1, H, W), white on black.
+        lines: masks (t - 2, 1, H, W) of the lines between the keyframes.
+        true_lines: likewise of the truth.
     """
-    with torch.inference_mode():
-        matches = line_f1(line_mask(lines(frames[1:-1])), line_mask(lines(truth[1:-1])))
+    matches = line_f1(lines, true_lines)
     return {
         "lines": sum(matches) / len(matches),
         "worst_lines": min(matches),

@@ -108,23 +108,25 @@ class Bench:
         )
 
     def _in_betweens(self, subject: Subject, window: Window) -> Values:
-        return {**self._between("ours", self.drawn(subject, window), window), **self._baselines(window)}
+        true_lines = self._lines(window.frames[1:-1])
+        ours = self._between("ours", self.drawn(subject, window), window, true_lines)
+        return {**ours, **self._baselines(window, true_lines)}
 
-    def _baselines(self, window: Window) -> Values:
+    def _baselines(self, window: Window, true_lines: Tensor) -> Values:
         """Kept by themselves, since they are the same for all models."""
         key = digest("baselines", VERSION, self.distance_name, window.identity)
 
         def make() -> Values:
             values: Values = {}
             for name, frames in baselines(window).items():
-                values |= self._between(name, frames, window)
+                values |= self._between(name, frames, window, true_lines)
             return values
 
         return self.results.get(key, make, kind="baselines", clip=window.name)
 
-    def _between(self, name: str, frames: Tensor, window: Window) -> Values:
+    def _between(self, name: str, frames: Tensor, window: Window, true_lines: Tensor) -> Values:
         inner, truth = frames[1:-1], window.frames[1:-1]
-        found = faults(frames, window.frames, self.lines)
+        found = faults(frames, window.frames, self._lines(inner), true_lines)
         return {
             name: self._distance(inner, truth),
             f"{name}_psnr": psnr(inner, truth),
@@ -153,9 +155,12 @@ class Bench:
         return values
 
     def _match(self, frames: Tensor, sketch: Tensor) -> EdgeMatch:
+        return edge_match(self._lines(frames[MIDDLE : MIDDLE + 1]), line_mask(sketch), RADIUS)
+
+    def _lines(self, frames: Tensor) -> Tensor:
+        """Masks (n, 1, H, W) of the lines of frames (n, 3, H, W)."""
         with torch.inference_mode():
-            lines = self.lines(frames[MIDDLE : MIDDLE + 1])
-        return edge_match(line_mask(lines), line_mask(sketch), RADIUS)
+            return line_mask(self.lines(frames))
 
     def _distance(self, frames: Tensor, truth: Tensor) -> float:
         return float(perceptual_distances(self.distance, frames, truth).mean())

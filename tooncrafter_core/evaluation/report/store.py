@@ -11,17 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...files.whole import written_whole
+from ...files.whole import check_file, written_whole
 
 Values = dict[str, float]
 _log = logging.getLogger(__name__)
 
 
 class Results:
-    """Numbers by key in a file of one JSON object a line. A line cut short by an interruption is measured again."""
+    """Numbers by key in a file of one JSON object a line. A line cut short by an interruption is measured again.
+
+    Raises:
+        ValueError: the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         self._values: dict[str, Values] = {}
@@ -48,10 +53,15 @@ class Results:
 
 
 class Renders:
-    """Frames (uint8) by key, one compressed file for each."""
+    """Frames (uint8) by key, one compressed file for each.
+
+    Raises:
+        ValueError: the folder cannot be written to.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        check_file(folder / "frames.npz")
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str, make: Callable[[], Tensor]) -> Tensor:

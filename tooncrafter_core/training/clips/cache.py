@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ...files.checkpoint import PREFIXES, Checkpoint
 from ...files.tokenizer import tokenize
+from ...files.whole import check_file
 from ...models.clip.text_tower import TextTower
 from ...models.clip.vision_tower import VisionTower, preprocess
 from ...models.config import LATENT_SCALE
@@ -85,10 +86,12 @@ def cached_segments(
     another of any of these makes another file. Several runs may share a cache: whichever is done first writes the file.
 
     Raises:
-        ValueError: what was kept is damaged, the clips cannot be read, or memory cannot hold so many segments.
+        ValueError: what was kept is damaged, the folder cannot be written to, the clips cannot be read, or memory
+            cannot hold so many segments.
         OSError: they cannot be written.
     """
     path = settings.cache / f"segments-{_key(settings, start, draws, lines)}.safetensors"
+    check_file(path)
     _keep(path, settings, start, draws, accelerator, lines)
     tensors = _read(path)
     return Segments(*(tensors[name] for name in Segments._fields))
@@ -210,7 +213,6 @@ def _compute(
     accelerator: Accelerator,
 ) -> Segments:
     """The draws of a share."""
-    draws.check()
     loader: Iterable[Batch] = DataLoader(
         draws,
         batch_sampler=share,

@@ -105,6 +105,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines of a file in which something stands, with their numbers."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no clip list {path}; check the path")
+    if os.path.isdir(path):
+        raise ManifestError(f"{path} is a folder; expected the file of a clip list, such as {path / 'manifest.jsonl'}")
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
     except UnicodeDecodeError as error:

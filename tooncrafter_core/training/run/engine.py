@@ -58,7 +58,7 @@ class Run:
 
     Raises:
         SettingsError: the output folder has the state of another training, or a damaged one.
-        ValueError: a file of the task cannot be written there.
+        ValueError: a file of the task cannot be written there, samples cannot be had, or memory cannot hold a step's.
     """
 
     def __init__(self, task: Task, settings: RunSettings, accelerator: Accelerator) -> None:
@@ -76,6 +76,8 @@ class Run:
         for name in task.beside:
             check_file(settings.output / name)
         self._resume()
+        if not self.finished:
+            self._check_room()
 
     def go(self, seconds: float = math.inf) -> Path:
         """Take the steps that are left; where nothing is to be trained, write the checkpoint as it is.
@@ -104,9 +106,7 @@ class Run:
 
     def _take_steps(self, end: float) -> None:
         settings, main = self.settings, self.accelerator.is_main_process
-        if not self.finished:
-            self._check_room()
-        elif not all((settings.output / name).exists() for name in self._files):  # they were taken away
+        if self.finished and not all((settings.output / name).exists() for name in self._files):  # they were taken away
             self._save()
         batches = self._batches()
         with (
@@ -154,7 +154,7 @@ class Run:
     def _check_room(self) -> None:
         """Raise ValueError where the batches of a step cannot be held."""
         settings = self.settings
-        one = tensor_bytes(self.task.collate([self.task.draws[0]]))
+        one = tensor_bytes(self.task.collate([self.task.draws()[0]]))
         needed = one * settings.batch * settings.accumulate
         check_room(
             f"{settings.batch} samples, {settings.accumulate} times for a step,",
@@ -183,14 +183,12 @@ class Run:
             ]
             for number in passes
         )
-        return iter(
-            DataLoader(
-                self.task.draws,
-                batch_sampler=own,
-                num_workers=settings.workers,
-                collate_fn=self.task.collate,
-                pin_memory=torch.cuda.is_available(),
-            )
+        yield from DataLoader(
+            self.task.draws(),
+            batch_sampler=own,
+            num_workers=settings.workers,
+            collate_fn=self.task.collate,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def _take_step(self, passes: Sequence[Any]) -> dict[str, float]:

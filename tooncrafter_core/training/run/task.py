@@ -41,7 +41,8 @@ class Task:
 
     Attributes:
         players: take their steps in turn, in this order. The first is the model; its weights are averaged.
-        draws: samples; draw n is the same whenever it is asked for.
+        draws: gives the samples, of which draw n is the same whenever it is asked for. That may take long, so it is
+            called when nothing else is left that could be refused, and gives the same samples each time.
         collate: samples to a batch, which has an entry `skipped`.
         strip: pictures of what the model does now (3, H, W) in [0, 1].
         checkpoint: all tensors of a checkpoint in the published layout, the model as it is now.
@@ -50,7 +51,7 @@ class Task:
     """
 
     players: Mapping[str, Player]
-    draws: Dataset[Any]
+    draws: Callable[[], Dataset[Any]]
     collate: Callable[[Sequence[Any]], Any]
     strip: Callable[[], Tensor]
     checkpoint: Callable[[], dict[str, Tensor]]

@@ -19,7 +19,7 @@ _SIZES_THAT_FIT = (
 """Sizes of one part of a model, each this many times a size of another part."""
 
 
-class NewModel(BaseModel, frozen=True, extra="forbid"):
+class NewModel(BaseModel, frozen=True, extra="forbid", strict=True):
     """Sizes of a new model; its decoder is the plain one until the decoder's training."""
 
     unet: UNetConfig

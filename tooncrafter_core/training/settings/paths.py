@@ -44,4 +44,6 @@ def _clip_list(paths: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...
 
 Folder = Annotated[Path, AfterValidator(_new_folder)]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
-ClipList = Annotated[tuple[Path, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_clip_list)]
+ClipList = Annotated[
+    tuple[Path, ...], Field(min_length=1, strict=False), BeforeValidator(_listed), AfterValidator(_clip_list)
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -32,7 +33,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class RunSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class RunSettings(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):
     """What every training is told.
 
     Attributes:
@@ -114,14 +115,32 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        json.loads(text, object_pairs_hook=_told_once)
+    except SettingsError as error:
+        raise SettingsError(f"{path} cannot be used: {error}") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not JSON: {error}; expected an object of settings, in UTF-8") from error
     try:
-        return kind.model_validate(entries, context={"folder": path.parent.absolute()})
+        return kind.model_validate_json(text, context={"folder": path.parent.absolute()})
     except ValidationError as error:
-        wrong = [f"  {_told(entry)}" for entry in error.errors()]
+        entries = error.errors()
+        wrong = [f"  {_told(entry)}" for entry in entries if not _follows(entry, entries)]
         raise SettingsError("\n".join([f"{path} cannot be used:", *wrong])) from error
+
+
+def _told_once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; SettingsError where a name is there twice, of which JSON itself would take the last."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsError(f"{shortened(twice)} is there twice; expected it once, leave one of them out")
+    return dict(pairs)
+
+
+def _follows(entry: ErrorDetails, entries: Sequence[ErrorDetails]) -> bool:
+    """Whether it says of a list what comes of its wrong items, which are told: that too few are left."""
+    at = entry["loc"]
+    return any(other["loc"][: len(at)] == at and other["loc"] != at for other in entries)
 
 
 def _told(entry: ErrorDetails) -> str:

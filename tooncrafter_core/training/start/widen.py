@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from ...files.checkpoint import Checkpoint
+from ...files.stored_tensor import listing
+from ...models.clip.text_tower import TextTower
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 
@@ -18,13 +20,14 @@ _FIRST_LOG_VARIANCE = -6.0
 
 @torch.no_grad()
 def start_from(models: Mapping[str, nn.Module], trained: Checkpoint) -> None:
-    """Take over every tensor that the models have too, the 3D decoder's image layers among them.
+    """Take over every tensor that the models have too, the 3D decoder's image layers among them. A part that the file
+    lacks stays as it was drawn.
 
     Of tensors whose sizes differ by the number of latent channels, what reads new channels begins at zero, so that the
     trained function stays; what makes new channels stays as it was drawn.
 
     Raises:
-        ValueError: a tensor differs in another way.
+        ValueError: a tensor differs in another way, or a part lacks one.
     """
     autoencoder = models["autoencoder"]
     if not isinstance(autoencoder, Autoencoder) or trained.config.autoencoder is None:
@@ -33,26 +36,46 @@ def start_from(models: Mapping[str, nn.Module], trained: Checkpoint) -> None:
     for part, model in models.items():
         if part not in trained.parts:
             continue
-        found = trained.part(part)
-        take_over(model, {n: t for n, t in found.items() if not n.startswith("post_quant_conv.")}, latents)
+        wanted = _of_the_file(model)
+        found = {name: tensor for name, tensor in trained.part(part).items() if name in wanted}
+        try:
+            take_over(model, wanted, found, latents)
+        except ValueError as error:
+            raise ValueError(f"{trained.path} cannot be started from: {error}. Look at model.{part}") from error
     _begin_with_unit_latents(autoencoder, trained, latents[0])
 
 
+def _of_the_file(model: nn.Module) -> list[str]:
+    """Names of a new model's tensors that a file's take the place of; `post_quant_conv` begins anew, and the text
+    tower's last block is not run."""
+    anew = ["post_quant_conv."]
+    if isinstance(model, TextTower):
+        anew.append(f"transformer.resblocks.{len(model.transformer.resblocks) - 1}.")
+    return [name for name in model.state_dict() if not name.startswith(tuple(anew))]
+
+
 @torch.no_grad()
-def take_over(model: nn.Module, found: Mapping[str, Tensor], latents: tuple[int, int]) -> None:
-    """Copy the tensors that the model has too.
+def take_over(model: nn.Module, wanted: Collection[str], found: Mapping[str, Tensor], latents: tuple[int, int]) -> None:
+    """Copy a file's tensors into a model.
 
     Args:
         model: what they go to.
-        found: tensors under the model's names, others among them.
+        wanted: names of the model's tensors that are to be taken over.
+        found: the file's tensors of that kind, under the model's names.
         latents: channels of a latent there and in the model.
 
     Raises:
-        ValueError: a tensor's sizes differ by more than the latent channels.
+        ValueError: one is missing or left over, or its sizes differ by more than the latent channels.
     """
-    for name, tensor in model.state_dict().items():
-        if name in found:
-            _place(found[name].to(tensor), tensor, latents, name)
+    differing = {
+        "missing in the file": [name for name in wanted if name not in found],
+        "in the file only": [name for name in found if name not in wanted],
+    }
+    if told := [listing(what, names) for what, names in differing.items() if names]:
+        raise ValueError(f"{'; '.join(told)}; expected the layers that the model has here")
+    own = model.state_dict()
+    for name in wanted:
+        _place(found[name].to(own[name]), own[name], latents, name)
 
 
 def _place(old: Tensor, new: Tensor, latents: tuple[int, int], name: str) -> None:

@@ -105,7 +105,7 @@ def make_task(settings: AutoencoderSettings, accelerator: Accelerator) -> Task:
 
     return Task(
         players={"autoencoder": AutoencoderPlayer(autoencoder, perceptual, settings)},
-        draws=draws,
+        draws=lambda: draws,
         collate=collate,
         strip=strip,
         checkpoint=checkpoint,

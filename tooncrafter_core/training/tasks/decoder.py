@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from accelerate import Accelerator
 from einops import rearrange
 from torch import Tensor
 
-from ...files.checkpoint import PREFIXES, Checkpoint, read_checkpoint
+from ...files.checkpoint import PREFIXES, read_checkpoint
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
@@ -145,7 +146,9 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
     if not autoencoder.config.dual_reference:
         autoencoder = video_autoencoder(autoencoder, settings.reference_head_channels)
         if settings.begin is not None:
-            take_over(autoencoder, _video_layers(read_checkpoint(settings.begin)), (1, 1))
+            _begin(autoencoder, settings.begin)
+    elif settings.begin is not None:
+        raise ValueError(f"{settings.start} has a 3D decoder already, which is trained on; leave begin out")
     choose_trained(autoencoder, settings)
     if settings.gradient_checkpointing:
         recompute_blocks(autoencoder.decoder)
@@ -172,17 +175,32 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
 
     return Task(
         players={"decoder": player, "discriminator": DiscriminatorPlayer(discriminator, judged, settings)},
-        draws=draws,
+        draws=lambda: draws,
         collate=collate,
         strip=strip,
         checkpoint=checkpoint,
     )
 
 
-def _video_layers(trained: Checkpoint) -> dict[str, Tensor]:
-    """What a 3D decoder has beside the image decoder's layers."""
-    own = ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement")
-    return {n: t for n, t in trained.part("autoencoder").items() if any(part in n for part in own)}
+def _begin(autoencoder: Autoencoder, path: Path) -> None:
+    """Take over what a file's 3D decoder has beside the image decoder's layers; see `DecoderSettings.begin`.
+
+    Raises:
+        ValueError: the file cannot be read, or its 3D decoder has other layers or sizes, or it has none.
+    """
+    trained = read_checkpoint(path)
+    if trained.config.autoencoder is None or not trained.config.autoencoder.dual_reference:
+        raise ValueError(f"{path} has {', '.join(trained.parts)} and no 3D decoder; expected one to begin with")
+    wanted = [name for name in autoencoder.state_dict() if _is_of_video(name)]
+    found = {name: tensor for name, tensor in trained.part("autoencoder").items() if _is_of_video(name)}
+    try:
+        take_over(autoencoder, wanted, found, (1, 1))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be begun with: {error}. Look at reference_head_channels and start") from error
+
+
+def _is_of_video(name: str) -> bool:
+    return any(part in name for part in ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement"))
 
 
 def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import cast
 
 import torch
@@ -135,7 +136,7 @@ def make_task(settings: BaseSettings | RectifySettings, accelerator: Accelerator
     segments = draws_of_segments(settings, start, accelerator)
 
     def strip() -> Tensor:
-        batch = first_segments(segments.kept)
+        batch = first_segments(segments().kept)
         return segment_strip(batch, sample(player, batch), towers(start, accelerator.device))
 
     return Task(
@@ -197,12 +198,21 @@ def temporal_layers(unet: UNet) -> Iterator[nn.Module]:
 
 def draws_of_segments(
     settings: DenoiserSettings, start: Checkpoint, accelerator: Accelerator, lines: Lines | None = None
-) -> CachedSegments:
-    """As many as a training's steps take, of segments that are encoded once."""
-    draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
-    kept = cached_segments(settings, start, draws, accelerator, lines)
-    count = settings.steps * settings.batch * settings.accumulate * accelerator.num_processes
-    return CachedSegments(kept, settings.seed, count)
+) -> Callable[[], CachedSegments]:
+    """What gives as many as a training's steps take, of segments that are encoded at the first call.
+
+    Raises:
+        ValueError: the list has no such clips, the first ones cannot be read, or memory cannot hold one.
+    """
+    stream = clip_stream(settings, settings.frames, accelerator.num_processes)
+    draws = Draws(stream)
+    draws.check()
+
+    @cache
+    def encoded() -> CachedSegments:
+        return CachedSegments(cached_segments(settings, start, draws, accelerator, lines), settings.seed, len(stream))
+
+    return encoded
 
 
 def first_segments(kept: Segments) -> Segments:

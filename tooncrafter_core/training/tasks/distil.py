@@ -152,7 +152,7 @@ def make_task(settings: DistilSettings, accelerator: Accelerator) -> Task:
     segments = draws_of_segments(settings, start, accelerator)
 
     def strip() -> Tensor:
-        batch = first_segments(segments.kept)
+        batch = first_segments(segments().kept)
         sampled = sample(denoiser, batch, steps=settings.student_steps)
         return segment_strip(batch, sampled, towers(start, accelerator.device))
 

@@ -17,7 +17,6 @@ from ..run.export import published
 from ..run.recompute import recompute_blocks
 from ..run.task import Loss, Player, Task
 from ..settings.tasks import JointSettings
-from .autoencoder import clip_stream
 from .denoiser import choose_trained, complete_checkpoint, denoiser_checkpoint, denoiser_player, draws_of_segments
 from .sketch import SketchPlayer, guided_strip, new_encoder
 
@@ -87,17 +86,15 @@ def make_task(settings: JointSettings, accelerator: Accelerator) -> Task:
     if settings.gradient_checkpointing:
         recompute_blocks(denoiser.unet)
         recompute_blocks(encoder)
-    lines, of_guided = load_line_extractor(settings.lines), settings.of_guided()
-    clip_stream(of_guided, settings.frames, accelerator.num_processes)  # refuses before the free ones are encoded
     free = draws_of_segments(settings, start, accelerator)
-    guided = draws_of_segments(of_guided, start, accelerator, lines)
+    guided = draws_of_segments(settings.of_guided(), start, accelerator, load_line_extractor(settings.lines))
 
     def strip() -> Tensor:
-        return guided_strip(denoiser, encoder, guided.kept, start, accelerator)
+        return guided_strip(denoiser, encoder, guided().kept, start, accelerator)
 
     return Task(
         players={"joint": JointPlayer(SketchPlayer(encoder, denoiser))},
-        draws=Pairs(free, guided),
+        draws=lambda: Pairs(free(), guided()),
         collate=collate_pairs,
         strip=strip,
         checkpoint=lambda: denoiser_checkpoint(start, denoiser),

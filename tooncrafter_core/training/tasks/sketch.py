@@ -71,7 +71,7 @@ def make_task(settings: SketchSettings, accelerator: Accelerator) -> Task:
     segments = draws_of_segments(settings, start, accelerator, load_line_extractor(settings.lines))
 
     def strip() -> Tensor:
-        return guided_strip(denoiser, encoder, segments.kept, start, accelerator)
+        return guided_strip(denoiser, encoder, segments().kept, start, accelerator)
 
     return Task(
         players={"sketch": SketchPlayer(encoder, denoiser)},
@@ -93,7 +93,7 @@ def new_encoder(denoiser: DenoiserPlayer, settings: SketchSettings) -> SketchEnc
         begin = read_checkpoint(settings.begin)
         latents = _latents(begin), encoder.config.in_channels
         try:
-            take_over(encoder, begin.part("sketch"), latents)
+            take_over(encoder, encoder.state_dict(), begin.part("sketch"), latents)
         except ValueError as error:
             raise ValueError(f"{begin.path} cannot be begun with: {error}. Look at hint_widths and start") from error
     check_sizes(published("sketch", encoder), ModelConfig(sketch=encoder.config))

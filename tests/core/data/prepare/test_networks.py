@@ -142,6 +142,8 @@ def test_files_of_another_kind_are_refused(film: Film, head: Path, tmp_path: Pat
         ({"aesthetics": {"head": __file__}}, "name both or neither"),
         ({"shots": {"shortest": 50, "longest": 40}}, "longest is 40"),
         ({"clips": {"domain": "anime"}}, r"clips\.domain"),
+        ({"clips": {"side": True}}, r"clips\.side: Input should be a valid integer; it is True"),
+        ({"aesthetics": {"least": float("nan")}}, r"aesthetics\.least: Input should be a finite number"),
     ],
 )
 def test_settings_name_what_is_wrong(entries: dict[str, object], named: str, tmp_path: Path) -> None:

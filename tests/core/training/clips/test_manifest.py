@@ -21,6 +21,13 @@ ROW = {
 }
 
 
+def test_a_folder_is_no_list(tmp_path: Path) -> None:
+    with pytest.raises(
+        ManifestError, match=r"is a folder; expected the file of a clip list, such as .*manifest\.jsonl"
+    ):
+        read_manifest(tmp_path)
+
+
 def write_rows(folder: Path, *rows: object) -> Path:
     path = folder / "manifest.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))

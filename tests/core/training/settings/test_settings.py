@@ -14,6 +14,8 @@ from tooncrafter_core.training.__main__ import TRAININGS
 from tooncrafter_core.training.settings.run import SettingsError, read_settings
 from tooncrafter_core.training.settings.tasks import RectifySettings
 
+RECIPES = Path(__file__).resolve().parents[4] / "assets" / "tooncrafter-tiny" / "recipe"
+
 Refusal = Callable[..., str]
 
 
@@ -86,6 +88,12 @@ def test_clips_in_several_files(workshop: Workshop, tmp_path: Path) -> None:
         ("base", {"steps": "many"}, "steps: Input should be a valid integer"),
         ("base", {"steps": 0}, "steps: Input should be greater than or equal to 1"),
         ("base", {"batch": 1.5}, "batch: Input should be a valid integer"),
+        ("base", {"steps": True}, "steps: Input should be a valid integer; it is True"),
+        ("base", {"steps": "4"}, "steps: Input should be a valid integer; it is '4'"),
+        ("base", {"learning_rate": "1e-3"}, "learning_rate: Input should be a valid number; it is '1e-3'"),
+        ("base", {"ema": False}, "ema: Input should be a valid number; it is False"),
+        ("base", {"strides": [True]}, "strides.0: Input should be a valid integer; it is True"),
+        ("base", {"gradient_checkpointing": "true"}, "gradient_checkpointing: Input should be a valid boolean"),
         ("base", {"learning_rate": 0}, "learning_rate: Input should be greater than 0"),
         ("base", {"ema": 1}, "ema: Input should be less than 1"),
         ("base", {"seed": -1}, "seed: "),
@@ -156,12 +164,15 @@ def test_wrong_entries_are_named(name: str, changes: dict[str, Any], message: st
         ("projector", {"depth": 10**9}, "ProjectorConfig.depth is 1000000000; expected integers >= 1, and <= 1000"),
         ("text", {"vocabulary": 10}, "text.vocabulary is 10; expected 49408, the tokenizer's"),
         ("text", {"context_length": 5}, "text.context_length is 5; expected 77, the tokenizer's"),
+        ("text", {"layers": True}, "model.text.layers: Input should be a valid integer; it is True"),
+        ("unet", {"channel_mult": ["1", 1]}, "model.unet.channel_mult.0: Input should be a valid integer; it is '1'"),
+        ("unet", {"attention_levels": [1, True]}, "attention_levels.0: Input should be a valid boolean; it is 1"),
         ("vision", {"patch_size": 0}, "model.vision: Value error, VisionConfig.patch_size is 0"),
     ],
     ids=str,
 )
 def test_wrong_sizes_of_a_new_model_are_named(
-    part: str, changes: dict[str, int], message: str, workshop: Workshop, refusal: Refusal
+    part: str, changes: dict[str, Any], message: str, workshop: Workshop, refusal: Refusal
 ) -> None:
     model = workshop.entries("autoencoder", Path())["model"]
     assert message in refusal("autoencoder", model=model | {part: model[part] | changes})
@@ -172,9 +183,35 @@ def test_every_wrong_entry_is_told_at_once(refusal: Refusal) -> None:
     assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["clips", "steps", "batch"]
 
 
+@pytest.mark.parametrize("domains", [["films"], ["films", "toon"]], ids=str)
+def test_an_unknown_domain_is_told_in_one_line(domains: list[str], refusal: Refusal) -> None:
+    """And not that no domain is left."""
+    assert [line.split(":")[0].strip() for line in refusal("base", domains=domains).splitlines()[1:]] == ["domains.0"]
+
+
+def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:
+    """JSON readers take the last."""
+    path = tmp_path / "settings.json"
+    path.write_text('{"steps": 4, "steps": 5}')
+    with pytest.raises(SettingsError, match=r"settings\.json cannot be used: 'steps' is there twice; expected it once"):
+        read_settings(RectifySettings, path)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.rglob("*.json")), ids=lambda path: str(path.relative_to(RECIPES)))
+def test_shipped_recipes_are_read(recipe: Path, tmp_path: Path) -> None:
+    """As they are, but for the files that they name, which are elsewhere."""
+    (tmp_path / "file").touch()
+    entries = json.loads(recipe.read_text())
+    entries |= {key: str(tmp_path / "file") for key in ("clips", "start", "begin") if key in entries}
+    entries |= {"perceptual": [str(tmp_path / "file")]} if "perceptual" in entries else {}
+    kinds = [training.settings for training in TRAININGS.values()]
+    (tmp_path / "settings.json").write_text(json.dumps(entries))
+    read_settings(next(k for k in kinds if k.model_fields.keys() >= entries.keys()), tmp_path / "settings.json")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"steps": 4,}', "is not JSON: .*line 1"), ("[1]", "valid dictionary"), ("", "is not JSON")],
+    [('{"steps": 4,}', "is not JSON: .*line 1"), ("[1]", "should be an object"), ("", "is not JSON")],
 )
 def test_files_that_are_no_settings(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.json"

@@ -63,5 +63,12 @@ def test_noisy_latents_and_the_condition_keep_their_weights(trained: Checkpoint)
 def test_other_sizes_are_refused(trained: Checkpoint) -> None:
     assert MODEL.unet is not None
     other = replace(MODEL, unet=replace(MODEL.unet, model_channels=64))
-    with pytest.raises(ValueError, match="expected the same sizes"):
+    with pytest.raises(ValueError, match=r"trained\.safetensors cannot be started from: .*expected the same sizes"):
+        start_from(new_model(other, seed=0), trained)
+
+
+def test_a_part_that_lacks_layers_is_refused(trained: Checkpoint) -> None:
+    assert MODEL.unet is not None
+    other = replace(MODEL, unet=replace(MODEL.unet, res_blocks=2))
+    with pytest.raises(ValueError, match=r"\d+ missing in the file: input_blocks.*Look at model\.unet"):
         start_from(new_model(other, seed=0), trained)

@@ -83,7 +83,7 @@ def test_the_checkpoint(workshop: Workshop, tmp_path: Path) -> None:
 def test_the_loss(workshop: Workshop, tmp_path: Path) -> None:
     settings = workshop.settings("autoencoder", tmp_path, kl_weight=0.25, perceptual_weight=0.5)
     task = make(settings)
-    batch = task.collate([task.draws[n] for n in range(2)])
+    batch = task.collate([task.draws()[n] for n in range(2)])
     loss = task.players["autoencoder"](batch, torch.Generator().manual_seed(0), 0)
     parts = {name: float(part) for name, part in loss.parts.items()}
     assert parts.keys() == {"l1", "kl", "perceptual"} and min(parts.values()) > 0

@@ -75,7 +75,7 @@ def test_references_are_the_keyframes_features(references: bool, workshop: Works
     seen: list[Tensor] = []
     for layer in player.autoencoder.decoder.attn_refinement:
         layer.register_forward_pre_hook(lambda layer, arguments: seen.append(arguments[1]))
-    video = task.collate([task.draws[n] for n in range(2)]).video
+    video = task.collate([task.draws()[n] for n in range(2)]).video
     player.decode(video)
     if not references:
         assert not seen
@@ -93,7 +93,7 @@ def sorted_by_size(features: list[Tensor]) -> list[Tensor]:
 
 def test_without_temporal_layers_and_references_frames_are_decoded_alone(workshop: Workshop, tmp_path: Path) -> None:
     task, _ = trained(workshop, tmp_path, references=False, temporal=False)
-    video = task.collate([task.draws[0]]).video
+    video = task.collate([task.draws()[0]]).video
     whole = decoder_player(task).decode(video)
     alone = torch.cat([decoder_player(task).decode(video[:, :, [at]]) for at in range(FRAMES)], dim=2)
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
@@ -111,7 +111,7 @@ def test_latents_are_disturbed_in_training_only(
     monkeypatch.setattr(
         player.autoencoder, "decode_segments", lambda latents, maps: (seen.append(latents), decode(latents, maps))[1]
     )
-    batch = task.collate([task.draws[n] for n in range(2)])
+    batch = task.collate([task.draws()[n] for n in range(2)])
     player.decode(batch.video)
     for seed in range(4):
         player(batch, torch.Generator().manual_seed(seed), 0)
@@ -128,7 +128,7 @@ def test_edges_count_as_much_as_is_asked_for(workshop: Workshop, tmp_path: Path)
     losses = []
     for weight in (0.0, 2.0):
         task = make(workshop.settings("decoder", tmp_path / str(weight), edge_weight=weight))
-        losses.append(decoder_player(task)(task.collate([task.draws[0]]), torch.Generator().manual_seed(0), 0))
+        losses.append(decoder_player(task)(task.collate([task.draws()[0]]), torch.Generator().manual_seed(0), 0))
     without, with_edges = losses
     assert "edges" not in without.parts
     added = float(with_edges.total - without.total)
@@ -147,7 +147,7 @@ def test_passes_without_references(
         without.append(maps is None)
         return torch.zeros(batch.video.shape)
 
-    batch = task.collate([task.draws[0]])
+    batch = task.collate([task.draws()[0]])
     monkeypatch.setattr(player.autoencoder, "decode_segments", decode)
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
@@ -182,7 +182,7 @@ def test_the_discriminator_judges_the_frames_that_were_decoded(workshop: Worksho
     task = make(workshop.settings("decoder", tmp_path, adversarial_from=0))
     player, judge = decoder_player(task), task.players["discriminator"]
     assert isinstance(judge, DiscriminatorPlayer)
-    batches = [task.collate([task.draws[n]]) for n in range(2)]
+    batches = [task.collate([task.draws()[n]]) for n in range(2)]
     generator = torch.Generator()
     with torch.enable_grad():
         for batch in batches:
@@ -225,6 +225,53 @@ def test_the_checkpoint(workshop: Workshop, tmp_path: Path) -> None:
     assert torch.equal(
         going_on.decoder.time_mix_conv.weight, checkpoint.part("autoencoder")["decoder.time_mix_conv.weight"]
     )
+
+
+def video_file(folder: Path, **changes: Any) -> Path:
+    """A complete checkpoint of random weights with a 3D decoder."""
+    sizes = replace(MODEL.autoencoder, dual_reference=True, reference_head_channels=4)
+    write_start(folder / "begin.safetensors", replace(MODEL, autoencoder=replace(sizes, **changes)))
+    return folder / "begin.safetensors"
+
+
+def test_a_decoder_begins_with_anothers_layers_over_frames(workshop: Workshop, tmp_path: Path) -> None:
+    begin = video_file(tmp_path)
+    found = decoder_player(make(workshop.settings("decoder", tmp_path / "run", begin=begin))).autoencoder.state_dict()
+    parts = read_checkpoint(begin).part("autoencoder"), read_checkpoint(workshop.start).part("autoencoder")
+    for name, tensor in found.items():
+        of_video = any(own in name for own in ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement"))
+        if of_video or name.startswith("encoder."):
+            assert torch.equal(tensor, parts[not of_video][name]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"res_blocks": 2}, r"cannot be begun with: \d+ in the file only: decoder\..*time_stack"),
+        ({"reference_head_channels": 8}, r"cannot be begun with: decoder\.attn_refinement.*reference_head_channels"),
+        ({"dual_reference": False}, r"has unet, autoencoder, .* and no 3D decoder; expected one to begin with"),
+    ],
+    ids=str,
+)
+def test_a_decoder_of_other_layers_is_no_beginning(
+    changes: dict[str, Any], message: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    begin = video_file(tmp_path, **changes)
+    with pytest.raises(ValueError, match=rf"begin\.safetensors {message}"):
+        make(workshop.settings("decoder", tmp_path / "run", begin=begin))
+
+
+def test_layers_that_are_missing_are_named(workshop: Workshop, tmp_path: Path) -> None:
+    write_start(tmp_path / "start.safetensors", replace(MODEL, autoencoder=replace(MODEL.autoencoder, res_blocks=2)))
+    changes = {"start": tmp_path / "start.safetensors", "begin": video_file(tmp_path)}
+    with pytest.raises(ValueError, match=r"cannot be begun with: \d+ missing in the file: decoder\..*time_stack"):
+        make(workshop.settings("decoder", tmp_path / "run", **changes))
+
+
+def test_a_beginning_beside_a_start_that_has_one(workshop: Workshop, tmp_path: Path) -> None:
+    begin = video_file(tmp_path)
+    with pytest.raises(ValueError, match="has a 3D decoder already, which is trained on; leave begin out"):
+        make(workshop.settings("decoder", tmp_path / "run", start=begin, begin=begin))
 
 
 @pytest.mark.parametrize(("width", "layers"), [(32, 2), (48, 3)])

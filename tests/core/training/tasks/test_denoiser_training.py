@@ -100,7 +100,7 @@ def player(task: Task) -> DenoiserPlayer:
 
 @pytest.fixture
 def batch(task: Task) -> Segments:
-    return collate_segments([task.draws[n] for n in range(2)])
+    return collate_segments([task.draws()[n] for n in range(2)])
 
 
 def predicted(player: DenoiserPlayer, batch: Segments) -> Tensor:
@@ -150,7 +150,7 @@ def test_the_condition_is_both_keyframes() -> None:
 def test_the_model_is_told_the_frame_rate_of_the_stride(player: DenoiserPlayer, task: Task) -> None:
     told: list[Tensor] = []
     player.unet.register_forward_pre_hook(lambda unet, arguments: told.append(arguments[2]))
-    batch = collate_segments([task.draws[n] for n in range(2)])._replace(fps=torch.tensor([24.0, 23.976 / 3]))
+    batch = collate_segments([task.draws()[n] for n in range(2)])._replace(fps=torch.tensor([24.0, 23.976 / 3]))
     predicted(player, batch)
     assert told[0].tolist() == [24, 8]
 

@@ -40,7 +40,7 @@ def prepared(workshop: Workshop, folder: Path, cache: Path, **changes: Any) -> t
     with torch.no_grad():
         for branch in player.lora.branches:
             branch[1].weight.copy_(torch.randn(branch[1].weight.shape, generator=generator) * 0.05)  # type: ignore[index]
-    return player, collate_segments([task.draws[0]])
+    return player, collate_segments([task.draws()[0]])
 
 
 def conditions(batch: Segments) -> Conditions:

@@ -69,7 +69,7 @@ def test_unguided_frames_have_no_lines(workshop: Workshop, tmp_path: Path) -> No
     task = make(workshop.settings("sketch", tmp_path, batch=2))
     player, hints = sketch_player(task), list[Tensor]()
     player.encoder.register_forward_pre_hook(lambda encoder, arguments: hints.append(arguments[1]))
-    batch = collate_segments([task.draws[n] for n in range(2)])
+    batch = collate_segments([task.draws()[n] for n in range(2)])
     assert batch.lines.shape == (2, 1, FRAMES, SIDE, SIDE) and batch.lines.max() > 0.2
     batch = batch._replace(lines=torch.rand(batch.lines.shape))
     for seed in range(12):
@@ -90,10 +90,25 @@ def test_an_encoder_of_other_sizes_is_no_beginning(workshop: Workshop, tmp_path:
         make(workshop.settings("sketch", tmp_path / "run", begin=begin, hint_widths=[8] * 7))
 
 
+@pytest.mark.parametrize("name", ["sketch", "joint"])
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [(1, r"\d+ missing in the file: input_blocks\.2"), (3, r"\d+ in the file only: input_blocks\.4")],
+)
+def test_an_encoder_of_other_layers_is_no_beginning(
+    levels: int, message: str, name: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    begin = tmp_path / "begin.safetensors"
+    other = replace(config_of(32), channel_mult=(1,) * levels, attention_levels=(True,) * levels)
+    write_start(begin, ModelConfig(sketch=other))
+    with pytest.raises(ValueError, match=rf"begin\.safetensors cannot be begun with: {message}"):
+        make(workshop.settings(name, tmp_path / "run", begin=begin))
+
+
 def test_the_first_loss_is_the_denoisers(workshop: Workshop, tmp_path: Path) -> None:
     """A new encoder adds nothing."""
     player = sketch_player(task := make(workshop.settings("sketch", tmp_path)))
-    batch = collate_segments([task.draws[0]])
+    batch = collate_segments([task.draws()[0]])
     with_sketch = player(batch, torch.Generator().manual_seed(1), 0).total
     without = player.denoiser(batch, torch.Generator().manual_seed(1), 0).total
     assert torch.equal(with_sketch, without)
