@@ -121,19 +121,25 @@ def test_two_halves_of_a_batch_have_the_gradients_of_the_whole(
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
 
-def test_a_run_that_loses_a_process_goes_on(folder: Path, workshop: Workshop, tmp_path: Path) -> None:
-    """It is killed in the second step, and the run ends; started again, it comes to the bits of one that lost none."""
-    output, script, settings = tmp_path / "autoencoder", tmp_path / "losing.py", tmp_path / "settings.json"
+def test_a_run_that_loses_a_process_goes_on(workshop: Workshop, tmp_path: Path) -> None:
+    """It is killed in the second step, and the run ends; started again, it comes to the bits of one that lost none.
+
+    Both are launched in the same way: another launcher's processes may round in other places.
+    """
+    script = tmp_path / "losing.py"
     script.write_text(LOSING.format(paths=repr(PATHS)))
-    entries = workshop.entries("autoencoder", output, steps=2, accumulate=2, sample_every=2, save_every=1)
-    settings.write_text(json.dumps(entries))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    training = ["autoencoder", "--config", str(settings)]
-    losing, again = (
-        subprocess.run([*launch, *what, *training], capture_output=True, text=True, timeout=600, cwd=TESTS.parent)
-        for what in ([str(script)], ["-m", "tooncrafter_core.training"])
-    )
+
+    def launched(name: str, *program: str) -> subprocess.CompletedProcess[str]:
+        settings, changes = tmp_path / f"{name}.json", {"steps": 2, "accumulate": 2, "sample_every": 2, "save_every": 1}
+        settings.write_text(json.dumps(workshop.entries("autoencoder", tmp_path / name, **changes)))
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *program]
+        training = ["autoencoder", "--config", str(settings)]
+        return subprocess.run([*launch, *training], capture_output=True, text=True, timeout=600, cwd=TESTS.parent)
+
+    undisturbed = launched("undisturbed", "-m", "tooncrafter_core.training")
+    losing, again = launched("mended", str(script)), launched("mended", "-m", "tooncrafter_core.training")
+    assert undisturbed.returncode == 0, undisturbed.stderr[-3000:]
     assert losing.returncode != 0 and "exitcode: -9" in losing.stderr, losing.stderr[-3000:]
     assert again.returncode == 0, again.stderr[-3000:]
-    whole, mended = (load_file(path / "model.safetensors") for path in (folder / "autoencoder", output))
+    whole, mended = (load_file(tmp_path / name / "model.safetensors") for name in ("undisturbed", "mended"))
     assert whole.keys() == mended.keys() and all(torch.equal(whole[name], mended[name]) for name in whole)
