@@ -200,11 +200,18 @@ def _colour_edges(slope: _Slope, busy: Tensor, sigma: float, settings: LineSetti
     """Colour edges one pixel wide (n, 1, H, W) in [0, 1]; `busy` is a factor on the steps that count."""
     crest = slope.steepness * _is_crest(slope.steepness, slope.angle)
     step = crest * sigma * (2 * torch.pi) ** 0.5 / busy
-    strong = (step >= settings.edge_high).float()
-    weak = (step >= settings.edge_low).float()
+    strong, weak = step >= settings.edge_high, step >= settings.edge_low
     for _ in range(settings.links):
-        strong = F.max_pool2d(strong, 3, stride=1, padding=1) * weak
+        strong = _with_neighbours(strong) & weak
     return strong * _ramp(step, 0.0, settings.edge_high)
+
+
+def _with_neighbours(mask: Tensor) -> Tensor:
+    """A mask (n, 1, H, W) and the eight pixels around each of its own. On a CPU pooling takes twenty times as long."""
+    rows = F.pad(mask, (1, 1, 0, 0))
+    rows = rows[..., :-2] | rows[..., 1:-1] | rows[..., 2:]
+    columns = F.pad(rows, (0, 0, 1, 1))
+    return columns[..., :-2, :] | columns[..., 1:-1, :] | columns[..., 2:, :]
 
 
 def _is_crest(steepness: Tensor, angle: Tensor) -> Tensor:
