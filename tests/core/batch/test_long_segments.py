@@ -81,9 +81,10 @@ def counted_passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         yield calls
 
 
-@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(
-    ("frames", "eta"), [("46", 1.0), ("17, 31", 1.0), ("3, 31", 0.0)], ids=["alone", "two", "beside a short one"]
+    ("frames", "eta", "count"),
+    [("46", 1.0, 1), ("46", 1.0, 2), ("17, 31", 1.0, 2), ("3, 31", 0.0, 2)],
+    ids=["by one", "by two", "two segments", "beside a short one"],
 )
 def test_runs_by_any_worker_are_those_of_one_go(
     frames: str,
