@@ -116,10 +116,13 @@ class Dispatch:
         self._done += task.steps
         if outcome.record is not None:
             self.records[name] = outcome.record
+        self._open[name].undone -= 1
+        if not self._open[name].undone:
+            self._level_done(name)
+
+    def _level_done(self, name: str) -> None:
+        """Put a shot's next level before everything else; after its last one it is finished."""
         shot = self._open[name]
-        shot.undone -= 1
-        if shot.undone:
-            return
         if not shot.later:
             self._close(name, None)
             return
