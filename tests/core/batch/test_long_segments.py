@@ -17,7 +17,7 @@ from tooncrafter_core.batch.plan import plan
 from tooncrafter_core.batch.results.store import Results
 from tooncrafter_core.batch.run import run
 from tooncrafter_core.batch.shots.shot import Shot, parse_shot
-from tooncrafter_core.batch.work import Models, Worker
+from tooncrafter_core.batch.work import Models, Renderer, Worker
 from tooncrafter_core.files.media import read_image
 from tooncrafter_core.models.unet.unet import UNet
 from tooncrafter_core.sampling.coarse_to_fine import Run
@@ -46,13 +46,14 @@ def shot_of(folder: Path, frames: str, **fields: object) -> Shot:
     return parse_shot({"name": "hop", "keyframes": keyframes, "frames": frames, **SIZE, **fields}, folder, {})
 
 
-def workers(files: tuple[Path, Path], results: Results, count: int) -> list[Worker]:
-    """Each has models of its own."""
-    return [Worker(Models(*files, "float32", threads=1).load("cpu"), results) for _ in range(count)]
+@pytest.fixture(scope="module")
+def renderers(tiny_files: tuple[Path, Path]) -> list[Renderer]:
+    """Two, each with models of its own."""
+    return [Models(*tiny_files, "float32", threads=1).load("cpu") for _ in range(2)]
 
 
-def draw(shot: Shot, results: Results, by: list[Worker], failing: Failing = lambda task: None) -> HerePool:
-    pool = HerePool(by, failing)
+def draw(shot: Shot, results: Results, by: list[Renderer], failing: Failing = lambda task: None) -> HerePool:
+    pool = HerePool([Worker(render, results) for render in by], failing)
     report = run([shot], results, plan([shot], results, ["w"], trained=16, whole=False), pool)
     assert not report.failures, report.failures
     return pool
@@ -94,6 +95,7 @@ def test_runs_by_any_worker_are_those_of_one_go(
     results: Results,
     tmp_path: Path,
     tiny_files: tuple[Path, Path],
+    renderers: list[Renderer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shot = shot_of(tmp_path, frames, eta=eta, sketches={"7": "2.png"})
@@ -102,7 +104,7 @@ def test_runs_by_any_worker_are_those_of_one_go(
     with counted_passes(monkeypatch) as whole:
         expected = interpolate(model, keyframes, shot.settings, {7: Sketch(pictures[2])})
     with counted_passes(monkeypatch) as spread:
-        pool = draw(shot, results, workers(tiny_files, results, count))
+        pool = draw(shot, results, renderers[:count])
     assert torch.equal(frames_of(results), rounded(expected))
     assert sorted(spread) == sorted(whole)
     assert len(whole) == sum(task.steps for task in pool.done)
@@ -110,11 +112,11 @@ def test_runs_by_any_worker_are_those_of_one_go(
 
 
 def test_runs_are_latents_to_the_last_bit(
-    pictures: list[Tensor], results: Results, tmp_path: Path, tiny_files: tuple[Path, Path]
+    pictures: list[Tensor], tmp_path: Path, tiny_files: tuple[Path, Path], renderers: list[Renderer]
 ) -> None:
     """What is decoded of kept runs is, before it is rounded, what is decoded of runs drawn just now."""
     shot = shot_of(tmp_path, "31")
-    first, second = (Models(*tiny_files, "float32", threads=1).load("cpu") for _ in range(2))
+    first, second = renderers
     kept = {Run(0, 0): first.run(shot, Run(0, 0), lambda run: None, int)}
     kept[Run(0, 2)] = second.run(shot, Run(0, 2), kept.get, int)
     kept[Run(0, 1)] = first.run(shot, Run(0, 1), kept.get, int)
@@ -129,39 +131,39 @@ def test_kept_runs_are_not_drawn_again(
     pictures: list[Tensor],
     results: Results,
     tmp_path: Path,
-    tiny_files: tuple[Path, Path],
+    renderers: list[Renderer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stopped when two runs are done, gone on with by others; and stopped before decoding, with a damaged file."""
-    shot, by = shot_of(tmp_path, "46"), workers(tiny_files, results, 2)
+    shot = shot_of(tmp_path, "46")
     whole = Results(tmp_path / "whole")
-    draw(shot, whole, workers(tiny_files, whole, 1))
+    draw(shot, whole, renderers[:1])
     with counted_passes(monkeypatch) as before, pytest.raises(KeyboardInterrupt):
-        draw(shot, results, by, lambda task: KeyboardInterrupt() if task.part == Run(0, 2) else None)
+        draw(shot, results, renderers, lambda task: KeyboardInterrupt() if task.part == Run(0, 2) else None)
     kept = sorted(results.folder.glob("parts/*/*.safetensors"))
     assert [file.stem for file in kept] == ["0000_00", "0000_01"] and len(before) == 2 * STEPS
     with counted_passes(monkeypatch) as after:
-        draw(shot, results, by)
+        draw(shot, results, renderers)
     assert len(after) == 2 * STEPS and torch.equal(frames_of(results), frames_of(whole))
 
     again = Results(tmp_path / "again")
     with pytest.raises(KeyboardInterrupt):
-        draw(shot, again, workers(tiny_files, again, 1), lambda task: None if task.part else KeyboardInterrupt())
+        draw(shot, again, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
     (damaged,) = again.folder.glob("parts/*/0000_02.safetensors")
     damaged.write_bytes(damaged.read_bytes()[:-8])
     with counted_passes(monkeypatch) as mended:
-        draw(shot, again, workers(tiny_files, again, 1))
+        draw(shot, again, renderers[:1])
     assert len(mended) == STEPS and torch.equal(frames_of(again), frames_of(whole))
 
 
 def test_seconds_are_those_of_all_tasks(
-    pictures: list[Tensor], results: Results, tmp_path: Path, tiny_files: tuple[Path, Path]
+    pictures: list[Tensor], results: Results, tmp_path: Path, renderers: list[Renderer]
 ) -> None:
     shot = shot_of(tmp_path, "17")
     with pytest.raises(KeyboardInterrupt):
-        draw(shot, results, workers(tiny_files, results, 1), lambda task: None if task.part else KeyboardInterrupt())
+        draw(shot, results, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
     (folder,) = results.folder.glob("parts/*")
     parts = results.part_seconds(folder.name)
-    draw(shot, results, workers(tiny_files, results, 1))
+    draw(shot, results, renderers[:1])
     record = results.record("hop")
     assert record is not None and 0 < parts < record.seconds
