@@ -18,6 +18,8 @@ from torch import Tensor
 from tooncrafter_core.batch.results.store import Results
 from tooncrafter_core.batch.shots.shot import Shot, parse_shot
 from tooncrafter_core.batch.work import Worker
+from tooncrafter_core.sampling.coarse_to_fine import Plan, Run, all_runs, plan_runs
+from tooncrafter_core.stages.film import Kept
 
 SIDE = 16
 
@@ -28,19 +30,33 @@ class SleepingModel:
 
     seconds: float = 0.0
 
-    def __call__(self, shot: Shot, segments: Collection[int], step: Callable[[], None]) -> dict[int, Tensor]:
-        if shot.settings.prompt == "ValueError":
+    def segments(self, shot: Shot, chosen: Collection[int], kept: Kept, step: Callable[[], None]) -> dict[int, Tensor]:
+        for run in (run for run in all_runs(plans_of(shot)) if run.segment in chosen and kept(run) is None):
+            self._steps(shot, run, step)
+        return {segment: self._frames(shot, segment) for segment in chosen}
+
+    def run(self, shot: Shot, run: Run, kept: Kept, step: Callable[[], None]) -> Tensor:
+        assert run.number == 0 or kept(Run(run.segment, 0)) is not None, "a fine run before the coarse one"
+        self._steps(shot, run, step)
+        return torch.tensor(run)
+
+    def _steps(self, shot: Shot, run: Run, step: Callable[[], None]) -> None:
+        if shot.settings.prompt in ("ValueError", f"ValueError {run.number}"):
             raise ValueError("it cannot be drawn")
         if shot.settings.prompt == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         for _ in range(shot.settings.steps):
-            time.sleep(self.seconds / shot.settings.steps * len(segments))
+            time.sleep(self.seconds / shot.settings.steps)
             step()
-        return {segment: self._frames(shot, segment) for segment in segments}
 
     def _frames(self, shot: Shot, segment: int) -> Tensor:
         generator = torch.Generator().manual_seed(shot.settings.seed * 1000 + segment)
         return torch.rand(3, shot.counts[segment], shot.settings.height, shot.settings.width, generator=generator)
+
+
+def plans_of(shot: Shot) -> list[Plan]:
+    """Of each segment, by a model that was trained for 16 frames."""
+    return [plan_runs(count, 16) for count in shot.counts]
 
 
 def _worker(model: SleepingModel, results: Results, has_card: bool) -> Worker:

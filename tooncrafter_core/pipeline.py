@@ -7,19 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .frames.keyframes import keep_keyframes
-from .inputs import check_kind, shortened
-from .limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
-from .memory import free_bytes, naming_lack
+from .inputs import check_kind
+from .memory import naming_lack
 from .redo import Redo
-from .sampling.coarse_to_fine import Plan, count_runs, plan_runs
+from .sampling.coarse_to_fine import Run, all_runs, count_runs
 from .sampling.ddim import DDIMStep
 from .settings import Settings
 from .sketches.placed import Sketch
-from .stages.autoencoding import decode_segments, encode_keyframes, ends_of
-from .stages.contexts import contexts_of
-from .stages.given import count_of, fit_picture, picture_of, placed_sketches, segments_of, settings_of, sketches_of
-from .stages.sampler import Sampler
+from .stages.film import Film, Kept, nothing_kept, plans_of
+from .stages.given import count_of, settings_of
 from .timeline import join_segments, segment_frames
 from .toon_crafter import ToonCrafter
 
@@ -73,11 +69,13 @@ def draw_segments(
     settings: Settings | None = None,
     sketches: Mapping[int, Tensor | Sketch] | None = None,
     callback: Callable[[DDIMStep], None] | None = None,
+    kept: Kept = nothing_kept,
 ) -> dict[int, Tensor]:
     """Draw some segments, each as it is with all others; of the keyframes only theirs are looked at.
 
     Args:
         chosen: numbers of segments, the first one is 0.
+        kept: what is known of runs that `draw_run` drew before.
         (the others): see `interpolate`.
 
     Returns:
@@ -87,36 +85,34 @@ def draw_segments(
         ValueError: see `interpolate`.
         LackOfMemoryError: likewise.
     """
-    settings = settings_of(settings)
-    check_kind(model, ToonCrafter, "model", "a ToonCrafter, such as ToonCrafter.load opens")
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback is {shortened(callback)}; expected a function of a DDIMStep, or None")
-    drawings = sketches_of(sketches)
-    count = count_of(keyframes)
-    frames = segment_frames(count, settings.frames, settings.loop)
-    chosen = segments_of(chosen, len(frames))
-    needed = sorted({keyframe % count for segment in chosen for keyframe in (segment, segment + 1)})
-    pictures = {index: picture_of(keyframes[index], f"keyframe {index + 1}") for index in needed}
-    plans = _plans(model, frames)
-    job = Job(len(needed), tuple(frames[each] for each in chosen), settings.width, settings.height)
-    _check_room(model, job, sketched=bool(drawings))
-    placed = placed_sketches(model, drawings, settings, frames)
-    fitted = {index: fit_picture(picture, settings) for index, picture in pictures.items()}
+    film = Film.given(model, keyframes, chosen, settings, sketches, callback)
+    return film.decode(film.sample([run for run in all_runs(film.plans) if run.segment in film.chosen], kept))
 
-    with naming_lack("Reading prompt and keyframes"):
-        contexts, unconditional = contexts_of(model, {each: pictures[each] for each in chosen}, settings)
-    with naming_lack("Encoding the keyframes"):
-        encoded = encode_keyframes(model, fitted)
-    ends = {each: ends_of(encoded, each, count) for each in chosen}
-    sampler = Sampler(model, contexts, unconditional, placed, settings, callback)
-    with naming_lack("Sampling"):
-        sampled = sampler.sample(ends, plans)
-    with naming_lack("Decoding"):
-        segments = decode_segments(model, sampled, encoded, count, settings.two_pass)
-    if settings.keep_keyframes:
-        for index, segment in segments.items():
-            segments[index] = keep_keyframes(segment, torch.cat([fitted[index], fitted[(index + 1) % count]]))
-    return {index: segment[..., : settings.height, : settings.width] for index, segment in segments.items()}
+
+@torch.inference_mode()
+def draw_run(
+    model: ToonCrafter,
+    keyframes: Sequence[Tensor] | Tensor,
+    run: Run,
+    settings: Settings | None = None,
+    sketches: Mapping[int, Tensor | Sketch] | None = None,
+    callback: Callable[[DDIMStep], None] | None = None,
+    kept: Kept = nothing_kept,
+) -> Tensor:
+    """Draw one run of a long segment, as it is with all others.
+
+    Args:
+        run: which; a fine one needs what came of the coarse one, which is drawn where it is not kept.
+        (the others): see `draw_segments`.
+
+    Returns:
+        latents, scaled, see `coarse_to_fine.draw_run`
+
+    Raises:
+        ValueError: see `interpolate`.
+        LackOfMemoryError: likewise.
+    """
+    return Film.given(model, keyframes, [run.segment], settings, sketches, callback).sample([run], kept)[run]
 
 
 def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:
@@ -126,23 +122,4 @@ def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:
     Raises:
         ValueError: more frames than it can draw.
     """
-    return count_runs(_plans(model, frames))
-
-
-def _plans(model: ToonCrafter, frames: Sequence[int]) -> list[Plan]:
-    return [plan_runs(count, model.projector.config.frames) for count in frames]
-
-
-def _check_room(model: ToonCrafter, job: Job, sketched: bool) -> None:
-    """Raise ValueError where a stage cannot fit into the memory that is free."""
-    sketch = model.sketch_encoder if sketched else None
-    denoiser = DenoiserDemands(
-        unet=model.unet.config,
-        window=model.projector.config.frames,
-        dtype=model.dtype,
-        sketch=sketch.config if sketch is not None else None,
-        weights=model.copied_bytes(model.unet, sketch),
-    )
-    autoencoder = AutoencoderDemands(model.autoencoder.config, model.dtype, model.copied_bytes(model.autoencoder))
-    shared = torch.device(model.device).type != "cuda"
-    check_room(job, Room(free_bytes(model.device), free_bytes("cpu"), shared), denoiser, autoencoder)
+    return count_runs(plans_of(model, frames))

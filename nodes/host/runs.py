@@ -110,7 +110,8 @@ class RunSampler:
                 draw = partial(self._run_of, job, segment, noise.draw)
                 drawn[segment] = draw_segment(draw, ends[segment : segment + 2], plan)
             else:
-                noise.leave_out(plan, noisy_steps)
+                for run in plan.runs:
+                    noise.leave_out(len(run), noisy_steps)
         return drawn
 
     def _run(self, job: Job, noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
@@ -149,7 +150,7 @@ class RunSampler:
 
 def count_host_runs(plans: Sequence[Plan], chosen: Sequence[int]) -> int:
     """How often `RunSampler.sample` goes through all steps."""
-    return count_runs(plans) if len(chosen) == len(plans) else sum(plans[segment].runs for segment in chosen)
+    return count_runs(plans) if len(chosen) == len(plans) else sum(len(plans[segment].runs) for segment in chosen)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from counters import PeakMemory
 from random_checkpoint import MODEL, randomise
 from torch import Tensor
 
-from tooncrafter_core import Settings, ToonCrafter, decoding, interpolate, pipeline
+from tooncrafter_core import Settings, ToonCrafter, decoding, interpolate
 from tooncrafter_core.decoding import decode
 from tooncrafter_core.finite import NotFiniteError
 from tooncrafter_core.memory import decode_bytes
 from tooncrafter_core.models.vae.autoencoder import Autoencoder, reference_pairs
 from tooncrafter_core.models.vae.chunking import Chunking, Report, silent
 from tooncrafter_core.models.vae.interleaving import interleaved
-from tooncrafter_core.stages import autoencoding
+from tooncrafter_core.stages import autoencoding, film
 
 PLENTY = float("inf")
 
@@ -276,7 +276,7 @@ def test_interpolate_decodes_in_the_memory_there_is(run: dict[str, Any], monkeyp
         asked.append(device)
         return 0
 
-    monkeypatch.setattr(pipeline, "check_room", lambda *_: None)
+    monkeypatch.setattr(film, "check_room", lambda *_: None)
     monkeypatch.setattr(autoencoding, "free_bytes", nothing)
     assert (interpolate(**run) - expected).abs().max() <= 1e-4
     assert set(asked) == {"cpu"}

@@ -13,11 +13,12 @@ import pytest
 import random_checkpoint
 import torch
 
-from tooncrafter_core import Settings, ToonCrafter, interpolate, pipeline
+from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
 from tooncrafter_core.limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from tooncrafter_core.memory import decode_bytes, unet_bytes
 from tooncrafter_core.models.vae.chunking import Chunking
+from tooncrafter_core.stages import film
 
 GIB = 2**30
 JOB = Job(keyframes=2, frames=(16,), width=512, height=320)
@@ -120,8 +121,8 @@ def test_interpolate_refuses_before_anything_runs(
     tiny: ToonCrafter, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     ran = list[str]()
-    monkeypatch.setattr(pipeline, "free_bytes", lambda device: free)
-    monkeypatch.setattr(pipeline, "contexts_of", lambda *_: ran.append("contexts"))
+    monkeypatch.setattr(film, "free_bytes", lambda device: free)
+    monkeypatch.setattr(film, "contexts_of", lambda *_: ran.append("contexts"))
     with pytest.raises(ValueError, match=r"64 x 48 .* needs more memory than there is: (sampling|encoding|decoding)"):
         interpolate(tiny, torch.rand(2, 3, 8, 8), Settings(width=64, height=48, steps=1))
     assert not ran

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from ..sampling.coarse_to_fine import count_runs, plan_runs
+from ..sampling.coarse_to_fine import Plan as RunPlan
+from ..sampling.coarse_to_fine import plan_runs
 from .results.digest import shot_key
 from .results.store import Record, Results
-from .runners.dispatch import tasks_of
 from .shots.shot import Shot
-from .work import Task
+from .tasks import Levels, Task, levels_of
 
 
 @dataclass
@@ -18,16 +19,21 @@ class Plan:
     """The work of a run.
 
     Attributes:
-        tasks: to be done.
+        work: of each shot that is to be drawn.
         kept: records of shots that are drawn already.
         twins: shots that are one of the tasks under another name: name -> the drawn one's.
         failures: shots whose pictures cannot be read.
     """
 
-    tasks: list[Task] = field(default_factory=list)
+    work: list[Levels] = field(default_factory=list)
     kept: dict[str, Record] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All of the work."""
+        return [task for levels in self.work for level in levels for task in level]
 
 
 def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], trained: int, whole: bool) -> Plan:
@@ -41,7 +47,7 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
         results: of earlier runs.
         weights: see `shot_key`.
         trained: frames of a sampling run at most.
-        whole: one task for each shot, not one for each segment.
+        whole: one task for each shot, which is not divided.
 
     Raises:
         OSError: a copy cannot be written.
@@ -50,10 +56,11 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
     earlier = dict(results.records())
     known = {record.key: name for name, record in earlier.items()}
     keys: dict[str, str] = {}
-    steps: dict[str, dict[int, int]] = {}
+    runs: dict[str, list[RunPlan]] = {}
     for shot in shots:
         try:
-            keys[shot.name], steps[shot.name] = shot_key(shot, weights), _steps(shot, trained)
+            plans = [plan_runs(count, trained) for count in shot.counts]
+            keys[shot.name], runs[shot.name] = shot_key(shot, weights), plans
         except (OSError, ValueError) as error:
             made.failures[shot.name] = " ".join(str(error).split())
     wanted = {name: known[key] for name, key in keys.items() if key in known}
@@ -67,9 +74,7 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
             made.twins[shot.name] = drawn[key]
         else:
             drawn[key] = shot.name
-            task = Task(shot, key, None, sum(steps[shot.name].values()))
-            there = [segment for segment in steps[shot.name] if results.has_part(key, segment)]
-            made.tasks += [task] if whole else tasks_of(task, steps[shot.name], there)
+            made.work.append(_levels(shot, key, runs[shot.name], results, whole))
     return made
 
 
@@ -97,7 +102,7 @@ def _kept(
     return kept
 
 
-def _steps(shot: Shot, trained: int) -> dict[int, int]:
-    """Sampling steps of each segment."""
-    plans = [plan_runs(count, trained) for count in shot.counts]
-    return {segment: shot.settings.steps * count_runs([each]) for segment, each in enumerate(plans)}
+def _levels(shot: Shot, key: str, plans: Sequence[RunPlan], results: Results, whole: bool) -> Levels:
+    if whole:
+        return [[Task(shot, key, None, shot.settings.steps * sum(len(plan.runs) for plan in plans))]]
+    return levels_of(shot, key, plans, partial(results.has_part, key))

@@ -31,9 +31,9 @@ def run(shots: Sequence[Shot], results: Results, plan: Plan, pool: Pool) -> Repo
     started = time.perf_counter()
     with _Bars(plan, len(shots)) as bars:
         dispatch = Dispatch(pool, bars)
-        if plan.tasks:
+        if plan.work:
             with pool:
-                dispatch.run(plan.tasks)
+                dispatch.run(plan.work)
     records, failures = {**plan.kept, **dispatch.records}, {**plan.failures, **dispatch.failures}
     for name, source in plan.twins.items():
         if source in records:

@@ -7,42 +7,33 @@ import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..files.media import read_image
-from ..pipeline import draw_segments
+from ..pipeline import draw_run, draw_segments
+from ..sampling.coarse_to_fine import Run
 from ..sketches.placed import Sketch
+from ..stages.film import Kept
 from ..timeline import join_segments
 from ..toon_crafter import DTYPES, ToonCrafter, working_device
-from .results.store import Part, Record, Results
+from .results.store import Record, Results
 from .shots.shot import Shot
-
-
-@dataclass(frozen=True)
-class Task:
-    """A piece of work.
-
-    Attributes:
-        shot: what it is of.
-        key: of the shot, see `shot_key`.
-        segment: draw and keep this one; None draws what is missing and finishes the shot.
-        steps: sampling steps it takes, as far as is known before.
-    """
-
-    shot: Shot
-    key: str
-    segment: int | None
-    steps: int
+from .tasks import Part, Task
 
 
 class Renderer(Protocol):
-    """Draws segments of a shot: frames (3, t, H, W) in [0, 1] by number; `step` is called after each sampling step."""
+    """Draws a shot; `kept` knows the runs that were drawn before, `step` is called after each sampling step."""
 
-    def __call__(self, shot: Shot, segments: Collection[int], step: Callable[[], None]) -> dict[int, Tensor]: ...
+    def segments(self, shot: Shot, chosen: Collection[int], kept: Kept, step: Callable[[], None]) -> dict[int, Tensor]:
+        """Frames (3, t, H, W) in [0, 1] of segments by number."""
+
+    def run(self, shot: Shot, run: Run, kept: Kept, step: Callable[[], None]) -> Tensor:
+        """The latents that come of a run, on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +65,32 @@ class Models:
         return _ModelRenderer(model, self.threads or os.cpu_count() or 1)
 
 
+_Drawn = TypeVar("_Drawn")
+
+
 @dataclass(frozen=True)
 class _ModelRenderer:
     model: ToonCrafter
     threads: int
 
-    def __call__(self, shot: Shot, segments: Collection[int], step: Callable[[], None]) -> dict[int, Tensor]:
+    def segments(self, shot: Shot, chosen: Collection[int], kept: Kept, step: Callable[[], None]) -> dict[int, Tensor]:
+        return self._draw(draw_segments, shot, chosen, kept, step)
+
+    def run(self, shot: Shot, run: Run, kept: Kept, step: Callable[[], None]) -> Tensor:
+        return self._draw(draw_run, shot, run, kept, step)
+
+    def _draw(
+        self, draw: Callable[..., _Drawn], shot: Shot, what: object, kept: Kept, step: Callable[[], None]
+    ) -> _Drawn:
         torch.set_num_threads(self.threads)  # a thread's own setting, and workers draw in one of several
-        return draw_segments(
+        return draw(
             self.model,
             _Pictures(shot.keyframes),
-            segments,
+            what,
             shot.settings,
             {each.frame: Sketch(read_image(each.picture), each.strength) for each in shot.sketches},
             callback=lambda _: step(),
+            kept=kept,
         )
 
 
@@ -126,28 +129,33 @@ class Worker:
             OSError: a picture cannot be read, or the result not be written.
         """
         self.steps = 0
-        if task.segment is None:
+        if task.part is None:
             return self._finish(task.shot, task.key)
-        self._results.write_part(task.key, task.segment, self._draw(task.shot, [task.segment])[task.segment])
+        started = time.perf_counter()
+        drawn = self._draw(task.shot, task.key, task.part)
+        self._results.write_part(task.key, task.part, drawn, time.perf_counter() - started)
         return None
+
+    def _draw(self, shot: Shot, key: str, part: Part) -> Tensor:
+        if isinstance(part, Run):
+            return self._render.run(shot, part, partial(self._results.read_part, key), self._count)
+        return self._segments(shot, key, [part])[part]
+
+    def _segments(self, shot: Shot, key: str, chosen: Sequence[int]) -> dict[int, Tensor]:
+        return self._render.segments(shot, chosen, partial(self._results.read_part, key), self._count)
 
     def _finish(self, shot: Shot, key: str) -> Record:
         kept = {segment: self._results.read_part(key, segment) for segment in range(len(shot.counts))}
-        parts = {segment: part for segment, part in kept.items() if part is not None}
-        if missing := [segment for segment in kept if segment not in parts]:
-            parts |= self._draw(shot, missing)
-        frames = join_segments([parts[segment].frames for segment in kept], shot.settings.loop)
-        shown = shot.retiming.apply(frames, shot.counts)
-        record = Record(key, len(shown), round(sum(part.seconds for part in parts.values()), 3), self.name)
+        drawn = {segment: frames for segment, frames in kept.items() if frames is not None}
+        seconds, started = self._results.part_seconds(key), time.perf_counter()
+        if missing := [segment for segment in kept if segment not in drawn]:
+            drawn |= self._segments(shot, key, missing)
+            seconds += time.perf_counter() - started
+        shown = shot.retiming.apply(join_segments([drawn[each] for each in kept], shot.settings.loop), shot.counts)
+        record = Record(key, len(shown), round(seconds, 3), self.name)
         self._results.write(shot.name, shown, record)
         self._results.forget_parts(key)
         return record
-
-    def _draw(self, shot: Shot, segments: Sequence[int]) -> dict[int, Part]:
-        started = time.perf_counter()
-        drawn = self._render(shot, segments, self._count)
-        seconds = (time.perf_counter() - started) / len(drawn)
-        return {segment: Part(frames, seconds) for segment, frames in drawn.items()}
 
     def _count(self) -> None:
         self.steps += 1

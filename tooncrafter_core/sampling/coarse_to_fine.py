@@ -4,9 +4,10 @@ its frames. No run has more frames than the model was trained for, and each has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from torch import Tensor
 DrawRun = Callable[[Sequence[int], Tensor, bool], Tensor]
 """`draw(frames, ends, clean) -> latents`: frames (n of them, by their number in the segment) between two keyframes'
 latents (2, c, h, w), as (n, c, h, w); clean ones, see `Walk.clean_end`, where they are to be keyframes themselves."""
+
+
+class Run(NamedTuple):
+    """Which run: of a film's segment, both from 0; its first one is the coarse one."""
+
+    segment: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,9 @@ class Plan:
     fine: tuple[range, ...]
 
     @property
-    def runs(self) -> int:
-        """How many."""
-        return 1 + len(self.fine)
+    def runs(self) -> tuple[Sequence[int], ...]:
+        """The frames of each run."""
+        return (self.coarse, *self.fine)
 
     @property
     def keyframes(self) -> list[int]:
@@ -77,7 +85,12 @@ def _joined(last: int, steps: int, spans: int, longest: int) -> tuple[tuple[int,
 
 def count_runs(plans: Sequence[Plan]) -> int:
     """Runs of segments with these plans: one for all of them where none has fine runs, else each segment's own."""
-    return sum(plan.runs for plan in plans) if is_long(plans) else 1
+    return sum(len(plan.runs) for plan in plans) if is_long(plans) else 1
+
+
+def all_runs(plans: Sequence[Plan]) -> Iterator[Run]:
+    """Every run of segments with these plans, in the order in which they take their noise."""
+    return (Run(segment, number) for segment, plan in enumerate(plans) for number in range(len(plan.runs)))
 
 
 def is_long(plans: Sequence[Plan]) -> bool:
@@ -87,12 +100,34 @@ def is_long(plans: Sequence[Plan]) -> bool:
 
 def draw_segment(draw: DrawRun, ends: Tensor, plan: Plan) -> Tensor:
     """Draw one segment's latents (t, c, h, w), between those of its keyframes (2, c, h, w)."""
-    drawn = draw(plan.coarse, ends, bool(plan.fine))
+    first = draw_run(draw, plan, 0, ends)
+    return join_runs([first, *(draw_run(draw, plan, number, first) for number in range(1, len(plan.runs)))])
+
+
+def draw_run(draw: DrawRun, plan: Plan, number: int, keyframes: Tensor) -> Tensor:
+    """Draw one run of a segment.
+
+    Args:
+        draw: see `DrawRun`.
+        plan: the segment's.
+        number: of the run.
+        keyframes: latents of the segment's ends (2, c, h, w); for a fine run, what came of the coarse one.
+
+    Returns:
+        latents of its frames (n, c, h, w); of a coarse run, of the keyframes (s + 1, c, h, w) of its s fine ones
+    """
+    if number:
+        return draw(plan.runs[number], keyframes[number - 1 : number + 1], False)
+    drawn = draw(plan.coarse, keyframes, bool(plan.fine))
     if not plan.fine:
         return drawn
-    keyframes = torch.cat([ends[:1].to(drawn), drawn[plan.keyframes[1:-1]], ends[1:].to(drawn)])
-    runs = [draw(span, keyframes[index : index + 2], False) for index, span in enumerate(plan.fine)]
-    return torch.cat([*(run[:-1] for run in runs), runs[-1][-1:]])
+    return torch.cat([keyframes[:1].to(drawn), drawn[plan.keyframes[1:-1]], keyframes[1:].to(drawn)])
+
+
+def join_runs(drawn: Sequence[Tensor]) -> Tensor:
+    """A segment's latents (t, c, h, w) from what came of all of its runs, see `draw_run`."""
+    first, *fine = drawn
+    return torch.cat([*(run[:-1] for run in fine[:-1]), fine[-1]]) if fine else first
 
 
 def guiding_frames(guides: Tensor, frames: Sequence[int]) -> list[int]:

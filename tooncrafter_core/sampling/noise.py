@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .coarse_to_fine import Plan
-
 
 class Noise:
     """Standard normal noise from one generator for all runs, on the CPU: a seed is the same noise on every device.
@@ -25,8 +23,7 @@ class Noise:
         """(frames, c, h, w)"""
         return torch.randn(frames, *self._size, generator=self._generator)
 
-    def leave_out(self, plan: Plan, steps: int) -> None:
-        """Draw what a segment would have taken that is not sampled, for the start of each run and for `steps` steps."""
-        for run in (plan.coarse, *plan.fine):
-            for _ in range(1 + steps):
-                self.draw(len(run))
+    def leave_out(self, frames: int, steps: int) -> None:
+        """Draw what a run that is not sampled would have taken, for its start and for `steps` steps."""
+        for _ in range(1 + steps):
+            self.draw(frames)

@@ -40,7 +40,7 @@ def decode_segments(
     decoded: dict[int, Tensor] = {}
     with model.at_work(model.autoencoder):
         for index, rows in latents.items():
-            segment = rearrange((rows / LATENT_SCALE).to(model.dtype), "t c h w -> 1 c t h w")
+            segment = rearrange((rows.to(model.device) / LATENT_SCALE).to(model.dtype), "t c h w -> 1 c t h w")
             references = references_between(encoded[index], encoded[(index + 1) % keyframes])
             frames = decode(model.autoencoder, segment, references, two_pass, partial(free_bytes, model.device))
             decoded[index] = ((frames[0].float() + 1) / 2).clamp(0, 1).cpu()

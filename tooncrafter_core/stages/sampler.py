@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 
 import torch
 from einops import rearrange
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..memory import free_bytes, unet_bytes
 from ..models.unet.context import CrossContext
-from ..sampling.coarse_to_fine import Plan, draw_segment, is_long
+from ..sampling.coarse_to_fine import Plan, Run, all_runs, draw_run, is_long
 from ..sampling.ddim import DDIMStep, Walk, ddim
 from ..sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
 from ..sampling.guidance import Interval
@@ -44,32 +45,43 @@ class Sampler:
     settings: Settings
     callback: Callable[[DDIMStep], None] | None
 
-    def sample(self, ends: Mapping[int, Tensor], plans: Sequence[Plan]) -> dict[int, Tensor]:
-        """Latents (t, c, h, w) of segments by their numbers, from those of their ends (2, c, h, w); `plans` are of all
-        segments there are."""
-        noise = Noise(self.settings.seed, next(iter(ends.values())).shape[1:])
+    def sample(self, runs: Sequence[Run], keyframes: Mapping[int, Tensor], plans: Sequence[Plan]) -> dict[Run, Tensor]:
+        """Latents of runs, see `draw_run`, on the CPU.
+
+        Args:
+            runs: which, rising; all others take their share of the noise.
+            keyframes: what the first of these runs of each segment lies between, see `draw_run`.
+            plans: of all segments there are.
+        """
+        noise = Noise(self.settings.seed, next(iter(keyframes.values())).shape[1:])
         with self.model.at_work(self.model.unet, self.model.sketch_encoder if self.sketches is not None else None):
-            if is_long(plans):
-                return self._one_by_one(ends, plans, noise)
-            return self._together(ends, plans, noise)
+            draw = self._one_by_one if is_long(plans) else self._together
+            return draw(runs, keyframes, plans, noise)
 
-    def _together(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
-        """One run, with these segments' rows of the noise of all."""
+    def _together(
+        self, runs: Sequence[Run], keyframes: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise
+    ) -> dict[Run, Tensor]:
+        """The only runs of some segments at once, with their rows of the noise of all."""
         counts = [len(plan.coarse) for plan in plans]
-        rows = [row for segment in ends for row in segment_rows(counts)[segment]]
-        denoisers = [self._denoiser(segment, plans[segment].coarse, both) for segment, both in ends.items()]
-        latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows])
-        return dict(zip(ends, latents.split([counts[segment] for segment in ends]), strict=True))
+        rows = [row for run in runs for row in segment_rows(counts)[run.segment]]
+        denoisers = [self._denoiser(each, plans[each].coarse, keyframes[each]) for each, _ in runs]
+        latents = self._run(denoisers, lambda: noise.draw(sum(counts))[rows]).cpu()
+        return dict(zip(runs, latents.split([counts[run.segment] for run in runs]), strict=True))
 
-    def _one_by_one(self, ends: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise) -> dict[int, Tensor]:
-        """Each of these segments run by run; the others take their share of the noise."""
+    def _one_by_one(
+        self, runs: Sequence[Run], keyframes: Mapping[int, Tensor], plans: Sequence[Plan], noise: Noise
+    ) -> dict[Run, Tensor]:
+        """Run after run, the fine ones between what came of the coarse one."""
         noisy_steps = self.settings.steps if self.settings.eta > 0 else 0
-        drawn: dict[int, Tensor] = {}
-        for segment, plan in enumerate(plans):
-            if segment in ends:
-                drawn[segment] = draw_segment(partial(self._run_of, segment, noise), ends[segment], plan)
-            else:
-                noise.leave_out(plan, noisy_steps)
+        between, drawn = dict(keyframes), dict[Run, Tensor]()
+        for run in takewhile(lambda each: each <= runs[-1], all_runs(plans)):
+            segment, plan = run.segment, plans[run.segment]
+            if run not in runs:
+                noise.leave_out(len(plan.runs[run.number]), noisy_steps)
+                continue
+            drawn[run] = draw_run(partial(self._run_of, segment, noise), plan, run.number, between[segment]).cpu()
+            if run.number == 0:
+                between[segment] = drawn[run]
         return drawn
 
     def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor, clean: bool) -> Tensor:

@@ -13,7 +13,7 @@ from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
 from tooncrafter_core.files.media import read_image
 
-SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3")
+SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3, 17")
 SHOT = {"name": "hop", "keyframes": ["0.png", "1.png", "2.png"], "sketches": {"1": "0.png"}, "seed": 4}
 
 
@@ -32,16 +32,16 @@ def shots(tmp_path: Path) -> Path:
 def test_segments_by_workers_on_ray_are_those_of_one_run(
     shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The one test that goes the whole way: a cluster is started, draws both segments with real models, and ends."""
+    """The one test that goes the whole way: a cluster starts, draws a short and a long segment by models, and ends."""
     out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
     command = ["batch", str(shots), "--out", str(out), *SIZE, "-c", model, "--sketch-encoder", sketch, "--threads", "1"]
     assert main(command) == 0
-    assert "1 shots: 1 drawn, 0 kept, 0 failed. 5 frames" in capsys.readouterr().out
+    assert "1 shots: 1 drawn, 0 kept, 0 failed. 19 frames" in capsys.readouterr().out
     pictures = [read_image(shots.parent / f"{number}.png") for number in range(3)]
     expected = interpolate(
         ToonCrafter.load(*tiny_files, dtype=torch.float32),
         pictures,
-        Settings(width=16, height=16, steps=2, frames=3, seed=4),
+        Settings(width=16, height=16, steps=2, frames="3, 17", seed=4),
         {1: Sketch(pictures[0])},
     )
     drawn = torch.stack([read_image(file) for file in sorted((out / "shots" / "hop").iterdir())])

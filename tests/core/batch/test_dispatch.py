@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from here_pool import Failing, HerePool
 from PIL import Image
 from simulated_shots import SleepingModel, files_of, make_shots
 
@@ -16,48 +17,10 @@ from tooncrafter_core.batch.report import Report
 from tooncrafter_core.batch.results.digest import WeightDigests, shot_key
 from tooncrafter_core.batch.results.store import Results
 from tooncrafter_core.batch.run import run
-from tooncrafter_core.batch.runners.dispatch import ATTEMPTS, Outcome, WorkerLostError
+from tooncrafter_core.batch.runners.dispatch import ATTEMPTS, WorkerLostError
 from tooncrafter_core.batch.shots.shot import Shot
-from tooncrafter_core.batch.work import Task, Worker
-
-Failing = Callable[[Task], BaseException | None]
-
-
-@dataclass
-class HerePool:
-    """A pool of one worker in this process; `failing` says how a task fails, if it does."""
-
-    results: Results
-    failing: Failing = lambda task: None
-    done: list[Task] = field(default_factory=list)
-    entered: int = 0
-    _given: list[Task] = field(default_factory=list)
-
-    def __enter__(self) -> HerePool:
-        self.entered += 1
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        pass
-
-    def free(self) -> Sequence[Hashable]:
-        return [] if self._given else ["here"]
-
-    def start(self, worker: Hashable, task: Task) -> None:
-        self._given.append(task)
-
-    def wait(self) -> Sequence[Outcome]:
-        task = self._given.pop()
-        self.done.append(task)
-        if error := self.failing(task):
-            return [Outcome(task, None, error)]
-        try:
-            return [Outcome(task, Worker(SleepingModel(), self.results).do(task), None)]
-        except ValueError as error:
-            return [Outcome(task, None, error)]
-
-    def steps(self) -> int:
-        return 0
+from tooncrafter_core.batch.tasks import Task
+from tooncrafter_core.batch.work import Worker
 
 
 @pytest.fixture
@@ -70,7 +33,7 @@ def planned(shots: Sequence[Shot], results: Results, weights: Sequence[str] = ("
 
 
 def drawn(shots: Sequence[Shot], results: Results, failing: Failing = lambda task: None) -> tuple[Report, HerePool]:
-    pool = HerePool(results, failing)
+    pool = HerePool([Worker(SleepingModel(), results)], failing)
     return run(shots, results, planned(shots, results), pool), pool
 
 
@@ -136,10 +99,10 @@ def test_segments_come_from_several_tasks_and_from_an_earlier_run(results: Resul
     keyframes = ["first.png", "last.png", "first.png", "last.png"]
     (shot,) = make_shots(tmp_path, 1, keyframes=keyframes, frames="3, 4, 5", retiming={"hold": 2})
     tasks = planned([shot], results).tasks
-    assert [task.segment for task in tasks] == [0, 1, 2, None]
+    assert [task.part for task in tasks] == [0, 1, 2, None]
     Worker(SleepingModel(), results).do(tasks[1])
     _, pool = drawn([shot], results)
-    assert [task.segment for task in pool.done] == [0, 2, None]
+    assert [task.part for task in pool.done] == [0, 2, None]
     files = files_of(results)
     assert len(files) == 10
     assert not list(results.folder.glob("parts/*"))

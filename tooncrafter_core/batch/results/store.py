@@ -6,6 +6,7 @@
 | `shots/NAME.json` | its record, written last: what it was made of (the digest), and how long that took |
 | `strips/NAME.png` | some of its frames in a row |
 | `parts/DIGEST/0000.safetensors`, ... | segments of a shot that is not finished |
+| `parts/DIGEST/0000_00.safetensors`, ... | runs of one of its long segments |
 | `weights.json` | digests of weight files |
 | `index.html` | the report |
 """
@@ -20,7 +21,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,10 +30,12 @@ from torch import Tensor
 from ...files.media import check_output, write_contact_sheet, write_frames
 from ...files.whole import check_file, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
+from ..tasks import Part
 
 _FRAME = re.compile(r"\d{4,}\.png")
 _STRIP = 8
 """Frames of a strip."""
+_DRAWN = "drawn"
 _SECONDS = "seconds"
 
 
@@ -51,13 +54,6 @@ class Record:
     frames: int
     seconds: float
     worker: str
-
-
-class Part(NamedTuple):
-    """A segment's frames (3, t, H, W), and the seconds they took."""
-
-    frames: Tensor
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -135,32 +131,40 @@ class Results:
             shutil.copyfile(self.frame_strip(source), unfinished)
         self._write_record(target, record)
 
-    def read_part(self, key: str, segment: int) -> Part | None:
-        """A segment that was drawn before, if there is one."""
+    def read_part(self, key: str, part: Part) -> Tensor | None:
+        """Frames (3, t, H, W) of a segment, or latents of a run, that were drawn before, if they were."""
         try:
-            with safe_open(self._part(key, segment), "pt") as file:
-                return Part(file.get_tensor("frames"), float(file.metadata()[_SECONDS]))
+            with safe_open(self._part(key, part), "pt") as file:
+                return cast(Tensor, file.get_tensor(_DRAWN))
         except (FileNotFoundError, SafetensorError):
             return None
 
-    def has_part(self, key: str, segment: int) -> bool:
-        return self._part(key, segment).is_file()
+    def has_part(self, key: str, part: Part) -> bool:
+        return self._part(key, part).is_file()
 
-    def write_part(self, key: str, segment: int, part: Part) -> None:
-        """Keep a segment until its shot is finished.
+    def write_part(self, key: str, part: Part, drawn: Tensor, seconds: float) -> None:
+        """Keep a part, and the seconds it took, until its shot is finished.
 
         Raises:
             OSError: it cannot be written.
         """
-        with written_whole(self._part(key, segment)) as unfinished:
-            save_file({"frames": part.frames.contiguous()}, unfinished, {_SECONDS: str(part.seconds)})
+        with written_whole(self._part(key, part)) as unfinished:
+            save_file({_DRAWN: drawn.contiguous()}, unfinished, {_SECONDS: str(seconds)})
+
+    def part_seconds(self, key: str) -> float:
+        """What all parts of a shot that are there took."""
+        return sum(map(_seconds, self._parts(key).glob("*.safetensors")))
 
     def forget_parts(self, key: str) -> None:
-        """Remove the segments of a finished shot."""
-        shutil.rmtree(self._part(key, 0).parent, ignore_errors=True)
+        """Remove the parts of a finished shot."""
+        shutil.rmtree(self._parts(key), ignore_errors=True)
 
-    def _part(self, key: str, segment: int) -> Path:
-        return self.folder / "parts" / key / f"{segment:04}.safetensors"
+    def _parts(self, key: str) -> Path:
+        return self.folder / "parts" / key
+
+    def _part(self, key: str, part: Part) -> Path:
+        name = f"{part:04}" if isinstance(part, int) else f"{part.segment:04}_{part.number:02}"
+        return self._parts(key) / f"{name}.safetensors"
 
     def _record(self, name: str) -> Path:
         return self.folder / "shots" / f"{name}.json"
@@ -177,6 +181,14 @@ def _read_record(path: Path) -> Record | None:
         return Record(**{field.name: given[field.name] for field in fields(Record)})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _seconds(part: Path) -> float:
+    try:
+        with safe_open(part, "pt") as file:
+            return float(file.metadata()[_SECONDS])
+    except SafetensorError:  # damaged, and drawn again
+        return 0.0
 
 
 def _count(folder: Path) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...files.images import to_tensor
 from ...files.whole import file_digest
 from ..results.store import Record, Results
-from ..work import Task
+from ..tasks import Task
 from .comfyui_prompt import SHOWN, Prompt, ServerModels, shot_prompt
 from .comfyui_server import ENDED_BADLY, Server, ServerAwayError
 from .dispatch import Outcome

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from ..results.store import Record
-from ..work import Task
+from ..tasks import Levels, Part, Task
 
 ATTEMPTS = 5
 """How often a task is begun at most."""
@@ -61,10 +61,10 @@ class Watcher(Protocol):
 
 @dataclass
 class _Open:
-    """A shot that is not finished: what will finish it, and the parts that are still to come before."""
+    """A shot that is not finished: how many tasks of its present level are not done, and the levels after it."""
 
-    finish: Task
-    parts: set[int]
+    undone: int
+    later: Levels
 
 
 @dataclass
@@ -82,19 +82,20 @@ class Dispatch:
     failures: dict[str, str] = field(default_factory=dict)
     _queue: deque[Task] = field(default_factory=deque)
     _open: dict[str, _Open] = field(default_factory=dict)
-    _attempts: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    _attempts: Counter[tuple[str, Part | None]] = field(default_factory=Counter)
     _running: int = 0
     _done: int = 0
 
-    def run(self, tasks: Iterable[Task]) -> None:
-        """Do all tasks. A shot's finish (without a segment) waits for the tasks of its segments.
+    def run(self, work: Iterable[Levels]) -> None:
+        """Do all tasks of some shots.
 
         Raises:
             ValueError: no worker can draw at all.
             OSError: likewise.
         """
-        for task in tasks:
-            self._add(task)
+        for first, *later in work:
+            self._open[first[0].shot.name] = _Open(len(first), later)
+            self._queue.extend(first)
         while self._queue or self._running:
             for worker in self.pool.free():
                 if self._queue:
@@ -105,16 +106,6 @@ class Dispatch:
                 self._take(outcome)
             self.watcher.steps(self._done + self.pool.steps())
 
-    def _add(self, task: Task) -> None:
-        shot = self._open.setdefault(task.shot.name, _Open(task, set()))
-        if task.segment is None:
-            shot.finish = task
-            if not shot.parts:
-                self._queue.append(task)
-        else:
-            shot.parts.add(task.segment)
-            self._queue.append(task)
-
     def _take(self, outcome: Outcome) -> None:
         task, name = outcome.task, outcome.task.shot.name
         if name not in self._open:  # another part of it has failed
@@ -123,18 +114,24 @@ class Dispatch:
             self._again_or_never(task, outcome.error)
             return
         self._done += task.steps
-        if task.segment is None:
-            if outcome.record is not None:
-                self.records[name] = outcome.record
+        if outcome.record is not None:
+            self.records[name] = outcome.record
+        self._open[name].undone -= 1
+        if not self._open[name].undone:
+            self._level_done(name)
+
+    def _level_done(self, name: str) -> None:
+        """Put a shot's next level before everything else; after its last one it is finished."""
+        shot = self._open[name]
+        if not shot.later:
             self._close(name, None)
             return
-        shot = self._open[name]
-        shot.parts.discard(task.segment)
-        if not shot.parts:
-            self._queue.appendleft(shot.finish)
+        level, *shot.later = shot.later
+        shot.undone = len(level)
+        self._queue.extendleft(reversed(level))
 
     def _again_or_never(self, task: Task, error: BaseException) -> None:
-        attempt = task.shot.name, task.segment
+        attempt = task.shot.name, task.part
         self._attempts[attempt] += 1
         if may_pass(error) and self._attempts[attempt] < ATTEMPTS:
             self._queue.append(task)
@@ -159,17 +156,3 @@ def message(error: BaseException) -> str:
     """What is said of an error, in one line; of one that is nobody's mistake with its kind."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError | OSError | WorkerLostError) else f"{type(error).__name__}: {text}"
-
-
-def tasks_of(whole: Task, steps: Mapping[int, int], kept: Iterable[int]) -> list[Task]:
-    """A shot in pieces: a task for each segment that is not kept from an earlier run, and the one that finishes it.
-
-    Args:
-        whole: the shot as one task.
-        steps: sampling steps of each segment.
-        kept: segments that were drawn before.
-    """
-    missing = [segment for segment in steps if segment not in set(kept)]
-    if len(steps) == 1:
-        return [whole]
-    return [*(replace(whole, segment=each, steps=steps[each]) for each in missing), replace(whole, steps=0)]

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, cast
 
 from ..results.store import Record
-from ..work import Task, Worker
+from ..tasks import Task
+from ..work import Worker
 from .dispatch import Outcome, WorkerLostError
 
 ENVIRONMENT = {

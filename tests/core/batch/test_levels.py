@@ -1,0 +1,135 @@
+"""The tasks of shots with long segments, without models: what waits for what, what comes first, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from here_pool import Failing, HerePool
+from simulated_shots import SleepingModel, files_of, make_shots, plans_of
+
+from tooncrafter_core.batch.plan import plan
+from tooncrafter_core.batch.report import Report
+from tooncrafter_core.batch.results.store import Results
+from tooncrafter_core.batch.run import run
+from tooncrafter_core.batch.runners.dispatch import Dispatch, WorkerLostError
+from tooncrafter_core.batch.shots.shot import Shot
+from tooncrafter_core.batch.tasks import Part, levels_of
+from tooncrafter_core.batch.work import Worker
+from tooncrafter_core.sampling.coarse_to_fine import Run
+
+STEPS = 2
+
+
+def long_shots(folder: Path, count: int, frames: str, **fields: object) -> list[Shot]:
+    keyframes = ["first.png", "last.png"] * 2
+    return make_shots(folder, count, keyframes=keyframes[: frames.count(",") + 2], frames=frames, **fields)
+
+
+def drawn(
+    shots: Sequence[Shot], results: Results, failing: Failing = lambda task: None, workers: int = 1
+) -> tuple[Report, HerePool]:
+    pool = HerePool([Worker(SleepingModel(), results) for _ in range(workers)], failing)
+    return run(shots, results, plan(shots, results, ["w"], trained=16, whole=False), pool), pool
+
+
+def parts_of(shot: Shot, has: Sequence[Part] = ()) -> list[list[tuple[Part | None, int]]]:
+    """What each level draws, and the steps it takes."""
+    levels = levels_of(shot, "key", plans_of(shot), lambda part: part in has)
+    return [[(task.part, task.steps) for task in level] for level in levels]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "out")
+
+
+def test_levels(tmp_path: Path) -> None:
+    (mixed,) = long_shots(tmp_path, 1, "46, 3, 17")
+    fine = [Run(0, 1), Run(0, 2), Run(0, 3), Run(2, 1), Run(2, 2)]
+    assert parts_of(mixed) == [
+        [(Run(0, 0), STEPS), (Run(2, 0), STEPS), (1, STEPS)],
+        [(part, STEPS) for part in fine],
+        [(0, 0), (2, 0)],
+        [(None, 0)],
+    ]
+    there = [Run(0, 0), Run(0, 2), 1, 2]
+    assert parts_of(mixed, there) == [[(Run(0, 1), STEPS), (Run(0, 3), STEPS)], [(0, 0)], [(None, 0)]]
+    (alone,), (short,) = long_shots(tmp_path, 1, "17"), long_shots(tmp_path, 1, "16")
+    assert parts_of(alone) == [[(Run(0, 0), STEPS)], [(Run(0, 1), STEPS), (Run(0, 2), STEPS)], [(None, 0)]]
+    assert parts_of(short) == [[(None, STEPS)]]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_shots_are_finished_one_after_another(workers: int, results: Results, tmp_path: Path) -> None:
+    """A level waits for all of the one before, and goes ahead of shots that come later."""
+    shots = long_shots(tmp_path, 3, "31, 3, 46", retiming={"hold": 2})
+    report, pool = drawn(shots, results, workers=workers)
+    assert not report.failures and not list(results.folder.glob("parts/*"))
+    for shot in shots:
+        levels = levels_of(shot, "key", plans_of(shot), lambda part: False)
+        level_of = {task.part: number for number, level in enumerate(levels) for task in level}
+        order = [level_of[task.part] for task in pool.done if task.shot == shot]
+        assert order == sorted(order) and len(order) == len(level_of)
+    assert len([task for task in pool.done if task.part is None]) == len(shots)
+    assert workers > 1 or [task.shot.name for task in pool.done] == sorted(task.shot.name for task in pool.done)
+    whole = Results(tmp_path / "whole")
+    drawer = Worker(SleepingModel(), whole)
+    for task in plan(shots, whole, ["w"], trained=16, whole=True).tasks:
+        drawer.do(task)
+    assert drawer.steps == 8 * STEPS and files_of(whole) == files_of(results)
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(results: Results, tmp_path: Path) -> None:
+    """Each time one task is done before it is stopped."""
+    (shot,) = long_shots(tmp_path, 1, "46")
+    done = list[Part | None]()
+    while not results.record(shot.name):
+        pool = HerePool([Worker(SleepingModel(), results)])
+        pool.failing = lambda task, pool=pool: KeyboardInterrupt() if pool.done else None  # type: ignore[misc]
+        with suppress(KeyboardInterrupt):
+            run([shot], results, plan([shot], results, ["w"], trained=16, whole=False), pool)
+        done += [task.part for task in pool.done]
+    assert done == [Run(0, 0), Run(0, 1), Run(0, 2), Run(0, 3), None]
+
+
+@dataclass
+class Watched:
+    """What a run tells of its progress."""
+
+    done: list[int] = field(default_factory=list)
+    ended: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def steps(self, done: int) -> None:
+        self.done.append(done)
+
+    def shot(self, name: str, failure: str | None) -> None:
+        self.ended.append((name, failure))
+
+
+def test_steps_of_all_runs_are_told(results: Results, tmp_path: Path) -> None:
+    shots = long_shots(tmp_path, 2, "31, 3")
+    work, watched = plan(shots, results, ["w"], trained=16, whole=False), Watched()
+    assert sum(task.steps for task in work.tasks) == 2 * 4 * STEPS
+    Dispatch(HerePool([Worker(SleepingModel(), results)]), watched).run(work.work)
+    assert watched.done == sorted(watched.done) and watched.done[-1] == 2 * 4 * STEPS
+    assert watched.ended == [("shot0000", None), ("shot0001", None)]
+
+
+def test_a_run_that_fails_ends_its_shot(results: Results, tmp_path: Path) -> None:
+    shots = long_shots(tmp_path, 2, "46")
+    shots[0] = replace(shots[0], settings=replace(shots[0].settings, prompt="ValueError 2"))
+    report, pool = drawn(shots, results)
+    assert report.failures == {"shot0000": "it cannot be drawn"} and list(report.records) == ["shot0001"]
+    assert [task.part for task in pool.done if task.shot == shots[0]] == [Run(0, 0), Run(0, 1), Run(0, 2)]
+
+
+def test_a_run_whose_worker_is_lost_is_tried_again_alone(results: Results, tmp_path: Path) -> None:
+    (shot,) = long_shots(tmp_path, 1, "46")
+    lost = iter([WorkerLostError("it was lost")])
+    report, pool = drawn([shot], results, lambda task: next(lost, None) if task.part == Run(0, 2) else None)
+    assert not report.failures
+    assert [task.part for task in pool.done] == [Run(0, 0), Run(0, 1), Run(0, 2), Run(0, 3), Run(0, 2), None]
