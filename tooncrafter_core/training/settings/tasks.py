@@ -97,9 +97,6 @@ class RectifySettings(DenoiserSettings, frozen=True):
     variant: Variant = "IV"
 
 
-Deviation = Annotated[float, Field(ge=0, le=100)]
-
-
 class DecoderSettings(RunSettings, frozen=True):
     """The dual-reference 3D decoder.
 
@@ -113,11 +110,8 @@ class DecoderSettings(RunSettings, frozen=True):
         temporal: False trains without the temporal layers (Table 4).
         latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
             A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
-        latent_shift: the same of a shift of each frame's channels as a whole: a denoiser misses colours of large areas,
-            which the references have.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
-        edge_weight: of the distance of edges in the loss, see `edges`. The paper has none.
         adversarial_from: step from which the discriminator's loss counts.
         discriminator_channels: of the discriminator's first layer.
         reference_head_channels: channels of one head of the reference attention.
@@ -129,11 +123,9 @@ class DecoderSettings(RunSettings, frozen=True):
     references: bool = True
     drop_references: Share = 0.0
     temporal: bool = True
-    latent_noise: Deviation = 0.0
-    latent_shift: Deviation = 0.0
+    latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
     perceptual_weight: Weight = 0.1
-    edge_weight: Weight = 0.0
     adversarial_from: NotNegative = 0
     discriminator_channels: Channels = 64
     reference_head_channels: Channels = 64

@@ -1,4 +1,4 @@
-"""Trains the dual-reference 3D decoder (paper, section 3.3): L1, perceptual, edges, and a discriminator's hinge."""
+"""Trains the dual-reference 3D decoder (paper, section 3.3): L1, perceptual, and a discriminator's hinge loss."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from ..losses.discriminator import (
     discriminator_loss,
     generator_loss,
 )
-from ..losses.edges import edge_distance
 from ..losses.perceptual import PerceptualDistance, load_perceptual
 from ..run.attention import TRAINING_LAYERS
 from ..run.export import published
@@ -73,9 +72,6 @@ class DecoderPlayer(Player):
         real, decoded = flat(batch.video), flat(self.decode(batch.video, generator, referred))
         parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
         total = parts["l1"] + self.settings.perceptual_weight * parts["perceptual"]
-        if self.settings.edge_weight:
-            parts["edges"] = edge_distance(decoded, real)
-            total = total + self.settings.edge_weight * parts["edges"]
         if step >= self.settings.adversarial_from:
             self._judged.append((real, decoded.detach()))
             parts["adversarial"] = generator_loss(self._unregistered[0](decoded))
@@ -89,22 +85,15 @@ class DecoderPlayer(Player):
             encoded = self.autoencoder.encode_keyframes(flat(video))
         frames = video.shape[2]
         latents = rearrange(encoded.latents, "(b t) c h w -> b c t h w", t=frames)
-        if generator is not None:
-            latents = latents + self._disturbance(latents, generator)
+        if generator is not None and self.settings.latent_noise:
+            latents = latents + self._noise(latents, generator)
         references = [rearrange(maps, "(b t) c h w -> b t c h w", t=frames)[:, [0, -1]] for maps in encoded.features]
         return self.autoencoder.decode_segments(latents, references if referred and self.settings.references else None)
 
-    def _disturbance(self, latents: Tensor, generator: torch.Generator) -> Tensor:
-        """White noise and a shift of each frame's channels, in the latents' own units, as far as the settings ask for.
-
-        Each sample draws the standard deviation of either."""
-        total = torch.zeros_like(latents)
-        whole, level = latents.shape, (*latents.shape[:3], 1, 1)
-        for most, shape in ((self.settings.latent_noise, whole), (self.settings.latent_shift, level)):
-            if most:
-                deviation = torch.rand(len(latents), 1, 1, 1, 1, generator=generator) * most
-                total += (torch.randn(shape, generator=generator) * deviation / LATENT_SCALE).to(latents)
-        return total
+    def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        """White noise of a standard deviation drawn for each sample, in the latents' own units."""
+        deviation = torch.rand(len(latents), 1, 1, 1, 1, generator=generator) * self.settings.latent_noise
+        return (torch.randn(latents.shape, generator=generator) * deviation / LATENT_SCALE).to(latents)
 
     @property
     def _last_layer(self) -> Tensor:

@@ -99,12 +99,11 @@ def test_without_temporal_layers_and_references_frames_are_decoded_alone(worksho
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["latent_noise", "latent_shift"])
 def test_latents_are_disturbed_in_training_only(
-    kind: str, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each sample's as much as drawn for it, up to the most, in units of scaled latents; a shift is one for a frame."""
-    task = make(workshop.settings("decoder", tmp_path, **{kind: 0.4}))
+    """Each sample's as much as drawn for it, up to the most, in units of scaled latents."""
+    task = make(workshop.settings("decoder", tmp_path, latent_noise=0.4))
     player = decoder_player(task)
     seen: list[Tensor] = []
     decode = player.autoencoder.decode_segments
@@ -116,23 +115,9 @@ def test_latents_are_disturbed_in_training_only(
     for seed in range(4):
         player(batch, torch.Generator().manual_seed(seed), 0)
     clean, *disturbed = seen
-    changes = [LATENT_SCALE * (latents - clean) for latents in disturbed]
-    deviations = torch.cat([change.flatten(1).std(dim=1) for change in changes])
-    assert 0 < deviations.min() < 0.2 < deviations.max() < 0.55
+    deviations = torch.cat([(LATENT_SCALE * (latents - clean)).flatten(1).std(dim=1) for latents in disturbed])
+    assert 0 < deviations.min() < 0.2 < deviations.max() < 0.45
     assert len({round(float(value), 4) for value in deviations}) == len(deviations)
-    within_frames = max(float(change.std(dim=(-2, -1)).max()) for change in changes)
-    assert (within_frames < 1e-4) == (kind == "latent_shift")
-
-
-def test_edges_count_as_much_as_is_asked_for(workshop: Workshop, tmp_path: Path) -> None:
-    losses = []
-    for weight in (0.0, 2.0):
-        task = make(workshop.settings("decoder", tmp_path / str(weight), edge_weight=weight))
-        losses.append(decoder_player(task)(task.collate([task.draws()[0]]), torch.Generator().manual_seed(0), 0))
-    without, with_edges = losses
-    assert "edges" not in without.parts
-    added = float(with_edges.total - without.total)
-    assert added == pytest.approx(2 * float(with_edges.parts["edges"]), rel=1e-3)
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 4, 16), (1.0, 20, 20)])
