@@ -324,3 +324,8 @@ def test_mistakes_are_told_before_anything_runs(
     assert report_tiny.main(command(*more)) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("out/renders/*"))
+
+
+def test_a_bar_in_a_cell_is_no_border_of_it() -> None:
+    """Of a table, where it stands in a method's name."""
+    assert summary.table(["method"], [["a|b"]]) == "| method |\n| --- |\n| a\\|b |"
