@@ -197,12 +197,14 @@ def test_the_whole_report(bench: Bench, tmp_path: Path) -> None:
     assert [bar["name"][0] for bar in report["bars"]] == [*"111111", *"222", *"33", "4"]
     text = summary.markdown(report)
     assert "| variant |" in text and "| what stays |" in text
+    assert "Model m, SHA-256 0000000000000000." in text and "Lora l, SHA-256 1111111111111111." in text
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == ["toon_best_1.png", "toon_first_1.png", "toon_worst_1.png"]
 
 
 ABOUT = {
     "model": {"file": "m", "sha256": "0" * 64},
+    "lora": {"file": "l", "sha256": "1" * 64},
     "perceptual": "mse",
     "settings": {"steps": 1},
     "width": WIDTH,
@@ -280,7 +282,7 @@ def command(tmp_path: Path, tiny_files: tuple[Path, Path], monkeypatch: pytest.M
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
     monkeypatch.setattr(measures, "load_perceptual", lambda *paths: distance)
-    monkeypatch.setattr(report_tiny, "TinyModel", lambda *arguments: Stub())
+    monkeypatch.setattr(report_tiny, "TinyModel", lambda *arguments, **_: Stub())
 
     def arguments(*more: str) -> list[str]:
         files = {"model": tiny_files[0], "sketch-encoder": tiny_files[1], "data": tmp_path / "set" / "manifest.jsonl"}
@@ -312,6 +314,7 @@ def test_the_command(command: Callable[..., list[str]], tmp_path: Path, capsys: 
         (["--variants", "IV"], "cannot read --variants IV"),
         (["--variants", "IV=a.safetensors", "IV=b.safetensors"], "two --variants are called IV; give each a name"),
         (["--variants", "IV=missing.safetensors"], "there is no file missing.safetensors; check the path"),
+        (["--lora", "missing.safetensors"], "there is no file missing.safetensors; check the path"),
         (["--keyframes", "nope"], "nope has no pairs NAME_first.png and NAME_last.png; name another"),
         (["--only", "variants"], "--only variants leaves nothing to measure without --variants; name that too"),
         (["--width", "100"], "width is 100; expected a multiple of 8"),

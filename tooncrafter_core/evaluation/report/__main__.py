@@ -29,6 +29,7 @@ from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
 from ...training.clips.manifest import DOMAINS, read_manifest
+from ...training.run.low_rank import read_lora
 from ..command import count, exit_status, threads
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model", type=Path, required=True, help="a complete checkpoint")
     add("--sketch-encoder", type=Path, help="its sketch encoder; without it, sketches are not measured")
+    add("--lora", type=_path, help="LoRA of the training distil, merged into the model")
     add("--data", type=_path, required=True, help="manifest of the clips")
     add("--perceptual", type=_path, nargs="+", required=True, help="weights of the perceptual distance")
     add("--out", type=Path, required=True, help="folder for everything that is written")
@@ -110,9 +112,11 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         two_pass=options.two_pass,
     )
     variants = _variants(options)
-    subject = TinyModel(options.model, options.sketch_encoder, settings, options.device)
-    for file in (options.model, *filter(None, [options.sketch_encoder]), *variants.values()):
+    subject = TinyModel(options.model, options.sketch_encoder, settings, options.device, lora_path=options.lora)
+    for file in (options.model, *filter(None, [options.sketch_encoder, options.lora]), *variants.values()):
         file_hash(file)  # a file that is not there is told before anything runs
+    if options.lora:
+        read_lora(options.lora)  # likewise one that is none
     parts = _parts(options)
     pairs = _pairs(options.keyframes) if "keyframes" in parts else {}
     bench = Bench.of_files(options.perceptual, options.out)
@@ -221,6 +225,7 @@ def _about(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     return {
         "model": _file(options.model),
         "sketch_encoder": _file(options.sketch_encoder) if options.sketch_encoder else None,
+        "lora": _file(options.lora) if options.lora else None,
         "perceptual": ", ".join(path.name for path in options.perceptual),
         "settings": told,
         "width": options.width,

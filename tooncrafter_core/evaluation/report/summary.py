@@ -175,7 +175,9 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _head(report: Mapping[str, Any]) -> Iterator[str]:
     settings = ", ".join(f"{name} {value}" for name, value in report["settings"].items())
     yield "# Report"
-    yield f"Model {report['model']['file']}, SHA-256 {report['model']['sha256'][:16]}."
+    for what in ("model", "lora"):
+        if file := report[what]:
+            yield f"{what.capitalize()} {file['file']}, SHA-256 {file['sha256'][:16]}."
     yield f"{report['width']}x{report['height']}, stride {report['stride']}, {settings}, seed {report['seed']}."
     yield (
         f"Distances are perceptual ({report['perceptual']}), means over frames 1 to 14 and then over clips; smaller is "
