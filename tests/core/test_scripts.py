@@ -21,7 +21,7 @@ def rectifications(folder: Path, weights: Path) -> None:
     """`rectified`, trained variants without decoders, and `unreadable`, a data set whose only clip is not there."""
     (folder / "rectified").mkdir()
     (folder / "rectified" / "start.safetensors").symlink_to(weights)
-    for variant in ("I", "II", "III", "IV", "V"):
+    for variant in ("II", "III", "IV", "V"):
         (folder / "rectified" / f"rectification_{variant}").mkdir()
         (folder / "rectified" / f"rectification_{variant}" / "model.safetensors").symlink_to(weights)
     clip = Clip(folder / "unreadable" / "nope.mp4", 24.0, "", "held_out", "nope", "toon", 1.0)
