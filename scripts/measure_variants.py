@@ -38,6 +38,8 @@ RECTIFICATIONS = {"I": "nothing", "II": "all layers", "III": "spatial layers and
 RECTIFICATIONS |= {"IV": "the same, temporal layers run but frozen: the method", "V": "the projector"}
 DECODERS = {"none": "an image decoder", "references": "references", "temporal": "temporal layers"}
 DECODERS |= {"both": "references and temporal layers: the method"}
+DOMAINS = {"rectification": "toon", "decoder": "drawn"}
+"""Of the clips that a table is measured on."""
 REFERRED = ("references", "both")
 SEED = 0
 
@@ -58,28 +60,41 @@ def measure(options: argparse.Namespace) -> str:
     """Both tables, or one of them.
 
     Raises:
-        OSError, ValueError: a file that is not there or cannot be used.
+        OSError, ValueError: a file that is not there or cannot be used, or a domain of which no clip can be read.
     """
     torch.set_num_threads(1)
     tables = {"rectification": _rectifications, "decoder": _decoders}
     chosen = [options.only] if options.only else list(tables)
-    return "\n".join(tables[name](options) for name in chosen)
+    for name in chosen:
+        for file in _files(name, options).values():
+            file_hash(file)  # one that is not there is told before anything runs
+    windows = {name: _windows(DOMAINS[name], options) for name in chosen}
+    bench = Bench.of_files([options.set / "perceptual" / "alex_shift_tolerant.pth"], options.out)
+    return "\n".join(tables[name](options, windows[name], bench) for name in chosen)
 
 
-def _rectifications(options: argparse.Namespace) -> str:
-    start = options.run / "start.safetensors"
-    files = {name: options.run / f"rectification_{name}" / "model.safetensors" for name in RECTIFICATIONS}
-    models = _models(files | {"I": start}, start)
-    windows, bench = _windows("toon", options), _bench(options)
+def _files(table: str, options: argparse.Namespace) -> dict[str, Path]:
+    """The weights of each variant of a table."""
+    variants = RECTIFICATIONS if table == "rectification" else DECODERS
+    files = {name: options.run / f"{table}_{name}" / "model.safetensors" for name in variants}
+    return files | ({"I": _start(options)} if table == "rectification" else {})
+
+
+def _start(options: argparse.Namespace) -> Path:
+    """What the rectifications started from."""
+    return Path(options.run) / "start.safetensors"
+
+
+def _rectifications(options: argparse.Namespace, windows: Sequence[Window], bench: Bench) -> str:
+    models = _models(_files("rectification", options), _start(options))
     rows = {name: [bench.in_betweens(model, window) for window in windows] for name, model in models.items()}
     strips = {name: bench.drawn(model, windows[0]) for name, model in models.items()}
     _write_strips(options.out, "rectification", windows[0], strips)
     return _table("trains", RECTIFICATIONS, {name: ("ours", found) for name, found in rows.items()})
 
 
-def _decoders(options: argparse.Namespace) -> str:
-    models = _models({name: options.run / f"decoder_{name}" / "model.safetensors" for name in DECODERS}, None)
-    windows, bench = _windows("drawn", options), _bench(options)
+def _decoders(options: argparse.Namespace, windows: Sequence[Window], bench: Bench) -> str:
+    models = _models(_files("decoder", options), None)
     found = {name: [bench.reconstruction(model, window) for window in windows] for name, model in models.items()}
     strips = {name: as_float(model.reconstruct(windows[0], name in REFERRED)) for name, model in models.items()}
     _write_strips(options.out, "decoder", windows[0], strips)
@@ -87,19 +102,17 @@ def _decoders(options: argparse.Namespace) -> str:
 
 
 def _models(files: Mapping[str, Path], decodes: Path | None) -> dict[str, TinyModel]:
-    for file in files.values():
-        file_hash(file)  # one that is not there is told before anything runs
     return {name: TinyModel(file, None, SETTINGS, autoencoder_path=decodes) for name, file in files.items()}
 
 
-def _bench(options: argparse.Namespace) -> Bench:
-    return Bench.of_files([options.set / "perceptual" / "alex_shift_tolerant.pth"], options.out)
-
-
 def _windows(domain: str, options: argparse.Namespace) -> list[Window]:
+    """Held-out clips' windows; ValueError where there are none."""
     clips = in_order(read_manifest(options.set / "manifest.jsonl"), domain, SEED, options.set)
     draw = drawer(SETTINGS.width, SETTINGS.height, 1)
-    return take_windows(clips, options.clips, draw, options.set, SEED)[0]
+    windows = take_windows(clips, options.clips, draw, options.set, SEED)[0]
+    if not windows:
+        raise ValueError(f"none of the {len(clips)} held-out {domain} clips could be read; see the messages above")
+    return windows
 
 
 def _write_strips(folder: Path, name: str, window: Window, strips: Mapping[str, Tensor]) -> None:

@@ -35,7 +35,8 @@ _OUTPUT = (
     "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
 )
 
-_DTYPE = "precision of weights and activations; auto is bfloat16 on a CPU that computes in it, else float32"
+_DTYPE = "precision of weights and activations; float16 is for graphics cards, on a CPU it takes many times as long"
+_AUTO = "bfloat16 on a CPU that computes in it, else float32"
 
 _SETTINGS = {
     "prompt": "what the pictures show",
@@ -119,14 +120,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     _add_models(command)
-    command.add_argument("--dtype", choices=["auto", *DTYPES], default="auto", help=_DTYPE)
+    command.add_argument("--dtype", choices=["auto", *DTYPES], default="auto", help=f"{_DTYPE}; auto is {_AUTO}")
     _add_settings(command)
     command.set_defaults(run=_interpolate)
 
     batch = commands.add_parser("batch", help="draw a list of shots, on many devices")
     batch.add_argument("--device", help="cpu, cuda, mps; default: cuda where a worker has a card, else cpu")
     _add_models(batch)
-    batch.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of weights and activations")
+    batch.add_argument("--dtype", choices=DTYPES, default="float32", help=_DTYPE)
     _add_settings(batch)
     add_batch(batch)
 
@@ -170,6 +171,7 @@ def _interpolate(options: argparse.Namespace) -> None:
             raise FileNotFoundError(f"no checkpoint at {file}; check the path. {whereabouts(Path(file).name)}".strip())
     model = ToonCrafter.load(options.checkpoint, options.sketch_encoder, device, DTYPES.get(options.dtype))
     _warn_if_far(Path(options.checkpoint), settings)
+    _warn_if_slow(model.dtype, device)
     steps = settings.steps * sampling_runs(model, per_segment)
     with tqdm(total=steps, unit="step") as bar:
         frames = interpolate(model, keyframes, settings, sketches, callback=lambda step: bar.update() and None)
@@ -189,6 +191,11 @@ def _warn_if_far(checkpoint: Path, settings: Settings) -> None:
     chosen = settings.steps, settings.guidance_scale, settings.clean_end
     if working and (warning := working.warning(checkpoint.name, *chosen)):
         sys.stderr.write(f"warning: {warning}\n")
+
+
+def _warn_if_slow(dtype: torch.dtype, device: torch.device) -> None:
+    if (dtype, device.type) == (torch.float16, "cpu"):
+        sys.stderr.write("warning: float16 takes many times as long on a CPU; leave --dtype out\n")
 
 
 def _models(options: argparse.Namespace) -> list[str]:

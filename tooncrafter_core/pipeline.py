@@ -109,10 +109,14 @@ def draw_run(
         latents, scaled, see `coarse_to_fine.draw_run`
 
     Raises:
-        ValueError: see `interpolate`.
+        ValueError: see `interpolate`, or no such run.
         LackOfMemoryError: likewise.
     """
-    return Film.given(model, keyframes, [run.segment], settings, sketches, callback).sample([run], kept)[run]
+    film = Film.given(model, keyframes, [run.segment], settings, sketches, callback)
+    last = len(film.plans[run.segment].runs) - 1
+    if not 0 <= run.number <= last:
+        raise ValueError(f"run {run.number} of segment {run.segment} is not there; expected 0 to {last}")
+    return film.sample([run], kept)[run]
 
 
 def sampling_runs(model: ToonCrafter, frames: Sequence[int]) -> int:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.models.vae.autoencoder import reference_pairs
-from tooncrafter_core.pipeline import draw_segments
+from tooncrafter_core.pipeline import draw_run, draw_segments
+from tooncrafter_core.sampling.coarse_to_fine import Run
 from tooncrafter_core.sampling.ddim import DDIMStep
 from tooncrafter_core.sampling.schedule import Schedule
 from tooncrafter_core.timeline import keyframe_condition
@@ -58,6 +59,12 @@ def test_frames_of_two_segments(frames: Tensor) -> None:
 def test_segments_that_are_not_there(chosen: Any, tiny: ToonCrafter, keyframes: Tensor) -> None:
     with pytest.raises(ValueError, match=r"^chosen are segments .*; expected one or more of 0 to 1$"):
         draw_segments(tiny, keyframes, chosen, SETTINGS)
+
+
+@pytest.mark.parametrize(("frames", "number", "last"), [(3, 1, 0), (17, 3, 2), (17, -1, 2)])
+def test_runs_that_are_not_there(frames: int, number: int, last: int, tiny: ToonCrafter, keyframes: Tensor) -> None:
+    with pytest.raises(ValueError, match=f"^run {number} of segment 0 is not there; expected 0 to {last}$"):
+        draw_run(tiny, keyframes, Run(0, number), replace(SETTINGS, frames=frames))
 
 
 def test_a_run_can_be_repeated(tiny: ToonCrafter, keyframes: Tensor, frames: Tensor) -> None:

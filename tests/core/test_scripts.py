@@ -10,9 +10,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tooncrafter_core.training.clips.manifest import Clip, write_manifest
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "assets" / "tooncrafter-tiny"
 NO_COUNT = "it is {}; expected 1 or more"
+
+
+def rectifications(folder: Path, weights: Path) -> None:
+    """`rectified`, trained variants without decoders, and `unreadable`, a data set whose only clip is not there."""
+    (folder / "rectified").mkdir()
+    (folder / "rectified" / "start.safetensors").symlink_to(weights)
+    for variant in ("II", "III", "IV", "V"):
+        (folder / "rectified" / f"rectification_{variant}").mkdir()
+        (folder / "rectified" / f"rectification_{variant}" / "model.safetensors").symlink_to(weights)
+    clip = Clip(folder / "unreadable" / "nope.mp4", 24.0, "", "held_out", "nope", "toon", 1.0)
+    (folder / "unreadable").mkdir()
+    write_manifest(folder / "unreadable" / "manifest.jsonl", [clip])
 
 
 @pytest.mark.parametrize(
@@ -41,6 +55,14 @@ NO_COUNT = "it is {}; expected 1 or more"
         ("measure_frames --scenes -3", NO_COUNT.format(-3)),
         ("measure_dtype --scenes 0", NO_COUNT.format(0)),
         ("measure_variants --out v --run nope --only decoder", "there is no file nope/decoder_none/model.safetensors"),
+        (
+            "measure_variants --out v --run rectified --set unreadable",
+            "no file rectified/decoder_none/model.safetensors",
+        ),
+        (
+            "measure_variants --out v --run rectified --set unreadable --only rectification",
+            "none of the 1 held-out toon",
+        ),
         ("measure_variants --out v --clips 0", NO_COUNT.format(0)),
         ("measure_batch overhead --shots 0", NO_COUNT.format(0)),
         ("measure_demo --demo nope", "nope has no folders of frames; expected those of scripts/demo.sh"),
@@ -85,6 +107,7 @@ def test_mistakes(
             size = (8, 16) if (name, number) == ("mixed", 15) else (16, 8)
             Image.new("RGB", size).save(tmp_path / name / "frames" / f"{number:02}.png")
     (tmp_path / "text" / "frames" / "00.png").write_text("text")
+    rectifications(tmp_path, runs["whole"])
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
 from here_pool import Failing, HerePool
+from safetensors.torch import save_file
 from simulated_shots import SleepingModel, files_of, make_shots, plans_of
 
 from tooncrafter_core.batch.plan import plan
@@ -17,7 +19,7 @@ from tooncrafter_core.batch.results.store import Results
 from tooncrafter_core.batch.run import run
 from tooncrafter_core.batch.runners.dispatch import Dispatch, WorkerLostError
 from tooncrafter_core.batch.shots.shot import Shot
-from tooncrafter_core.batch.tasks import Part, levels_of
+from tooncrafter_core.batch.tasks import Part, Task, levels_of
 from tooncrafter_core.batch.work import Worker
 from tooncrafter_core.sampling.coarse_to_fine import Run
 
@@ -94,6 +96,25 @@ def test_a_stopped_run_goes_on_with_what_is_missing(results: Results, tmp_path: 
             run([shot], results, plan([shot], results, ["w"], trained=16, whole=False), pool)
         done += [task.part for task in pool.done]
     assert done == [Run(0, 0), Run(0, 1), Run(0, 2), Run(0, 3), None]
+
+
+def test_a_part_that_cannot_be_read_is_a_task_again(results: Results, tmp_path: Path) -> None:
+    """One that is cut short, or of an earlier version under another name; its seconds are not the shot's."""
+    (shot,) = long_shots(tmp_path, 1, "46, 3, 3")
+
+    def failing(task: Task) -> BaseException | None:
+        return KeyboardInterrupt() if task.part is None else None
+
+    with suppress(KeyboardInterrupt):
+        drawn([shot], results, failing)
+    (key,) = (path.name for path in results.folder.glob("parts/*"))
+    segments = sorted(results.folder.glob("parts/*/????.safetensors"))
+    save_file({"frames": torch.zeros(3, 46, 2, 2)}, segments[0], {"seconds": "1000"})
+    segments[1].write_bytes(segments[1].read_bytes()[:-8])
+    assert results.part_seconds(key) < 1000
+    report, pool = drawn([shot], results)
+    assert [task.part for task in pool.done] == [1, 0, None]
+    assert not report.failures and report.records[shot.name].seconds < 1000
 
 
 @dataclass

@@ -48,6 +48,16 @@ def test_settings_far_from_the_models_own_are_told(
     assert f"warning: tooncrafter-tiny.safetensors works best with {best}; here it is {here}," in said
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_precision_that_is_slow_on_a_cpu_is_told(
+    dtype: str, pictures: list[str], model: list[str], output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--width", "16", "--height", "16", "--frames", "2", "--steps", "1"]
+    assert main(["interpolate", *pictures, *model, *small, "--dtype", dtype, "-o", str(output)]) == 0
+    told = "warning: float16 takes many times as long on a CPU; leave --dtype out\n" in capsys.readouterr().err
+    assert told == (dtype == "float16")
+
+
 def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], model: list[str], output: Path) -> None:
     sheet = output / "sheet.png"
     keyframes = [*pictures, pictures[0]]

@@ -140,7 +140,8 @@ class Results:
             return None
 
     def has_part(self, key: str, part: Part) -> bool:
-        return self._part(key, part).is_file()
+        """Whether it is there, whole; what is in it is not read."""
+        return _seconds(self._part(key, part)) is not None
 
     def write_part(self, key: str, part: Part, drawn: Tensor, seconds: float) -> None:
         """Keep a part, and the seconds it took, until its shot is finished.
@@ -153,7 +154,7 @@ class Results:
 
     def part_seconds(self, key: str) -> float:
         """What all parts of a shot that are there took."""
-        return sum(map(_seconds, self._parts(key).glob("*.safetensors")))
+        return sum(filter(None, map(_seconds, self._parts(key).glob("*.safetensors"))))
 
     def forget_parts(self, key: str) -> None:
         """Remove the parts of a finished shot."""
@@ -183,12 +184,14 @@ def _read_record(path: Path) -> Record | None:
         return None
 
 
-def _seconds(part: Path) -> float:
+def _seconds(part: Path) -> float | None:
+    """What a part took; None where it is not there, damaged, or of an earlier version, and drawn again."""
     try:
         with safe_open(part, "pt") as file:
+            file.get_slice(_DRAWN)
             return float(file.metadata()[_SECONDS])
-    except SafetensorError:  # damaged, and drawn again
-        return 0.0
+    except (FileNotFoundError, SafetensorError):
+        return None
 
 
 def _count(folder: Path) -> int:

@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(options.threads)
     imported = time.monotonic()
-    model = ToonCrafter.load(options.model)
+    model = ToonCrafter.load(options.model, dtype=torch.float32)
     loaded = time.monotonic()
     settings = Settings(**json.loads(options.settings))
     keyframes = torch.rand(2, 3, settings.height, settings.width, generator=torch.Generator().manual_seed(0))
