@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 
 from ..sampling.coarse_to_fine import Plan, Run
 from .shots.shot import Shot
@@ -45,14 +46,14 @@ def levels_of(shot: Shot, key: str, plans: Sequence[Plan], has: Callable[[Part],
     missing = [segment for segment in range(len(plans)) if not has(segment)]
     long = [segment for segment in missing if plans[segment].fine]
     short = [segment for segment in missing if segment not in long]
-    coarse = [Run(segment, 0) for segment in long]
-    fine = [Run(segment, number) for segment in long for number in range(1, len(plans[segment].runs))]
+    coarse = (Run(segment, 0) for segment in long)
+    fine = (Run(segment, number) for segment in long for number in range(1, len(plans[segment].runs)))
     steps = shot.settings.steps
 
-    def tasks(parts: Sequence[Part], steps: int) -> list[Task]:
-        return [Task(shot, key, part, steps) for part in parts if not has(part)]
+    def tasks(parts: Iterable[Part], steps: int) -> list[Task]:
+        return [Task(shot, key, part, steps) for part in parts]
 
-    levels = [tasks(coarse, steps), tasks(fine, steps)]
+    levels = [tasks(filterfalse(has, runs), steps) for runs in (coarse, fine)]
     if len(plans) == 1:
         levels += [[Task(shot, key, None, steps * len(short))]]
     else:
