@@ -189,7 +189,11 @@ def _begin(autoencoder: Autoencoder, path: Path) -> None:
 
 
 def _is_of_video(name: str) -> bool:
-    return any(part in name for part in ("time_stack", "mix_factor", "time_mix_conv", "attn_refinement"))
+    return _is_temporal(name) or "attn_refinement" in name
+
+
+def _is_temporal(name: str) -> bool:
+    return any(part in name for part in ("time_stack", "mix_factor", "time_mix_conv"))
 
 
 def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:
@@ -199,5 +203,5 @@ def choose_trained(autoencoder: Autoencoder, settings: DecoderSettings) -> None:
     decoder.requires_grad_(True)
     decoder.attn_refinement.requires_grad_(settings.references)
     for name, parameter in decoder.named_parameters():
-        if any(part in name for part in ("time_stack", "mix_factor", "time_mix_conv")):
+        if _is_temporal(name):
             parameter.requires_grad_(settings.temporal)

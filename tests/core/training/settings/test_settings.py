@@ -206,7 +206,8 @@ def test_shipped_recipes_are_read(recipe: Path, tmp_path: Path) -> None:
     entries |= {"perceptual": [str(tmp_path / "file")]} if "perceptual" in entries else {}
     kinds = [training.settings for training in TRAININGS.values()]
     (tmp_path / "settings.json").write_text(json.dumps(entries))
-    read_settings(next(k for k in kinds if k.model_fields.keys() >= entries.keys()), tmp_path / "settings.json")
+    kind = next(k for k in kinds if k.model_fields.keys() >= entries.keys())
+    assert read_settings(kind, tmp_path / "settings.json").steps == entries["steps"]
 
 
 @pytest.mark.parametrize(
