@@ -12,10 +12,10 @@ strip of frames for each variant.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
 
@@ -28,9 +28,8 @@ from tooncrafter_core.evaluation.report.measures import Bench
 from tooncrafter_core.evaluation.report.sheets import Block, write_sheets
 from tooncrafter_core.evaluation.report.store import Values
 from tooncrafter_core.evaluation.report.subject import TinyModel, file_hash
-from tooncrafter_core.evaluation.report.summary import table
-from tooncrafter_core.evaluation.report.windows import Window, as_float, drawer, in_order, take_windows
-from tooncrafter_core.training.clips.manifest import read_manifest
+from tooncrafter_core.evaluation.report.summary import standard_error, table
+from tooncrafter_core.evaluation.report.windows import Window, as_float, drawer, held_out_windows
 
 CACHE = Path("~/.cache").expanduser()
 SETTINGS = Settings(width=128, height=64, steps=4, guidance_scale=1.0, clean_end=True, two_pass=False)
@@ -106,13 +105,8 @@ def _models(files: Mapping[str, Path], decodes: Path | None) -> dict[str, TinyMo
 
 
 def _windows(domain: str, options: argparse.Namespace) -> list[Window]:
-    """Held-out clips' windows; ValueError where there are none."""
-    clips = in_order(read_manifest(options.set / "manifest.jsonl"), domain, SEED, options.set)
     draw = drawer(SETTINGS.width, SETTINGS.height, 1)
-    windows = take_windows(clips, options.clips, draw, options.set, SEED)[0]
-    if not windows:
-        raise ValueError(f"none of the {len(clips)} held-out {domain} clips could be read; see the messages above")
-    return windows
+    return held_out_windows(options.set / "manifest.jsonl", domain, options.clips, draw, SEED)[0]
 
 
 def _write_strips(folder: Path, name: str, window: Window, strips: Mapping[str, Tensor]) -> None:
@@ -130,8 +124,7 @@ def _table(what: str, variants: Mapping[str, str], rows: Mapping[str, tuple[str,
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.{digits}f} ± {error:.{digits}f}"
+    return f"{fmean(values):.{digits}f} ± {standard_error(values) or 0.0:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import torch
 from ..files.whole import check_file, check_folder, written_whole
 from ..settings import Settings
 from .clips import Clip, read_clips
-from .command import exit_status, threads
+from .command import exit_status, named_path, threads
 from .comparison.page import Page
 from .comparison.pictures import FILMS, OWN, STRIPS, pictures_written_whole
 from .comparison.run import Comparison
@@ -127,10 +127,7 @@ def _methods(options: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Me
     """
     found: list[tuple[str, Method]] = []
     for item in options.methods:
-        name, _, folder = item.partition("=")
-        if not name or not folder:
-            raise ValueError(f"cannot read {item}; expected METHOD=FOLDER such as FILM=frames/film")
-        path = _path(folder)
+        name, path = named_path(item, "METHOD=FOLDER such as FILM=frames/film")
         found.append((name, video_method(path, clips) if is_video(path) else folder_method(path, clips)))
     settings = Settings(
         steps=options.steps, guidance_scale=options.guidance, clean_end=options.clean_end, seed=options.seed

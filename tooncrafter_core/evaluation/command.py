@@ -36,6 +36,14 @@ def threads(text: str) -> int:
     return number
 
 
+def named_path(text: str, expected: str, option: str = "") -> tuple[str, Path]:
+    """The name and the path in `NAME=PATH`; ValueError where it has another form."""
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise ValueError(f"cannot read {f'{option} {text}'.strip()}; expected {expected}")
+    return name, Path(path).expanduser()
+
+
 def exit_status(work: Callable[[], str | None]) -> int:
     """Do a command's work and print the text that comes of it, if any: 0, 2 and one line on standard error for a user's
     mistake, or 130 after Ctrl-C."""

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
 from ..settings import Settings
-from ..training.clips.manifest import DOMAINS, read_manifest
+from ..training.clips.manifest import DOMAINS
 from ..training.run.low_rank import read_lora
-from .command import count, exit_status
+from .command import count, exit_status, named_path
 from .ladder import SET
 from .report.measures import Bench
 from .report.store import Values
 from .report.subject import TinyModel
 from .report.summary import means, table
-from .report.windows import drawer, in_order, take_windows
+from .report.windows import drawer, held_out_windows
 
 UNDISTILLED = "undistilled"
 FEW, MANY = 4, 20
@@ -61,9 +61,7 @@ def measure(options: argparse.Namespace) -> Measured:
     """Every model with every number of steps on the same clips, from the same noise."""
     subjects = _subjects(options)
     bench = Bench.of_files([options.perceptual], options.out)
-    folder = options.data.parent
-    clips = in_order(read_manifest(options.data), options.domain, 0, folder)
-    windows, _ = take_windows(clips, options.clips, drawer(WIDTH, HEIGHT, 1), folder, 0)
+    windows, _ = held_out_windows(options.data, options.domain, options.clips, drawer(WIDTH, HEIGHT, 1), 0)
     measured: dict[str, dict[int, Values]] = {}
     for (name, steps), subject in subjects.items():
         mean = means([bench.in_betweens(subject, window) for window in windows])
@@ -96,12 +94,10 @@ def _loras(arguments: Sequence[str]) -> dict[str, Path]:
     """
     pairs: dict[str, Path] = {}
     for argument in arguments:
-        name, _, file = argument.partition("=")
-        if not name or not file:
-            raise ValueError(f"cannot read --lora {argument}; expected NAME=FILE such as distilled=model.safetensors")
+        name, file = named_path(argument, "NAME=FILE such as distilled=model.safetensors", "--lora")
         if name in (UNDISTILLED, *pairs):
             raise ValueError(f"two models are called {name}; give each --lora a name of its own")
-        pairs[name] = Path(file).expanduser()
+        pairs[name] = file
     return pairs
 
 

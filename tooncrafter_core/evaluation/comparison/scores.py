@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
 from ..measures.measure import Better, Measure
+from ..report.summary import standard_error
 
 TRUTH = "truth"
 """The row of the true frames, where they have a number that says something."""
@@ -90,7 +91,7 @@ class Scores:
         values = [value for row in rows if (value := self.of_clip(row, measure)) is not None]
         if not values:
             return None
-        return Mean(fmean(values), stdev(values) / len(values) ** 0.5 if len(values) > 1 else None)
+        return Mean(fmean(values), standard_error(values))
 
     def best(self, group: str, column: Column) -> str | None:
         """The method with the best mean; the truth does not compete."""

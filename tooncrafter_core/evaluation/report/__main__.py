@@ -28,16 +28,16 @@ from ...files.media import read_image
 from ...files.whole import written_whole
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
-from ...training.clips.manifest import DOMAINS, read_manifest
+from ...training.clips.manifest import DOMAINS
 from ...training.run.low_rank import read_lora
-from ..command import count, exit_status, threads
+from ..command import count, exit_status, named_path, threads
 from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .groups import Group, Measured, measure
 from .measures import Bench, baselines
 from .sheets import Block, write_sheets
 from .subject import Subject, TinyModel, file_hash, picture_window
-from .windows import drawer, in_order, take_windows
+from .windows import drawer, held_out_windows
 
 PARTS = ("between", "reconstruction", "sketch", "variants", "cost", "keyframes")
 ENOUGH = 64
@@ -161,23 +161,17 @@ def _variants(options: argparse.Namespace) -> dict[str, Path]:
     """
     pairs: dict[str, Path] = {}
     for item in options.variants if "variants" in options.only else []:
-        name, _, file = item.partition("=")
-        if not name or not file:
-            raise ValueError(f"cannot read --variants {item}; expected NAME=FILE such as IV=runs/iv/model.safetensors")
+        name, file = named_path(item, "NAME=FILE such as IV=runs/iv/model.safetensors", "--variants")
         if name in pairs:
             raise ValueError(f"two --variants are called {name}; give each a name of its own")
-        pairs[name] = _path(file)
+        pairs[name] = file
     return pairs
 
 
 def _group(options: argparse.Namespace, domain: str) -> Group:
-    folder = options.data.parent
-    clips = in_order(read_manifest(options.data), domain, options.seed, folder)
     draw = drawer(options.width, options.height, options.stride)
-    windows, skipped = take_windows(clips, options.clips, draw, folder, options.seed)
+    windows, skipped = held_out_windows(options.data, domain, options.clips, draw, options.seed)
     _log.info("%s: %d clips, %d skipped", domain, len(windows), skipped)
-    if not windows:
-        raise ValueError(f"none of the {len(clips)} held-out {domain} clips could be read; see the messages above")
     if len(windows) < ENOUGH:
         _log.warning("%d clips are fewer than the %d the bars are meant for", len(windows), ENOUGH)
     return Group(domain, windows, skipped)

@@ -86,11 +86,15 @@ def _share(outcomes: Sequence[bool]) -> float | None:
 
 def _paired(differences: Sequence[float]) -> dict[str, float | None]:
     """Mean difference and its standard error."""
-    count = len(differences)
     return {
-        "mean": fmean(differences) if count else None,
-        "standard_error": stdev(differences) / count**0.5 if count > 1 else None,
+        "mean": fmean(differences) if differences else None,
+        "standard_error": standard_error(differences),
     }
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of their mean; None of fewer than two."""
+    return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
 def bars(group: Mapping[str, Any], cost: Mapping[str, float] | None, variants: Mapping[str, Any]) -> list[Bar]:

@@ -13,7 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ...training.clips import stream as clip_stream
-from ...training.clips.manifest import Clip
+from ...training.clips.manifest import Clip, read_manifest
 
 FRAMES = 16
 """Frames of a window, both keyframes included."""
@@ -150,6 +150,20 @@ def take_windows(clips: Sequence[Clip], count: int, draw: Draw, folder: Path, se
             skipped += 1
         else:
             windows.append(_window(clip, sample, name, own_seed))
+    return windows, skipped
+
+
+def held_out_windows(manifest: Path, domain: str, count: int, draw: Draw, seed: int) -> tuple[list[Window], int]:
+    """The windows of a domain, see `in_order` and `take_windows`.
+
+    Raises:
+        ValueError: there are no such clips, or none can be read.
+    """
+    folder = manifest.parent
+    clips = in_order(read_manifest(manifest), domain, seed, folder)
+    windows, skipped = take_windows(clips, count, draw, folder, seed)
+    if not windows:
+        raise ValueError(f"none of the {len(clips)} held-out {domain} clips could be read; see the messages above")
     return windows, skipped
 
 
