@@ -1,7 +1,7 @@
 """Long and rough use of the nodes and the core, by hand; `tests` run the same parts with small numbers.
 
     python scripts/endure.py prompts    # 200 queued prompts on a real ComfyUI, a third of them interrupted
-    python scripts/endure.py memory     # memory runs out at allocations of every node
+    python scripts/endure.py memory     # memory runs out at every place where a node takes some
     python scripts/endure.py kills      # writing is killed at any time
     python scripts/endure.py restarts   # the server is killed while it draws, and started again
 
@@ -40,9 +40,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
-    parser.add_argument(
-        "--count", type=count, help="prompts, allocations of each node, kills of each kind, or restarts"
-    )
+    parser.add_argument("--count", type=count, help="prompts, places of each node, kills of each kind, or restarts")
     parser.add_argument("--seed", type=int, default=0, help="of what is random (default %(default)s)")
     options = parser.parse_args()
     part, usual = PARTS[options.part]
@@ -66,14 +64,14 @@ def _prompts(folder: Path, count: int, seed: int) -> bool:
     return not found.wrong and found.fifths[4] <= MOST_GROWTH * found.fifths[2]
 
 
-def _memory(folder: Path, count: int, seed: int) -> bool:
+def _memory(folder: Path, count: int | None, seed: int) -> bool:
     with ComfyServer(folder, nodes=[Path(failing_allocations.__file__)]) as server:
         sites = list(fail_allocations(server, _prompt(0), NODES, count))
     for name in NODES:
         own = [site for site in sites if site.name == name]
         told, wrong = sum(site.message is not None for site in own), sum(not site.right for site in own)
-        counts = (len(own), own[0].allocations, told, len(own) - told, wrong)
-        log.info("%s: %d failures in %d allocations, %d told, %d survived; %d wrong", name, *counts)
+        counts = (len(own), own[0].places, told, len(own) - told, wrong)
+        log.info("%s: %d failures at %d places, %d told, %d survived; %d wrong", name, *counts)
     for site in sites:
         if not site.right:
             log.info("%s", site)
@@ -94,7 +92,7 @@ def _restarts(folder: Path, count: int, seed: int) -> bool:
     return all(right)
 
 
-PARTS = {"prompts": (_prompts, 200), "memory": (_memory, 20), "kills": (_kills, 30), "restarts": (_restarts, 5)}
+PARTS = {"prompts": (_prompts, 200), "memory": (_memory, None), "kills": (_kills, 30), "restarts": (_restarts, 5)}
 
 if __name__ == "__main__":
     sys.exit(main())

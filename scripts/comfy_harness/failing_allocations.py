@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import torch
@@ -23,11 +25,14 @@ class FailingAllocations(TorchDispatchMode):
 
     Attributes:
         count: of operations so far, the failed ones included.
+        firsts: number of the first operation at each place: a line, and all the lines it was called from.
     """
 
     def __init__(self, at: int = 0, lasting: bool = False) -> None:
         super().__init__()
         self.at, self.lasting, self.count = at, lasting, 0
+        self.firsts: list[int] = []
+        self._places: set[tuple[tuple[CodeType, int], ...]] = set()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
@@ -35,9 +40,24 @@ class FailingAllocations(TorchDispatchMode):
         out = function(*arguments, **(keywords or {}))
         if not function.is_view and _storages(out) - _storages((arguments, keywords)):
             self.count += 1
+            self._note(_place())
             if self.count == self.at or (self.lasting and 0 < self.at < self.count):
                 raise torch.OutOfMemoryError(f"{REASON}: {function}")
         return out
+
+    def _note(self, place: tuple[tuple[CodeType, int], ...]) -> None:
+        if place not in self._places:
+            self._places.add(place)
+            self.firsts.append(self.count)
+
+
+def _place() -> tuple[tuple[CodeType, int], ...]:
+    """The lines that led to the operation, innermost first."""
+    lines, frame = [], sys._getframe(2)
+    while frame:
+        lines.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(lines)
 
 
 def _storages(values: Any) -> set[int]:
@@ -48,7 +68,8 @@ def _storages(values: Any) -> set[int]:
 
 
 class FailAllocation:
-    """Make one allocation in the next runs of a node fail, and tell how many the last run of the node before had.
+    """Make one allocation in the next runs of a node fail, and tell which ones the last run of the node before had: the
+    first at each place.
 
     Without the name of a node all are as they were.
     """
@@ -75,7 +96,7 @@ class FailAllocation:
         cls = type(self)
         cls.undo()
         cls.undo = staticmethod(lambda: None)
-        told = {"ui": {"allocations": [cls.allocations.count]}}
+        told = {"ui": {"firsts": cls.allocations.firsts}}
         if not node:
             return told
         patched = NODE_CLASS_MAPPINGS[node]

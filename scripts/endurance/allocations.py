@@ -1,4 +1,4 @@
-"""Memory that runs out at chosen allocations of every node: the message names the remedy, the next prompt is right."""
+"""Memory that runs out at every place, or at some, where a node takes some: the message names the remedy, the next prompt is right."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Site:
 
     Attributes:
         name: of the node.
-        at: number of the allocation in its run.
-        allocations: that the run has.
+        at: number of the allocation in its run, the first at its place.
+        places: that allocate in the run.
         lasting: whether all after it failed too.
         message: of the error; None where the node found another way, or the allocation was not needed.
         right: the message names the remedy, or the frames are as they should be.
@@ -34,21 +34,21 @@ class Site:
 
     name: str
     at: int
-    allocations: int
+    places: int
     lasting: bool
     message: str | None
     right: bool
 
 
-def fail_allocations(server: ComfyServer, prompt: Prompt, names: Sequence[str], points: int) -> Iterator[Site]:
-    """Let memory run out at some allocations of some nodes, and see that the next prompt is right.
+def fail_allocations(server: ComfyServer, prompt: Prompt, names: Sequence[str], points: int | None) -> Iterator[Site]:
+    """Let memory run out where some nodes take it, and see that the next prompt is right.
 
     Args:
         server: with `failing_allocations.py` among its custom nodes.
         prompt: that saves frames.
         names: of its nodes.
-        points: allocations of each node, spread evenly from the first to the last; at every other one all that come
-            after it fail too.
+        points: of the places that allocate in each node (a line, and all the lines it was called from), spread evenly
+            from the first to the last; None for all. There the first allocation fails, and at every other one all that come after it.
 
     Raises:
         ValueError: after a node's failures the prompt's frames are others than before.
@@ -58,17 +58,20 @@ def fail_allocations(server: ComfyServer, prompt: Prompt, names: Sequence[str], 
         kind = prompt[name]["class_type"]
         _arm(server, kind, 0)
         _check_same(frames_of(server, server.run(prompt)), expected, name)
-        count = _arm(server, kind, 0)
-        for number, at in enumerate(spread(count, points)):
+        firsts = _arm(server, kind, 0)
+        chosen = spread(len(firsts), points or len(firsts))
+        for number, at in enumerate(firsts[place - 1] for place in chosen):
             lasting = number % 2 == 1
             _arm(server, kind, at, lasting)
             try:
                 frames = frames_of(server, server.run(prompt))
             except PromptFailed as failure:
                 message = failure.exception_message
-                yield Site(name, at, count, lasting, message, failure.node_id == name and REMEDY in message.lower())
+                yield Site(
+                    name, at, len(firsts), lasting, message, failure.node_id == name and REMEDY in message.lower()
+                )
             else:
-                yield Site(name, at, count, lasting, None, bool((frames - expected).abs().max() <= CLOSE))
+                yield Site(name, at, len(firsts), lasting, None, bool((frames - expected).abs().max() <= CLOSE))
     _arm(server, "", 0)
     _check_same(frames_of(server, server.run(prompt)), expected, "the end")
 
@@ -85,7 +88,7 @@ def spread(count: int, points: int) -> list[int]:
     return sorted({1 + round(i * (count - 1) / (points - 1)) for i in range(points)})
 
 
-def _arm(server: ComfyServer, kind: str, at: int, lasting: bool = False) -> int:
+def _arm(server: ComfyServer, kind: str, at: int, lasting: bool = False) -> list[int]:
     """See `FailAllocation`."""
     history = server.run({"arm": node("TestFailAllocation", node=kind, at=at, lasting=lasting)})
-    return int(history["outputs"]["arm"]["allocations"][0])
+    return list(history["outputs"]["arm"]["firsts"])
