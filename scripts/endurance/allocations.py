@@ -1,4 +1,4 @@
-"""Memory that runs out at every place, or at some, where a node takes some: the message names the remedy, the next prompt is right."""
+"""Memory that runs out where a node takes some: the message names the remedy, the next prompt is right."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def fail_allocations(server: ComfyServer, prompt: Prompt, names: Sequence[str], 
         prompt: that saves frames.
         names: of its nodes.
         points: of the places that allocate in each node (a line, and all the lines it was called from), spread evenly
-            from the first to the last; None for all. There the first allocation fails, and at every other one all that come after it.
+            from the first to the last; None for all. The first allocation there fails, and at every other place all
+            that come after it.
 
     Raises:
         ValueError: after a node's failures the prompt's frames are others than before.
