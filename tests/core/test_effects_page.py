@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from draw_effects import EFFECTS, FOLDER
+from draw.effects import EFFECTS, FOLDER
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "effects.md"
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import random_checkpoint
 import torch
-from counters import peak_bytes
+from benchmarks.counters import peak_bytes
 from torch import Tensor
 
 from tooncrafter_core.memory import (

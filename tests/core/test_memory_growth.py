@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from counters import peak_bytes
+from benchmarks.counters import peak_bytes
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate
 from tooncrafter_core.models.unet.context import CrossContext

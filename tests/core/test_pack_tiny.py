@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pack_tiny
 import pytest
 import torch
-from pack_tiny import TINY, pack_both
 from random_checkpoint import random_tensors
 from small_training import MODEL
 from torch import Tensor
+from train import pack_tiny
+from train.pack_tiny import TINY, pack_both
 
 from tooncrafter_core import ToonCrafter, read_checkpoint
 from tooncrafter_core.files.working_settings import WorkingSettings

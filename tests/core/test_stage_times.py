@@ -6,8 +6,8 @@ import json
 
 import benchmark
 import pytest
-import stage_times
-from counters import count_flops
+from benchmarks import stage_times
+from benchmarks.counters import count_flops
 from random_checkpoint import MODEL
 
 from tooncrafter_core.models.layers import Layers

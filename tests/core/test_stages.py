@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.counters import PeakMemory
 from comfy_harness.failing_allocations import FailingAllocations
-from counters import PeakMemory
 from torch import Tensor, nn
 
 from tooncrafter_core import Settings, ToonCrafter, interpolate

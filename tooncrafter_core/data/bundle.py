@@ -2,7 +2,7 @@
 
     python -m tooncrafter_core.data.bundle bundle.tar
 
-There, with the packages of `requirements.txt` and `requirements-training.txt`, which are in it:
+There, with the packages of `requirements.txt` and `training.txt`, which are in it:
 
     tar xf bundle.tar && python bundle/train_bundle.py --minutes 9
 
@@ -93,8 +93,8 @@ def _files(data: Path) -> Iterator[tuple[Path, str]]:
     for file in sorted(_TINY.glob("*.safetensors")):
         yield file, f"run/first/{file.name}"
     yield data / "perceptual" / "alex_shift_tolerant.pth", "perceptual.pth"
-    yield _ROOT / "scripts" / "train_bundle.py", "train_bundle.py"
-    for file in (_ROOT / "requirements.txt", _ROOT / "scripts" / "requirements-training.txt"):
+    yield _ROOT / "scripts" / "train" / "train_bundle.py", "train_bundle.py"
+    for file in (_ROOT / "requirements.txt", _ROOT / "scripts" / "requirements" / "training.txt"):
         yield file, file.name
 
 

@@ -1,6 +1,6 @@
 """Dense optical flow by DIS (Kroeger et al. 2016), which OpenCV has, and warping along it.
 
-OpenCV is optional: `scripts/requirements-evaluation.txt`.
+OpenCV is optional: `scripts/requirements/evaluation.txt`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def check_opencv(wanted_by: str) -> None:
     """Raise ValueError where OpenCV is not installed."""
     if find_spec("cv2") is None:
         raise ValueError(
-            f"{wanted_by} needs OpenCV, which is not installed: pip install -r scripts/requirements-evaluation.txt, or "
+            f"{wanted_by} needs OpenCV, which is not installed: pip install -r scripts/requirements/evaluation.txt, or "
             f"leave it out with --builtin and --measures"
         )
 

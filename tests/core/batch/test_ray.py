@@ -114,5 +114,5 @@ def test_two_nodes(tmp_path: Path) -> None:
 
 def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tooncrafter_core.batch.runners.ray_pool.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install -r scripts/requirements-ray\.txt"):
+    with pytest.raises(ValueError, match=r"pip install -r scripts/requirements/ray\.txt"):
         check_ray()

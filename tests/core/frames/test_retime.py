@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from counters import peak_bytes
+from benchmarks.counters import peak_bytes
 
 from tooncrafter_core.frames.retime import (
     CURVES,

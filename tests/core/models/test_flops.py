@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import benchmark
-from counters import count_flops
+from benchmarks.counters import count_flops
 
 from tooncrafter_core.models.vae.chunking import Chunking
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import benchmark
 import pytest
 import torch
-from counters import count_traffic
+from benchmarks.counters import count_traffic
 
 from tooncrafter_core.models.layout import contiguous, to_images, to_video, writable
 

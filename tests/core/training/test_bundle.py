@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import train_bundle
 from small_training import Workshop
+from train import train_bundle
 
 from tooncrafter_core.data import bundle
 from tooncrafter_core.training.clips.manifest import Clip, read_manifest, write_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from draw_losses import loss_curves
+from draw.losses import loss_curves
 
 
 def test_a_point_is_the_mean_since_the_point_before(tmp_path: Path) -> None:

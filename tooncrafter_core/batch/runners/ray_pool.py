@@ -1,6 +1,6 @@
 """Workers on Ray: an actor for each device, here or on the machines of a cluster.
 
-Ray is optional: `scripts/requirements-ray.txt`.
+Ray is optional: `scripts/requirements/ray.txt`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def check_ray() -> None:
     """Raise ValueError where Ray is not installed."""
     if find_spec("ray") is None:
         raise ValueError(
-            "batch needs Ray, which is not installed: pip install -r scripts/requirements-ray.txt, or name servers of "
+            "batch needs Ray, which is not installed: pip install -r scripts/requirements/ray.txt, or name servers of "
             "ComfyUI with --comfyui"
         )
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if missing := [name for name, module in NEEDED.items() if find_spec(module) is None]:
         commands = [
-            f"pip install {'--no-deps ' if name == 'data' else ''}-r scripts/requirements-{name}.txt"
+            f"pip install {'--no-deps ' if name == 'data' else ''}-r scripts/requirements/{name}.txt"
             for name in missing
         ]
         log.error("packages are missing; expected what these commands install: %s", ", ".join(commands))

@@ -1,0 +1,1 @@
+"""Draws the pictures of README, docs, help pages and templates."""

@@ -1,0 +1,1 @@
+"""Trains the bundled model, its LoRA and variants, and packs them."""
