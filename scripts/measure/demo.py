@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
@@ -22,11 +21,11 @@ import torch
 from draw.keyframes import FRAMES, ROOT, picture
 from torch import Tensor
 
+from tooncrafter_core.evaluation.clips import read_frames
 from tooncrafter_core.evaluation.command import exit_status
 from tooncrafter_core.evaluation.measures.measure import lines_of
 from tooncrafter_core.evaluation.metrics import line_f1, psnr
 from tooncrafter_core.files.images import fit_images
-from tooncrafter_core.files.media import read_image
 
 
 def main() -> int:
@@ -47,7 +46,7 @@ def measure(demo: Path) -> str:
         raise ValueError(f"{demo} has no folders of frames; expected those of scripts/demo.sh, run it or name another")
     lines = []
     for folder, paths in {folder: _paths(folder) for folder in folders}.items():
-        frames = _frames(paths)
+        frames = read_frames(paths)
         truth = _truth(*frames.shape[:-3:-1])
         matches = line_f1(lines_of(frames), lines_of(truth))
         each = " ".join(f"{match:.2f}" for match in matches)
@@ -62,16 +61,6 @@ def _paths(folder: Path) -> list[Path]:
     if len(paths) != FRAMES:
         raise ValueError(f"{folder} has {len(paths)} PNG files; expected {FRAMES}, run scripts/demo.sh without changes")
     return paths
-
-
-def _frames(paths: Sequence[Path]) -> Tensor:
-    """Frames (t, 3, height, width) in [0, 1]; ValueError where they differ in size."""
-    frames = [read_image(path) for path in paths]
-    for path, frame in zip(paths, frames, strict=True):
-        if frame.shape != frames[0].shape:
-            found, first = (f"{one.shape[-1]} x {one.shape[-2]}" for one in (frame, frames[0]))
-            raise ValueError(f"{path} is {found} pixels and {paths[0].name} {first}; expected one size for all")
-    return torch.stack(frames)
 
 
 def _truth(width: int, height: int) -> Tensor:

@@ -74,7 +74,10 @@ def rectifications(folder: Path, weights: Path) -> None:
         ("measure/demo --demo whole", "whole/decoder has 0 PNG files; expected 16"),
         ("measure/demo --demo few", "few/frames has 15 PNG files; expected 16"),
         ("measure/demo --demo many", "many/frames has 17 PNG files; expected 16"),
-        ("measure/demo --demo mixed", "mixed/frames/15.png is 8 x 16 pixels and 00.png 16 x 8; expected one size"),
+        (
+            "measure/demo --demo mixed",
+            "mixed/frames/15.png is 8 x 16 pixels, and mixed/frames/00.png is 16 x 8 pixels; expected frames",
+        ),
         ("measure/demo --demo text", "00.png"),
         ("benchmarks/profile_cpu --checkpoint nope.ckpt", "no weight file at nope.ckpt"),
         (
