@@ -36,6 +36,11 @@ class Segments(NamedTuple):
         """One segment, without the counting dimension."""
         return Segments(*(field[index] for field in self))
 
+    def cut(self, first: int, frames: int) -> Segments:
+        """A batch's frames from one on; vision tokens stay those of the whole segments' ends."""
+        lines = self.lines[:, :, first : first + frames] if self.lines.ndim > 1 else self.lines
+        return self._replace(latents=self.latents[:, :, first : first + frames], lines=lines)
+
     def to(self, device: torch.device) -> Segments:
         """All of it on a device."""
         return Segments(*(field.to(device) for field in self))

@@ -53,6 +53,8 @@ class DenoiserSettings(RunSettings, frozen=True):
         segments: how many samples' latents and tower outputs are computed once and kept on disk.
         cache: folder they are kept in; runs with the same frozen models, clips and sizes find each other's there.
         frames: of a segment.
+        fewest_frames: half of the batches are cut to so many consecutive frames or more, wherever they lie: runs of
+            long segments are as short. None cuts none, as the paper.
         drop_text: share of samples without a text condition.
         drop_image: share without an image condition.
         drop_both: share without either.
@@ -66,6 +68,7 @@ class DenoiserSettings(RunSettings, frozen=True):
     segments: Positive
     cache: Folder
     frames: Frames = 16
+    fewest_frames: Frames | None = None
     drop_text: Share = 0.05
     drop_image: Share = 0.05
     drop_both: Share = 0.05
@@ -75,6 +78,12 @@ class DenoiserSettings(RunSettings, frozen=True):
     def _shares_fit(self) -> DenoiserSettings:
         if self.drop_text + self.drop_image + self.drop_both > 1:
             raise ValueError("drop_text, drop_image and drop_both add up to more than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _fewest_are_fewer(self) -> DenoiserSettings:
+        if self.fewest_frames is not None and self.fewest_frames >= self.frames:
+            raise ValueError(f"fewest_frames is {self.fewest_frames} and frames {self.frames}; expected fewer, or none")
         return self
 
 

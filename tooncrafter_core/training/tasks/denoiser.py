@@ -58,6 +58,14 @@ class Denoising(nn.Module):
         self.schedule = Schedule.published()
         self.settings = settings
 
+    def cut(self, batch: Segments, generator: torch.Generator) -> Segments:
+        """The batch, or a part of its frames; see `DenoiserSettings.fewest_frames`."""
+        fewest, all_frames = self.settings.fewest_frames, batch.latents.shape[2]
+        if fewest is None or torch.rand((), generator=generator) < 0.5:
+            return batch
+        frames = int(torch.randint(fewest, all_frames, (), generator=generator))
+        return batch.cut(int(torch.randint(all_frames - frames + 1, (), generator=generator)), frames)
+
     def noisy(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """z, v and timesteps of clean latents (b, c, t, h, w)."""
         timesteps = self.draw_timesteps(len(latents), generator)
@@ -92,6 +100,7 @@ class DenoiserPlayer(Player):
         self.denoising = denoising
 
     def forward(self, batch: Segments, generator: torch.Generator, step: int) -> Loss:
+        batch = self.denoising.cut(batch, generator)
         z, v, timesteps = self.denoising.noisy(batch.latents, generator)
         text, vision = self.denoising.drop_conditions(batch, generator)
         predicted = self.predict(z, timesteps, batch, text, vision)

@@ -47,6 +47,7 @@ class SketchPlayer(Player):
         self.denoiser = denoiser
 
     def forward(self, batch: Segments, generator: torch.Generator, step: int) -> Loss:
+        batch = self.denoiser.denoising.cut(batch, generator)
         z, v, timesteps = self.denoiser.denoising.noisy(batch.latents, generator)
         text, vision = self.denoiser.denoising.drop_conditions(batch, generator)
         frames = z.shape[2]

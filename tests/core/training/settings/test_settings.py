@@ -231,3 +231,8 @@ def test_what_is_no_json_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_bytes(content)
     with pytest.raises(SettingsError, match=r"settings\.json is not JSON: .*; expected an object of settings"):
         read_settings(RectifySettings, tmp_path / "settings.json")
+
+
+def test_fewest_frames_are_fewer(refusal: Refusal) -> None:
+    assert "fewest_frames is 4 and frames 4; expected fewer, or none" in refusal("joint", fewest_frames=4)
+    assert "fewest_frames" in refusal("base", fewest_frames=2)

@@ -164,6 +164,37 @@ def test_the_loss_is_zero_for_a_perfect_prediction(
         assert float(player(batch, torch.Generator().manual_seed(5), 0).total) == pytest.approx(loss, abs=1e-6)
 
 
+def test_half_of_the_batches_are_cut_to_fewer_frames(workshop: Workshop, tmp_path: Path) -> None:
+    player = make(workshop.settings("base", tmp_path, fewest_frames=3)).players["denoiser"]
+    assert isinstance(player, DenoiserPlayer)
+    latents = torch.arange(FRAMES).float().view(1, 1, FRAMES, 1, 1)
+    whole = Segments(latents, torch.zeros(1, 2, 3, 4), torch.zeros(1, 1, 1), torch.zeros(1), latents)
+    generator = torch.Generator().manual_seed(0)
+    cuts = [player.denoising.cut(whole, generator) for _ in range(400)]
+    assert all(torch.equal(cut.latents, cut.lines) and torch.equal(cut.vision, whole.vision) for cut in cuts)
+    spans = [cut.latents.flatten().tolist() for cut in cuts]
+    assert all(span == list(range(int(span[0]), int(span[0]) + len(span))) for span in spans)
+    assert {len(span) for span in spans} == set(range(3, FRAMES + 1))
+    assert {span[0] for span in spans if len(span) == 3} == set(range(FRAMES - 2))
+    assert sum(len(span) == FRAMES for span in spans) == pytest.approx(200, abs=40)
+
+
+@pytest.mark.parametrize("name", ["base", "sketch"])
+def test_a_cut_batch_trains(name: str, workshop: Workshop, tmp_path: Path) -> None:
+    task = make(workshop.settings(name, tmp_path, fewest_frames=3))
+    (player,) = task.players.values()
+    denoiser = player if isinstance(player, DenoiserPlayer) else player.denoiser
+    seen: list[Tensor] = []
+    denoiser.unet.register_forward_pre_hook(lambda unet, inputs: seen.append(inputs[0]))
+    batch = task.collate([task.draws()[n] for n in range(2)])
+    for seed in range(8):
+        assert float(player(batch, torch.Generator().manual_seed(seed), 0).total) > 0
+    assert {x.shape[2] for x in seen} == {3, FRAMES}
+    for x in seen:
+        condition = x.chunk(2, dim=1)[1]
+        assert condition[:, :, 0].any() and condition[:, :, -1].any() and not condition[:, :, 1:-1].any()
+
+
 def test_timesteps_and_noise(player: DenoiserPlayer) -> None:
     latents = torch.zeros(3000, 1, 1, 1, 1)
     z, v, timesteps = player.denoising.noisy(latents, torch.Generator().manual_seed(0))
