@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from comfy_harness.browser import (
     SEARCHED,
@@ -22,6 +23,7 @@ from comfy_harness.browser import (
     watch_the_end,
 )
 from comfy_harness.examples import examples
+from comfy_harness.examples.blueprints import blueprints, colouring, film
 from comfy_harness.examples.example import ModelFile
 from comfy_harness.folded import NAME as BLUEPRINT
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
@@ -37,15 +39,26 @@ MOST_NODES = 8
 """Of a film of three keyframes and two sketches, ours and ComfyUI's together."""
 TWO_LINES = 68
 """Letters that the page shows below a template's name."""
-CONNECT_BLUEPRINT = """() => {
+FOUND_BY = {
+    BLUEPRINT: ["tween", "inbetween", "in-between"],
+    film().name: ["interpolate", "cartoon", "video"],
+    colouring().name: ["anime", "animation", "line art"],
+}
+"""Which of the blueprints offers itself for what animators look for."""
+DRAWINGS = [f"sketch_{frame:02}" for frame in (0, 2, 4, 6, 7, 9, 11, 13, 15)]
+CONNECT_BLUEPRINT = """([sketches, saving]) => {
     const [node] = app.graph.nodes;
     const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
     const slot = (slots, name) => slots.findIndex(slot => slot.name === name);
-    const pictures = add('ToonCrafterLoadPictures');
-    const files = ['first', 'top', 'last'].map(name => `tooncrafter_${name}.png`).join('\\n');
-    pictures.widgets.find(widget => widget.name === 'pictures').value = files;
-    pictures.connect(0, node, slot(node.inputs, 'keyframes'));
-    node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
+    const load = (names, input) => {
+        const pictures = add('ToonCrafterLoadPictures');
+        const files = names.map(name => `tooncrafter_${name}.png`).join('\\n');
+        pictures.widgets.find(widget => widget.name === 'pictures').value = files;
+        pictures.connect(0, node, slot(node.inputs, input));
+    };
+    load(['first', 'top', 'last'], 'keyframes');
+    if (sketches.length) load(sketches, 'sketches');
+    node.connect(0, add(saving), 0);
     const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName ?? widget.name, widget]));
     shown.steps.value = 1;
     shown.frames.value = 5;
@@ -200,29 +213,59 @@ def test_a_wire_let_go_offers_our_nodes(page: Page, pictures: Path) -> None:
     page.keyboard.press("Escape")
 
 
-def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
-    listed = comfy_server.get_json("/global_subgraphs")
-    assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
+def test_the_server_lists_the_blueprints(comfy_server: ComfyServer) -> None:
+    listed = comfy_server.get_json("/global_subgraphs").values()
+    ours = {entry["name"] for entry in listed if entry["info"]["node_pack"].endswith(PACK_NAME)}
+    assert ours == {blueprint.name for blueprint in blueprints()} == FOUND_BY.keys()
 
 
-@pytest.mark.both_pages
-def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
-    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+def pick_blueprint(page: Page, name: str) -> None:
+    """Look for a blueprint by each of its words, and put it on the empty graph."""
     written, offers = open_search(page)
-    offered = offers.filter(has_text=BLUEPRINT)
-    for word in ("tween", "inbetween", "in-between"):
+    offered = offers.filter(has_text=name)
+    for word in FOUND_BY[name]:
         written.fill("no node is called so")
         offered.wait_for(state="hidden")
         written.fill(word)
         offered.wait_for()
     offered.click()
     page.wait_for_function("app.graph.nodes.length === 1")
-    widgets = page.evaluate(CONNECT_BLUEPRINT)
-    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
-    before = set((page_server.base / "output").glob("*.png"))
+
+
+def drawn(page: Page, server: ComfyServer, files: str) -> list[Path]:
+    """Run the graph on the page; what it saved in the output folder, of the files of a pattern."""
+    before = set((server.base / "output").rglob(files))
     watch_the_end(page)
     page.evaluate("() => app.queuePrompt(0)")
     assert end_of_run(page) == "execution_success"
+    return sorted(set((server.base / "output").rglob(files)) - before)
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+    pick_blueprint(page, BLUEPRINT)
+    widgets = page.evaluate(CONNECT_BLUEPRINT, [[], "SaveImage"])
+    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
+    assert len(drawn(page, page_server, "*.png")) == 9
     page.get_by_text("works best with steps 4; here it is steps 1").first.wait_for()
-    assert len(set((page_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_makes_a_video(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    pick_blueprint(page, film().name)
+    assert "fps" in page.evaluate(CONNECT_BLUEPRINT, [[], "SaveVideo"])
+    (saved,) = drawn(page, page_server, "*.mp4")
+    with av.open(saved) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 9
+    screenshot(page, pictures / "blueprint_video.png")
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_colours_lines(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    """It takes a drawing for every frame, of nine here, without being told for which."""
+    pick_blueprint(page, colouring().name)
+    page.evaluate(CONNECT_BLUEPRINT, [DRAWINGS, "SaveImage"])
+    assert len(drawn(page, page_server, "*.png")) == len(DRAWINGS) == 9
+    screenshot(page, pictures / "blueprint_colours.png")
