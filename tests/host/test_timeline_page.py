@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,16 @@ def test_ctrl_z_takes_a_move_back(page: Page, guide: ElementHandle) -> None:
 
 
 @pytest.fixture
+def vue_nodes(page: Page) -> Iterator[None]:
+    """The quick start with Vue nodes."""
+    setting = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+    page.evaluate(setting, True)
+    load_workflow(page, json.loads((WORKFLOWS / "quick_start.json").read_text()))
+    yield
+    page.evaluate(setting, False)
+
+
+@pytest.fixture
 def segments(page: Page) -> ElementHandle:
     """The strip of an Encode Keyframes with three keyframes and segments of their own lengths."""
     load_workflow(page, json.loads((WORKFLOWS / "many_keyframes.json").read_text()))
@@ -349,10 +360,8 @@ def test_the_film_in_one_node_is_shown_and_edited_when_it_is_opened(page: Page, 
     assert (sent[ENCODE]["frames"], sent[GUIDE]["frame_indices"]) == ("12", "8, 0")
 
 
+@pytest.mark.usefixtures("vue_nodes")
 def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
-    setting = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
-    page.evaluate(setting, True)
-    load_workflow(page, json.loads((WORKFLOWS / "quick_start.json").read_text()))
     guide = strip(page, GUIDE)
     page.wait_for_timeout(1000)  # until the page has laid out its nodes
     page.screenshot(path=pictures / "timeline_vue.png")
@@ -361,7 +370,18 @@ def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
     drag(page, named(guide, "Sketch 1"), frames_apart(guide, -3))
     page.keyboard.press("ArrowLeft")
     assert value(page, GUIDE, "frame_indices") == "3, 11"
-    page.evaluate(setting, False)
+
+
+@pytest.mark.usefixtures("vue_nodes")
+def test_ctrl_z_takes_a_move_back_on_vue_nodes(page: Page) -> None:
+    """The strip on view is that of the node which the page has made anew."""
+    named(strip(page, GUIDE), "Sketch 1").press("ArrowRight")
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"({VALUE})(['{GUIDE}', 'frame_indices']) === '7'")
+    page.wait_for_function(f"({SHOW})('{GUIDE}').isConnected")
+    assert frames_on(page, GUIDE, "sketch") == ["7"]
+    named(strip(page, GUIDE), "Sketch 1").press("ArrowLeft")
+    assert value(page, GUIDE, "frame_indices") == "6"
 
 
 @pytest.mark.usefixtures("guide")
