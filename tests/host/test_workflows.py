@@ -37,6 +37,18 @@ SIZE = {"upscale_chain": (144, 128), "seed_grid": (360, 312)}
 TITLE, PICTURE, READABLE = 30, 318, 0.6
 """Of a node on the page: the height of its title bar, the least height of one that shows a picture it loads, and the
 scale below which the page leaves out letters."""
+CUT = """() => {
+    const {ctx} = app.canvas;
+    ctx.save();
+    ctx.font = `12px ${LiteGraph.NODE_FONT}`;
+    const width = text => ctx.measureText(text).width;
+    const cut = app.graph.nodes.flatMap(node => (node.widgets ?? [])
+        .filter(({type, name, value}) => type === 'combo' && width(name) + width(value) + 90 > node.size[0])
+        .map(({name, value}) => `${name} ${value}`));
+    ctx.restore();
+    return cut;
+}"""
+"""Menus with less room than their name, their choice and the arrows take: the page puts dots for the name."""
 
 
 def _load(page: Page, file: Path) -> None:
@@ -67,6 +79,12 @@ def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
     for expected, found in zip(made, sent, strict=True):
         settings = settings_of(expected)
         assert {name: found["inputs"][name] for name in settings} == settings
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_menus_show_name_and_choice(page: Page, file: Path) -> None:
+    _load(page, file)
+    assert page.evaluate(CUT) == []
 
 
 def _by_kind(prompt: Prompt) -> list[dict[str, Any]]:
