@@ -20,20 +20,24 @@ from comfy_harness.browser import (
     open_search,
     open_templates,
     screenshot,
+    to_api_prompt,
     watch_the_end,
 )
 from comfy_harness.examples import examples
 from comfy_harness.examples.blueprints import blueprints, colouring, film
 from comfy_harness.examples.example import ModelFile
 from comfy_harness.folded import NAME as BLUEPRINT
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from PIL import Image, ImageChops, ImageSequence
 from playwright.sync_api import Page
 from watched_run import watch, watched
 
 from tooncrafter_core import published
+from tooncrafter_core.files.working_settings import read_working_settings
 
 WORKFLOWS = ROOT / "workflows"
+SMALL_MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
 MOST_NODES = 8
 """Of a film of three keyframes and two sketches, ours and ComfyUI's together."""
@@ -64,6 +68,18 @@ CONNECT_BLUEPRINT = """([sketches, saving]) => {
     shown.frames.value = 5;
     return Object.keys(shown);
 }"""
+WIDGET = """(type, name) => app.graph.nodes.find(node => node.type === type)
+    .widgets.find(widget => widget.name === name).value"""
+CHECKPOINT_MENU = """() => {
+    const loader = app.graph.nodes.find(node => node.type === 'ToonCrafterLoader');
+    const menu = loader.widgets.find(widget => widget.name === 'checkpoint');
+    const {ds, canvas} = app.canvas;
+    const {left, top} = canvas.getBoundingClientRect();
+    const height = LiteGraph.NODE_WIDGET_HEIGHT / 2;
+    const [x, y] = ds.convertOffsetToCanvas([loader.pos[0] + loader.size[0] / 2, loader.pos[1] + menu.last_y + height]);
+    return [left + x, top + y];
+}"""
+"""The middle of the menu in ToonCrafter Loader."""
 SAID_OF = """card => card.innerText + [...card.querySelectorAll('*')]
     .map(part => getComputedStyle(part, '::after').content.slice(1, -1)).join(' ')"""
 """Of a template, the line that our style sheet puts on the newest page's card included."""
@@ -178,6 +194,50 @@ def test_files_that_are_not_there_are_offered(page: Page, pictures: Path) -> Non
     page.screenshot(path=pictures / "missing_files.png")
     page.keyboard.press("Escape")
     page.get_by_role("dialog").first.wait_for(state="hidden")
+
+
+def test_the_settings_of_the_small_model_are_those_of_its_file(page: Page) -> None:
+    made_for = read_working_settings(SMALL_MODEL)
+    assert made_for
+    known = page.evaluate(f"async () => (await import('/extensions/{PACK_NAME}/small_model.js')).SETTINGS")
+    encode, sampler = known["ToonCrafterEncodeKeyframes"], known["ToonCrafterSampler"]
+    assert encode == {"width": made_for.width, "height": made_for.height, "fps": made_for.frame_rate}
+    wanted = {"steps": made_for.steps, "guidance_scale": made_for.guidance_scale}
+    assert sampler == {**wanted, "clean_end": made_for.clean_end}
+    assert known["KSampler"] == {"steps": made_for.steps, "cfg": made_for.guidance_scale}
+
+
+def choose_the_small_model(page: Page) -> None:
+    """In a template for ToonCrafter's own weights, by the menu of its Loader."""
+    load_workflow(page, workflow("sketch_guide"))
+    page.wait_for_timeout(1000)  # for the window of the files that are missing
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").first.wait_for(state="hidden")
+    fit_view(page)
+    page.mouse.click(*page.evaluate(CHECKPOINT_MENU))
+    page.locator(".litecontextmenu").get_by_text(BUNDLED_MODEL, exact=True).click()
+    page.get_by_text("steps 50 → 4").first.wait_for()
+
+
+@pytest.mark.both_pages
+def test_one_switch_chooses_the_small_model(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    choose_the_small_model(page)
+    screenshot(page, pictures / "small_model.png")
+    sent = {made["class_type"]: made["inputs"] for made in to_api_prompt(page).values()}
+    assert sent["ToonCrafterLoader"]["checkpoint"] == BUNDLED_MODEL
+    assert sent["ToonCrafterSketchEncoderLoader"]["sketch_encoder"] == BUNDLED_SKETCH_ENCODER
+    assert sent["ToonCrafterSketchGuide"]["strength"] == 1
+    (film,) = drawn(page, page_server, "*.webp")
+    with Image.open(film) as frames:
+        assert (frames.n_frames, frames.size) == (16, (128, 64))
+
+
+@pytest.mark.both_pages
+def test_one_undo_takes_the_small_model_back(page: Page) -> None:
+    choose_the_small_model(page)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"({WIDGET})('ToonCrafterLoader', 'checkpoint') === '{published.MODEL.name}'")
+    assert page.evaluate(f"({WIDGET})('ToonCrafterSampler', 'steps')") == 50
 
 
 def test_the_page_knows_what_animators_call_it(page: Page) -> None:
