@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playwright.sync_api import Page
@@ -9,7 +10,7 @@ from playwright.sync_api import Page
 NAME = "In-between keyframes (ToonCrafter)"
 """Of the node."""
 
-OUTSIDE = ("LoadImage", "ImageBatch", "ToonCrafterLoadPictures", "SaveAnimatedWEBP", "MarkdownNote")
+OUTSIDE = ("LoadImage", "ImageBatch", "ToonCrafterLoadPictures", "SaveAnimatedWEBP", "SaveVideo", "MarkdownNote")
 """Nodes that stay out: pictures come from the user's graph and go on there."""
 
 WIDGETS = {
@@ -25,13 +26,12 @@ WIDGETS = {
 WIDTH = 430
 """Of the node, wide enough for the names of its files."""
 
-_FOLD = """([name, outside, widgets, width]) => {
+_FOLD = """([name, output, outside, widgets, width]) => {
     const inner = app.graph.nodes.filter(node => !outside.includes(node.type));
     const {subgraph, node} = app.graph.convertToSubgraph(new Set(inner));
     for (const group of [...app.graph.groups]) app.graph.remove(group);
     subgraph.name = node.title = name;
-    const [frames] = subgraph.outputs;
-    subgraph.renameOutput(frames, 'frames');
+    subgraph.renameOutput(subgraph.outputs[0], output);
     const find = name => subgraph.nodes.find(inside => inside.title === name || inside.type === name);
     node.properties.proxyWidgets = Object.entries(widgets).flatMap(
         ([name, shown]) => shown.map(widget => [String(find(name).id), widget])
@@ -42,9 +42,15 @@ _FOLD = """([name, outside, widgets, width]) => {
 }"""
 
 
-def fold(page: Page) -> tuple[str, str, tuple[float, float]]:
-    """Fold the graph on the page; the new node's number, its type and its size."""
-    number, kind, (width, height) = page.evaluate(_FOLD, [NAME, OUTSIDE, WIDGETS, WIDTH])
+def fold(
+    page: Page, name: str = NAME, output: str = "frames", widgets: Mapping[str, Sequence[str]] = WIDGETS
+) -> tuple[str, str, tuple[float, float]]:
+    """Fold the graph on the page; the new node's number, its type and its size.
+
+    `name` is the node's title, `output` the name of its only output, `widgets` what is shown on it, as `WIDGETS`.
+    """
+    shown = {kind: list(names) for kind, names in widgets.items()}
+    number, kind, (width, height) = page.evaluate(_FOLD, [name, output, OUTSIDE, shown, WIDTH])
     return number, kind, (width, height)
 
 

@@ -21,8 +21,7 @@ FILM = 200
 
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
-    const withName = ({name, value}) => 6.5 * (name + value).length + 90;
-    const shown = widget => withName(widget) <= 400 ? withName(widget) : 6.2 * widget.value.length + 85;
+    const shown = ({name, value}) => 7 * (name + value).length + 90;
     const readable = ({title, widgets = []}) => Math.max(
         8 * title.length + 60, ...widgets.filter(widget => widget.type === 'combo').map(shown));
     for (const node of app.graph.nodes) {

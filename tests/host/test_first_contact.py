@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from comfy_harness.browser import (
     SEARCHED,
@@ -19,38 +20,66 @@ from comfy_harness.browser import (
     open_search,
     open_templates,
     screenshot,
+    to_api_prompt,
     watch_the_end,
 )
 from comfy_harness.examples import examples
+from comfy_harness.examples.blueprints import blueprints, colouring, film
 from comfy_harness.examples.example import ModelFile
 from comfy_harness.folded import NAME as BLUEPRINT
+from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER
 from comfy_harness.server import PACK_NAME, ROOT, ComfyServer
 from PIL import Image, ImageChops, ImageSequence
 from playwright.sync_api import Page
 from watched_run import watch, watched
 
 from tooncrafter_core import published
+from tooncrafter_core.files.working_settings import read_working_settings
 
 WORKFLOWS = ROOT / "workflows"
+SMALL_MODEL = ROOT / "assets" / "tooncrafter-tiny" / "tooncrafter-tiny.safetensors"
 OUR_NODES = "app.graph.nodes.filter(node => node.type.startsWith('ToonCrafter')).length"
 MOST_NODES = 8
 """Of a film of three keyframes and two sketches, ours and ComfyUI's together."""
 TWO_LINES = 68
 """Letters that the page shows below a template's name."""
-CONNECT_BLUEPRINT = """() => {
+FOUND_BY = {
+    BLUEPRINT: ["tween", "inbetween", "in-between"],
+    film().name: ["interpolate", "cartoon", "video"],
+    colouring().name: ["anime", "animation", "line art"],
+}
+"""Which of the blueprints offers itself for what animators look for."""
+DRAWINGS = [f"sketch_{frame:02}" for frame in (0, 2, 4, 6, 7, 9, 11, 13, 15)]
+CONNECT_BLUEPRINT = """([sketches, saving]) => {
     const [node] = app.graph.nodes;
     const add = type => { const made = LiteGraph.createNode(type); app.graph.add(made); return made; };
     const slot = (slots, name) => slots.findIndex(slot => slot.name === name);
-    const pictures = add('ToonCrafterLoadPictures');
-    const files = ['first', 'top', 'last'].map(name => `tooncrafter_${name}.png`).join('\\n');
-    pictures.widgets.find(widget => widget.name === 'pictures').value = files;
-    pictures.connect(0, node, slot(node.inputs, 'keyframes'));
-    node.connect(slot(node.outputs, 'frames'), add('SaveImage'), 0);
+    const load = (names, input) => {
+        const pictures = add('ToonCrafterLoadPictures');
+        const files = names.map(name => `tooncrafter_${name}.png`).join('\\n');
+        pictures.widgets.find(widget => widget.name === 'pictures').value = files;
+        pictures.connect(0, node, slot(node.inputs, input));
+    };
+    load(['first', 'top', 'last'], 'keyframes');
+    if (sketches.length) load(sketches, 'sketches');
+    node.connect(0, add(saving), 0);
     const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName ?? widget.name, widget]));
     shown.steps.value = 1;
     shown.frames.value = 5;
     return Object.keys(shown);
 }"""
+WIDGET = """(type, name) => app.graph.nodes.find(node => node.type === type)
+    .widgets.find(widget => widget.name === name).value"""
+CHECKPOINT_MENU = """() => {
+    const loader = app.graph.nodes.find(node => node.type === 'ToonCrafterLoader');
+    const menu = loader.widgets.find(widget => widget.name === 'checkpoint');
+    const {ds, canvas} = app.canvas;
+    const {left, top} = canvas.getBoundingClientRect();
+    const height = LiteGraph.NODE_WIDGET_HEIGHT / 2;
+    const [x, y] = ds.convertOffsetToCanvas([loader.pos[0] + loader.size[0] / 2, loader.pos[1] + menu.last_y + height]);
+    return [left + x, top + y];
+}"""
+"""The middle of the menu in ToonCrafter Loader."""
 SAID_OF = """card => card.innerText + [...card.querySelectorAll('*')]
     .map(part => getComputedStyle(part, '::after').content.slice(1, -1)).join(' ')"""
 """Of a template, the line that our style sheet puts on the newest page's card included."""
@@ -167,6 +196,50 @@ def test_files_that_are_not_there_are_offered(page: Page, pictures: Path) -> Non
     page.get_by_role("dialog").first.wait_for(state="hidden")
 
 
+def test_the_settings_of_the_small_model_are_those_of_its_file(page: Page) -> None:
+    made_for = read_working_settings(SMALL_MODEL)
+    assert made_for
+    known = page.evaluate(f"async () => (await import('/extensions/{PACK_NAME}/small_model.js')).SETTINGS")
+    encode, sampler = known["ToonCrafterEncodeKeyframes"], known["ToonCrafterSampler"]
+    assert encode == {"width": made_for.width, "height": made_for.height, "fps": made_for.frame_rate}
+    wanted = {"steps": made_for.steps, "guidance_scale": made_for.guidance_scale}
+    assert sampler == {**wanted, "clean_end": made_for.clean_end}
+    assert known["KSampler"] == {"steps": made_for.steps, "cfg": made_for.guidance_scale}
+
+
+def choose_the_small_model(page: Page) -> None:
+    """In a template for ToonCrafter's own weights, by the menu of its Loader."""
+    load_workflow(page, workflow("sketch_guide"))
+    page.wait_for_timeout(1000)  # for the window of the files that are missing
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").first.wait_for(state="hidden")
+    fit_view(page)
+    page.mouse.click(*page.evaluate(CHECKPOINT_MENU))
+    page.locator(".litecontextmenu").get_by_text(BUNDLED_MODEL, exact=True).click()
+    page.get_by_text("steps 50 → 4").first.wait_for()
+
+
+@pytest.mark.both_pages
+def test_one_switch_chooses_the_small_model(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    choose_the_small_model(page)
+    screenshot(page, pictures / "small_model.png")
+    sent = {made["class_type"]: made["inputs"] for made in to_api_prompt(page).values()}
+    assert sent["ToonCrafterLoader"]["checkpoint"] == BUNDLED_MODEL
+    assert sent["ToonCrafterSketchEncoderLoader"]["sketch_encoder"] == BUNDLED_SKETCH_ENCODER
+    assert sent["ToonCrafterSketchGuide"]["strength"] == 1
+    (film,) = drawn(page, page_server, "*.webp")
+    with Image.open(film) as frames:
+        assert (frames.n_frames, frames.size) == (16, (128, 64))
+
+
+@pytest.mark.both_pages
+def test_one_undo_takes_the_small_model_back(page: Page) -> None:
+    choose_the_small_model(page)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"({WIDGET})('ToonCrafterLoader', 'checkpoint') === '{published.MODEL.name}'")
+    assert page.evaluate(f"({WIDGET})('ToonCrafterSampler', 'steps')") == 50
+
+
 def test_the_page_knows_what_animators_call_it(page: Page) -> None:
     """Pages later than this one search these words too."""
     known = page.evaluate("() => LiteGraph.registered_node_types.ToonCrafterSampler.nodeData.search_aliases")
@@ -200,29 +273,59 @@ def test_a_wire_let_go_offers_our_nodes(page: Page, pictures: Path) -> None:
     page.keyboard.press("Escape")
 
 
-def test_the_server_lists_the_blueprint(comfy_server: ComfyServer) -> None:
-    listed = comfy_server.get_json("/global_subgraphs")
-    assert [entry["name"] for entry in listed.values() if entry["info"]["node_pack"].endswith(PACK_NAME)] == [BLUEPRINT]
+def test_the_server_lists_the_blueprints(comfy_server: ComfyServer) -> None:
+    listed = comfy_server.get_json("/global_subgraphs").values()
+    ours = {entry["name"] for entry in listed if entry["info"]["node_pack"].endswith(PACK_NAME)}
+    assert ours == {blueprint.name for blueprint in blueprints()} == FOUND_BY.keys()
 
 
-@pytest.mark.both_pages
-def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
-    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+def pick_blueprint(page: Page, name: str) -> None:
+    """Look for a blueprint by each of its words, and put it on the empty graph."""
     written, offers = open_search(page)
-    offered = offers.filter(has_text=BLUEPRINT)
-    for word in ("tween", "inbetween", "in-between"):
+    offered = offers.filter(has_text=name)
+    for word in FOUND_BY[name]:
         written.fill("no node is called so")
         offered.wait_for(state="hidden")
         written.fill(word)
         offered.wait_for()
     offered.click()
     page.wait_for_function("app.graph.nodes.length === 1")
-    widgets = page.evaluate(CONNECT_BLUEPRINT)
-    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
-    before = set((page_server.base / "output").glob("*.png"))
+
+
+def drawn(page: Page, server: ComfyServer, files: str) -> list[Path]:
+    """Run the graph on the page; what it saved in the output folder, of the files of a pattern."""
+    before = set((server.base / "output").rglob(files))
     watch_the_end(page)
     page.evaluate("() => app.queuePrompt(0)")
     assert end_of_run(page) == "execution_success"
+    return sorted(set((server.base / "output").rglob(files)) - before)
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+    pick_blueprint(page, BLUEPRINT)
+    widgets = page.evaluate(CONNECT_BLUEPRINT, [[], "SaveImage"])
+    assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
+    assert len(drawn(page, page_server, "*.png")) == 9
     page.get_by_text("works best with steps 4; here it is steps 1").first.wait_for()
-    assert len(set((page_server.base / "output").glob("*.png")) - before) == 9
     screenshot(page, pictures / "blueprint.png")
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_makes_a_video(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    pick_blueprint(page, film().name)
+    assert "fps" in page.evaluate(CONNECT_BLUEPRINT, [[], "SaveVideo"])
+    (saved,) = drawn(page, page_server, "*.mp4")
+    with av.open(saved) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 9
+    screenshot(page, pictures / "blueprint_video.png")
+
+
+@pytest.mark.both_pages
+def test_search_offers_a_blueprint_that_colours_lines(page: Page, page_server: ComfyServer, pictures: Path) -> None:
+    """It takes a drawing for every frame, of nine here, without being told for which."""
+    pick_blueprint(page, colouring().name)
+    page.evaluate(CONNECT_BLUEPRINT, [DRAWINGS, "SaveImage"])
+    assert len(drawn(page, page_server, "*.png")) == len(DRAWINGS) == 9
+    screenshot(page, pictures / "blueprint_colours.png")

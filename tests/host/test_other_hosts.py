@@ -38,8 +38,8 @@ from tooncrafter_core.evaluation.scenes import picture
 
 NODES = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
 QUICK_START = ROOT / "workflows" / "quick_start.json"
-WORDS = ["interpolate", "inbetween", "in-between", "tween", "cartoon", "anime", "animation", "line art"]
-"""Not "video": the page lists no more than 64 nodes, and as many of ComfyUI's are called so."""
+WORDS = ["interpolate", "inbetween", "in-between", "tween", "cartoon", "anime", "animation", "video", "line art"]
+"""By aliases; by "video" a blueprint's name only: the page lists 64 nodes, and as many of ComfyUI's are called so."""
 BELOW_NAMES = """cards => cards.map(card => [...card.querySelectorAll('*')]
     .map(part => getComputedStyle(part, '::after').content).filter(said => said.length > 4))"""
 """What our style sheet puts on each card."""

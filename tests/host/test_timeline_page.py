@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from comfy_harness.server import ROOT
 from playwright.sync_api import ElementHandle, Page
 
 from tooncrafter_core.sketches.indices import parse_frame_indices
+from tooncrafter_core.timeline import parse_frames
 
 pytestmark = pytest.mark.both_pages
 
@@ -20,13 +22,13 @@ ENCODE, GUIDE = "ToonCrafterEncodeKeyframes", "ToonCrafterSketchGuide"
 FRAMES_JS = "import('/extensions/ComfyUI-ToonCrafter/timeline/frames.js')"
 TOTAL = 16
 READ = f"""async ([text, counts, loop]) => {{
-    const {{makeFilm, parseIndices, Unreadable}} = await {FRAMES_JS};
-    try {{ return parseIndices(text, makeFilm(counts, loop)); }}
+    const {{makeFilm, parseCounts, parseIndices, Unreadable}} = await {FRAMES_JS};
+    try {{ return parseIndices(text, makeFilm(parseCounts(counts, null, loop), loop)); }}
     catch (error) {{ if (error instanceof Unreadable) return error.key; throw error; }}
 }}"""
 CALL = f"async ([name, values]) => (await {FRAMES_JS})[name](...values)"
 SHOW = """type => {
-    const node = app.graph.nodes.find(node => node.type === type);
+    const node = app.canvas.graph.nodes.find(node => node.type === type);
     app.canvas.ds.scale = 1;
     app.canvas.centerOnNode(node);
     app.canvas.draw(true, true);
@@ -40,6 +42,26 @@ SET = """([type, name, value]) => {
     app.canvas.draw(true, true);
 }"""
 
+SET_MODE = """([type, mode]) => {
+    app.graph.nodes.find(node => node.type === type).mode = mode;
+    app.canvas.draw(true, true);
+}"""
+FOLD = """types => {
+    const nodes = app.graph.nodes.filter(node => types.includes(node.type));
+    app.graph.convertToSubgraph(new Set(nodes));
+    app.canvas.draw(true, true);
+}"""
+SET_OUTSIDE = """([name, value]) => {
+    const folded = app.graph.nodes.find(node => node.subgraph);
+    folded.widgets.find(widget => (widget._overlay?.widgetName ?? widget.name) === name).value = value;
+}"""
+OPEN = """() => {
+    const folded = app.graph.nodes.find(node => node.subgraph);
+    app.canvas.openSubgraph(folded.subgraph, folded);
+}"""
+FRAMES = "(strip, kind) => [...strip.querySelectorAll(`.${kind} .frame`)].map(text => text.textContent)"
+"""Of the keyframes or sketches of a strip."""
+
 
 def strip(page: Page, kind: str) -> ElementHandle:
     """The strip of the first node of a kind, in the middle of the window."""
@@ -47,6 +69,13 @@ def strip(page: Page, kind: str) -> ElementHandle:
     assert element
     element.wait_for_element_state("visible")
     return element
+
+
+def frames_on(page: Page, kind: str, what: str) -> list[str]:
+    """Frames of the keyframes or sketches on the strip of the first node of a kind."""
+    page.wait_for_timeout(200)  # until the page has drawn it
+    frames: list[str] = page.evaluate(f"([strip, what]) => ({FRAMES})(strip, what)", [strip(page, kind), what])
+    return frames
 
 
 def value(page: Page, kind: str, name: str) -> Any:
@@ -134,6 +163,18 @@ def test_segments_of_their_own_lengths(page: Page) -> None:
     assert page.evaluate(CALL, ["parseCounts", ["16, 24,12", None, False]]) == [16, 24, 12]
     assert page.evaluate(CALL, ["formatCounts", [[16, 24, 12]]]) == "16, 24, 12"
     assert page.evaluate(CALL, ["formatCounts", [[12, 12]]]) == "12"
+
+
+@pytest.mark.parametrize("text", ["", "0", "1", "16, 0, 3", "16,", "16 24", "16.5", "sixteen", "1001"])
+def test_counts_that_the_node_refuses_are_named(page: Page, text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_frames(text)
+    assert page.evaluate(READ, ["", text, False]) == "uncounted"
+
+
+def test_a_segment_longer_than_a_model_reaches_is_named(page: Page) -> None:
+    assert page.evaluate(READ, ["", "226", False]) == []
+    assert page.evaluate(READ, ["", "227", False]) == "uncounted"
 
 
 def test_places_on_the_strip_are_frames_and_back(page: Page) -> None:
@@ -225,6 +266,16 @@ def test_ctrl_z_takes_a_move_back(page: Page, guide: ElementHandle) -> None:
 
 
 @pytest.fixture
+def vue_nodes(page: Page) -> Iterator[None]:
+    """The quick start with Vue nodes."""
+    setting = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+    page.evaluate(setting, True)
+    load_workflow(page, json.loads((WORKFLOWS / "quick_start.json").read_text()))
+    yield
+    page.evaluate(setting, False)
+
+
+@pytest.fixture
 def segments(page: Page) -> ElementHandle:
     """The strip of an Encode Keyframes with three keyframes and segments of their own lengths."""
     load_workflow(page, json.loads((WORKFLOWS / "many_keyframes.json").read_text()))
@@ -265,10 +316,52 @@ def test_pictures_of_a_folder_are_not_guessed(page: Page, guide: ElementHandle) 
     assert len(guide.query_selector_all(".keyframe")) == 2
 
 
+@pytest.mark.parametrize("mode", [2, 4], ids=["muted", "bypassed"])
+@pytest.mark.usefixtures("guide")
+def test_sketches_that_do_not_guide_are_not_shown_as_if(page: Page, mode: int) -> None:
+    page.evaluate(SET_MODE, [GUIDE, mode])
+    assert frames_on(page, ENCODE, "sketch") == []
+    page.evaluate(SET_MODE, [GUIDE, 0])
+    assert frames_on(page, ENCODE, "sketch") == ["7"]
+
+
+@pytest.mark.usefixtures("segments")
+def test_a_bypassed_node_passes_its_first_pictures_on(page: Page) -> None:
+    """Here the first keyframe of two, so that two of three are left."""
+    write(page, ENCODE, "frames", "16")
+    page.evaluate(SET_MODE, ["ImageBatch", 4])
+    assert frames_on(page, ENCODE, "keyframe") == ["0", "15"]
+
+
+@pytest.mark.parametrize("inside", [[GUIDE], [ENCODE, GUIDE], [ENCODE]], ids=["guide", "both", "encode"])
+@pytest.mark.usefixtures("guide")
+def test_the_film_is_shown_across_the_edge_of_a_subgraph(page: Page, inside: list[str]) -> None:
+    page.evaluate(FOLD, inside)
+    for kind in {ENCODE, GUIDE} - set(inside):
+        assert frames_on(page, kind, "sketch") == ["7"]
+    page.evaluate(OPEN)
+    for kind in inside:
+        assert frames_on(page, kind, "keyframe") == ["0", "15"]
+        assert frames_on(page, kind, "sketch") == ["7"]
+        assert "16 frames" in strip(page, kind).inner_text()
+        assert "as if" not in strip(page, kind).inner_text()
+
+
+def test_the_film_in_one_node_is_shown_and_edited_when_it_is_opened(page: Page, pictures: Path) -> None:
+    """The newest page keeps the values of the node outside, the other those of the nodes inside."""
+    load_workflow(page, json.loads((WORKFLOWS / "one_node.json").read_text()))
+    page.evaluate(SET_OUTSIDE, ["frames", "12"])
+    page.evaluate(OPEN)
+    assert frames_on(page, ENCODE, "keyframe") == ["0", "11", "22"]
+    named(strip(page, GUIDE), "Sketch 2").press("Home")
+    assert frames_on(page, GUIDE, "sketch") == ["8", "0"]
+    page.screenshot(path=pictures / "timeline_in_a_subgraph.png")
+    sent = {made["class_type"]: made["inputs"] for made in to_api_prompt(page).values()}
+    assert (sent[ENCODE]["frames"], sent[GUIDE]["frame_indices"]) == ("12", "8, 0")
+
+
+@pytest.mark.usefixtures("vue_nodes")
 def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
-    setting = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
-    page.evaluate(setting, True)
-    load_workflow(page, json.loads((WORKFLOWS / "quick_start.json").read_text()))
     guide = strip(page, GUIDE)
     page.wait_for_timeout(1000)  # until the page has laid out its nodes
     page.screenshot(path=pictures / "timeline_vue.png")
@@ -277,7 +370,18 @@ def test_vue_nodes_have_it_too(page: Page, pictures: Path) -> None:
     drag(page, named(guide, "Sketch 1"), frames_apart(guide, -3))
     page.keyboard.press("ArrowLeft")
     assert value(page, GUIDE, "frame_indices") == "3, 11"
-    page.evaluate(setting, False)
+
+
+@pytest.mark.usefixtures("vue_nodes")
+def test_ctrl_z_takes_a_move_back_on_vue_nodes(page: Page) -> None:
+    """The strip on view is that of the node which the page has made anew."""
+    named(strip(page, GUIDE), "Sketch 1").press("ArrowRight")
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"({VALUE})(['{GUIDE}', 'frame_indices']) === '7'")
+    page.wait_for_function(f"({SHOW})('{GUIDE}').isConnected")
+    assert frames_on(page, GUIDE, "sketch") == ["7"]
+    named(strip(page, GUIDE), "Sketch 1").press("ArrowLeft")
+    assert value(page, GUIDE, "frame_indices") == "6"
 
 
 @pytest.mark.usefixtures("guide")

@@ -21,9 +21,9 @@ const items = (text) =>
 
 /** Frames of each segment, from 16, "16" or "16, 24, 12"; `keyframes` is null where their number is not known. */
 export function parseCounts(value, keyframes, loop) {
-    const written = items(value);
-    const unread = written.find((item) => !/^\d{1,9}$/.test(item) || Number(item) < LEAST);
-    if (unread !== undefined || !written.length) throw new Unreadable("unreadable", { item: unread ?? "" });
+    const written = String(value).split(",").map((item) => item.trim());
+    const uncounted = written.find((item) => !/^\d{1,9}$/.test(item) || Number(item) < LEAST || Number(item) > MOST);
+    if (uncounted !== undefined) throw new Unreadable("uncounted", { item: uncounted });
     const counts = written.map(Number);
     const segments = keyframes === null ? counts.length : loop ? keyframes : keyframes - 1;
     if (segments < 1) throw new Unreadable("few");

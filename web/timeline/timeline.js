@@ -121,6 +121,12 @@ function redraw() {
     for (const [node, draw] of shown) if (node.graph && node.graph === app.canvas.graph) draw();
 }
 
+/** Vue nodes go on showing the strip of the node that was there before an undo. */
+function takePlace(node, element) {
+    if (element.isConnected) return;
+    document.querySelector(`[data-node-id="${node.id}"] .${element.className}`)?.replaceWith(element);
+}
+
 function addStrip(node) {
     const strip = new Strip();
     strip.element.addEventListener("wheel", (event) => {
@@ -134,6 +140,7 @@ function addStrip(node) {
     widget.serialize = false; // neither in the workflow nor in what is queued
     let last = null;
     shown.set(node, () => {
+        takePlace(node, strip.element);
         const model = modelOf(node);
         const state = JSON.stringify([model, Object.keys(model.edit ?? {})]);
         if (state !== last) strip.show(model);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt
+from comfy_harness.prompts import BUNDLED_MODEL, Prompt
 from tooncrafter_core import published
 
 ModelFile = published.PublishedFile
@@ -56,13 +56,9 @@ class Example:
             return []
         if "CLIPLoader" in loaders:
             return ["## Without a download", "See published_weights: the small model has towers of its own."]
-        choices = [f"{BUNDLED_MODEL} in ToonCrafter Loader"]
-        if "ToonCrafterSketchEncoderLoader" in loaders:
-            choices.append(f"{BUNDLED_SKETCH_ENCODER} in ToonCrafter Sketch Encoder Loader")
-        others = [f"{title} has to be bypassed" for kind, title in _NOT_SMALL.items() if kind in loaders]
-        steps = "4 steps, guidance 1 and clean_end" if "ToonCrafterSampler" in loaders else "4 steps and cfg 1"
-        text = f"Choose {' and '.join(choices)}. It is made for 128 x 64 pixels, 24 fps, {steps}."
-        return ["## Without a download", " ".join([text, *(f"{other}." for other in others)])]
+        text = f"Choose {BUNDLED_MODEL} in ToonCrafter Loader: it sets the other nodes for itself and 128 x 64 pixels."
+        by_hand = [hint for kind, hint in _BY_HAND.items() if kind in loaders]
+        return ["## Without a download", " ".join([text, *by_hand])]
 
     def models(self, name: str) -> list[dict[str, str]]:
         """What ComfyUI's page offers to download when the file that a node names is missing."""
@@ -74,11 +70,12 @@ class Example:
         ]
 
 
-_NOT_SMALL = {
-    "ControlNetApplyAdvanced": "Apply ControlNet (its ControlNet is for Stable Diffusion 2.x)",
-    "ImageUpscaleWithModel": "Upscale Image (using Model)",
+_BY_HAND = {
+    "ControlNetApplyAdvanced": "Bypass Apply ControlNet, whose ControlNet is for Stable Diffusion 2.x.",
+    "ImageUpscaleWithModel": "Bypass Upscale Image (using Model), which needs a file.",
+    "ImageScale": "Set Upscale Image to that size.",
 }
-"""Nodes that need a file of which there is no small one."""
+"""What is left to do with some nodes."""
 
 _LOADS = {
     "ToonCrafterLoader": "checkpoints",
