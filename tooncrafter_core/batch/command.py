@@ -15,7 +15,7 @@ import torch
 from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.media import check_image
 from ..files.whole import check_file
-from ..inputs import INTERRUPTED, check_text, printable
+from ..inputs import INTERRUPTED, check_text, given, given_path, printable
 from ..toon_crafter import check_device_name
 from .plan import plan
 from .results.digest import WeightDigests
@@ -42,11 +42,13 @@ _MOST = 4096
 
 def add_batch(command: argparse.ArgumentParser) -> None:
     """The options that `batch` has besides those for a shot and its models."""
-    command.add_argument("shots", type=Path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the results and a report")
+    command.add_argument("shots", type=given_path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
+    command.add_argument("--out", type=given_path, required=True, metavar="FOLDER", help="for the results and a report")
     command.add_argument("--workers", type=int, help="default: one for each graphics card, or else for each machine")
     command.add_argument("--threads", type=int, help="CPU threads of a worker; default: its share of the cores")
-    command.add_argument("--address", help="of a running Ray cluster; without it Ray runs on this machine only")
+    command.add_argument(
+        "--address", type=given, help="of a running Ray cluster; without it Ray runs on this machine only"
+    )
     command.add_argument(
         "--comfyui",
         nargs="+",
@@ -168,8 +170,10 @@ def _trained_frames(checkpoint: Path) -> int:
 
 def add_shots(command: argparse.ArgumentParser) -> None:
     """The options of `shots`."""
-    command.add_argument("source", type=Path, metavar="FOLDER_OR_CSV", help="numbered keyframes, or an exposure sheet")
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="SHOTS.jsonl", help="the list")
+    command.add_argument(
+        "source", type=given_path, metavar="FOLDER_OR_CSV", help="numbered keyframes, or an exposure sheet"
+    )
+    command.add_argument("-o", "--output", type=given_path, required=True, metavar="SHOTS.jsonl", help="the list")
     command.add_argument(
         "--frames", help="of each segment; default: the numbers in the keyframes' names are those of their frames"
     )

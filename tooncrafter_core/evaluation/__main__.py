@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from ..files.whole import check_file, check_folder, written_whole
+from ..inputs import given_path
 from ..settings import Settings
 from .clips import Clip, read_clips
 from .command import exit_status, named_path, threads
@@ -59,14 +60,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("methods", nargs="*", metavar="METHOD=FOLDER", help="frames that another program drew")
-    add("--truth", type=_path, required=True, help="folder of the true clips")
-    add("--table", type=_path, required=True, metavar="FOLDER", help="where everything is written")
-    add("--model", type=_path, nargs="+", default=[], metavar="FILE", help="complete checkpoints, which draw too")
+    add("--truth", type=given_path, required=True, help="folder of the true clips")
+    add("--table", type=given_path, required=True, metavar="FOLDER", help="where everything is written")
+    add("--model", type=given_path, nargs="+", default=[], metavar="FILE", help="complete checkpoints, which draw too")
     add("--builtin", nargs="*", choices=BUILTIN, default=list(BUILTIN), help="methods without weights (default all)")
     add("--measures", nargs="+", choices=NAMES, help="default: all that need no file, or whose file is named")
-    add("--perceptual", type=_path, nargs="+", default=[], metavar="FILE", help="weights of LPIPS")
-    add("--clip", type=_path, metavar="FILE", help="complete checkpoint whose towers measure CLIP's similarity")
-    add("--features", type=_path, metavar="FILE", help="TorchScript: videos (n, 3, t, 224, 224) in [-1, 1] -> (n, d)")
+    add("--perceptual", type=given_path, nargs="+", default=[], metavar="FILE", help="weights of LPIPS")
+    add("--clip", type=given_path, metavar="FILE", help="complete checkpoint whose towers measure CLIP's similarity")
+    add(
+        "--features",
+        type=given_path,
+        metavar="FILE",
+        help="TorchScript: videos (n, 3, t, 224, 224) in [-1, 1] -> (n, d)",
+    )
     add("--fps", type=int, default=24, help="of clips whose clips.json does not say (default %(default)s)")
     add("--steps", type=int, default=Settings.steps, help="the models' sampling steps (default %(default)s)")
     add("--guidance", type=float, default=Settings.guidance_scale, help="their guidance scale (default %(default)s)")
@@ -76,10 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=threads, default=2, help="CPU threads (default %(default)s)")
     add("--device", default="cpu", help="where the models run (default %(default)s)")
     return parser
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
 
 
 def _run(options: argparse.Namespace) -> str:
