@@ -60,6 +60,7 @@ def test_levels(tmp_path: Path) -> None:
     ]
     there = [Run(0, 0), Run(0, 2), 1, 2]
     assert parts_of(mixed, there) == [[(Run(0, 1), STEPS), (Run(0, 3), STEPS)], [(0, 0)], [(None, 0)]]
+    assert parts_of(mixed, [*fine, 1, 2]) == [[(0, 0)], [(None, 0)]], "no coarse run whose fine runs are there"
     (alone,), (short,) = long_shots(tmp_path, 1, "17"), long_shots(tmp_path, 1, "16")
     assert parts_of(alone) == [[(Run(0, 0), STEPS)], [(Run(0, 1), STEPS), (Run(0, 2), STEPS)], [(None, 0)]]
     assert parts_of(short) == [[(None, STEPS)]]

@@ -156,6 +156,26 @@ def test_kept_runs_are_not_drawn_again(
     assert len(mended) == STEPS and torch.equal(frames_of(again), frames_of(whole))
 
 
+def test_a_lost_coarse_run_is_not_drawn_again_for_nothing(
+    pictures: list[Tensor],
+    results: Results,
+    tmp_path: Path,
+    renderers: list[Renderer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its fine runs are all there, and it has no frame of its own."""
+    shot, whole = shot_of(tmp_path, "31"), Results(tmp_path / "whole")
+    draw(shot, whole, renderers[:1])
+    with pytest.raises(KeyboardInterrupt):
+        draw(shot, results, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
+    (coarse,) = results.folder.glob("parts/*/0000_00.safetensors")
+    coarse.unlink()
+    with counted_passes(monkeypatch) as passes:
+        pool = draw(shot, results, renderers[:1])
+    assert ([task.part for task in pool.done], passes) == ([None], [])
+    assert torch.equal(frames_of(results), frames_of(whole))
+
+
 def test_seconds_are_those_of_all_tasks(
     pictures: list[Tensor], results: Results, tmp_path: Path, renderers: list[Renderer]
 ) -> None:
