@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from ..files.media import check_image
 from ..files.whole import check_file
 from ..inputs import INTERRUPTED, check_text, given, given_path, printable
 from ..toon_crafter import check_device_name
-from .plan import plan
+from .plan import check_lengths, plan
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
@@ -71,8 +71,9 @@ def run_batch(options: argparse.Namespace) -> int:
     results = Results(options.out.absolute())
     _check(shots, results, options.sketch_encoder is not None)
     on = _on_servers(options, results) if options.comfyui else _on_ray(options, results)
+    check_lengths(shots, on.trained)
     try:
-        report = run(shots, results, plan(shots, results, on.weights, on.trained, bool(options.comfyui)), on.pool)
+        report = run(shots, results, plan(shots, results, on.weights(), on.trained, bool(options.comfyui)), on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return INTERRUPTED
@@ -83,11 +84,12 @@ def run_batch(options: argparse.Namespace) -> int:
 
 
 class _On(NamedTuple):
-    """Who draws, what stands for the weights in a shot's key, and the frames of a sampling run at most."""
+    """Who draws, the frames of a sampling run at most, and what stands for the weights in a shot's key: for that all of
+    them are read."""
 
     pool: Pool
-    weights: list[str]
     trained: int
+    weights: Callable[[], list[str]]
 
 
 def _on_servers(options: argparse.Namespace, results: Results) -> _On:
@@ -97,7 +99,7 @@ def _on_servers(options: argparse.Namespace, results: Results) -> _On:
             raise ValueError(f"--{option} is for Ray; servers of ComfyUI have their own, leave it out with --comfyui")
     models = ServerModels(options.checkpoint, options.sketch_encoder)
     servers = list(dict.fromkeys(map(Server.at, options.comfyui)))
-    return _On(ComfyUIPool(servers, models, results), ["comfyui", str(models)], _TRAINED)
+    return _On(ComfyUIPool(servers, models, results), _TRAINED, lambda: ["comfyui", str(models)])
 
 
 def _on_ray(options: argparse.Namespace, results: Results) -> _On:
@@ -110,11 +112,11 @@ def _on_ray(options: argparse.Namespace, results: Results) -> _On:
     sketch_encoder = Path(options.sketch_encoder).absolute() if options.sketch_encoder else None
     trained = _trained_frames(checkpoint)
     files = [file for file in (checkpoint, sketch_encoder) if file]
-    weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
     models = Models(checkpoint, sketch_encoder, options.dtype, options.threads or _threads(options))
     cards = 0 if options.device == "cpu" else torch.cuda.device_count()
     make = partial(worker, models, options.device, results)
-    return _On(RayPool(Cluster(options.address, options.workers), make, cards), weights, trained)
+    pool = RayPool(Cluster(options.address, options.workers), make, cards)
+    return _On(pool, trained, lambda: [options.dtype, *map(WeightDigests(results.weights).of, files)])
 
 
 def _threads(options: argparse.Namespace) -> int | None:

@@ -79,6 +79,17 @@ def test_what_is_no_picture_is_told_before_a_worker_starts(shots: Path, capsys: 
     assert main(command) == 2 and f"{shots.parent / '1.png'} is 7 x 5000 pixels" in capsys.readouterr().err
 
 
+def test_more_frames_than_can_be_drawn_are_told_before_weights_are_read(
+    shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
+    long = {**SHOT, "name": "long", "frames": [3, 227]}
+    shots.write_text(f"{json.dumps(SHOT)}\n{json.dumps(long)}\n")
+    assert main(["batch", str(shots), "--out", str(out), "-c", model, "--sketch-encoder", sketch]) == 2
+    assert "error: shot long: frames is 227; with this model" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_result_in_place_of_a_keyframe(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shots.parent / "shots" / "hop"
     folder.mkdir(parents=True)
