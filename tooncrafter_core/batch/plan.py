@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from ..sampling.coarse_to_fine import Plan as RunPlan
 from ..sampling.coarse_to_fine import plan_runs
@@ -72,6 +71,8 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
             made.failures[shot.name] = " ".join(str(error).split())
     wanted = {name: known[key] for name, key in keys.items() if key in known}
     made.kept = _kept(wanted, keys, earlier, results)
+    for name in made.kept:
+        results.forget_parts(name)
     drawn: dict[str, str] = {}
     for shot in shots:
         if shot.name not in keys or shot.name in made.kept:
@@ -116,4 +117,4 @@ def _kept(
 def _levels(shot: Shot, key: str, plans: Sequence[RunPlan], results: Results, whole: bool) -> Levels:
     if whole:
         return [[Task(shot, key, None, shot.settings.steps * sum(len(plan.runs) for plan in plans))]]
-    return levels_of(shot, key, plans, partial(results.has_part, key))
+    return levels_of(shot, key, plans, results.parts(shot.name, key).has)
