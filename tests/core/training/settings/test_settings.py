@@ -212,7 +212,17 @@ def test_shipped_recipes_are_read(recipe: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"steps": 4,}', "is not JSON: .*line 1"), ("[1]", "should be an object"), ("", "is not JSON")],
+    [
+        ('{"steps": 4,}', "is not JSON: .*line 1"),
+        (
+            '{"steps": 4,\n"output": "\\ud800"}',
+            r"settings\.json is not JSON: .* at line 2 column 1\d; expected an object",
+        ),
+        ('{"steps": ' + "[" * 300 + "]" * 300 + "}", r"settings\.json is not JSON: .* at line 1 column"),
+        ("[1]", r"settings\.json cannot be used:\n  the settings: .*should be an object"),
+        ("\ufeff[1]", "should be an object"),
+        ("", "is not JSON"),
+    ],
 )
 def test_files_that_are_no_settings(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
