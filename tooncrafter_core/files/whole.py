@@ -152,13 +152,9 @@ def _check_kind(path: Path) -> None:
         impossible = True
     if impossible:
         raise ValueError(f"{shortened(str(path))} has a character that no name can have; name it anew")
-    if os.path.islink(path):
-        try:
-            path.resolve()
-        except RuntimeError as error:  # pathlib's, before Python 3.13
-            raise ValueError(
-                f"{path} is a link that leads back to itself; expected the name of a file or a folder"
-            ) from error
+    real = Path(os.path.realpath(path))
+    if link := next(filter(os.path.islink, (real, *real.parents)), None):
+        raise ValueError(f"{link} is a link that leads back to itself; expected the name of a file or a folder")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"{path} is a device or a pipe; expected the name of a file or a folder")
 

@@ -241,3 +241,5 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "loop.gif").symlink_to("loop.gif")
     with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
         check_output(str(tmp_path / "loop.gif"), 64, 64)
+    with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
+        check_output(str(tmp_path / "loop.gif" / "film.gif"), 64, 64)
