@@ -191,8 +191,6 @@ def run_shots(options: argparse.Namespace) -> None:
     """
     check_file(options.output)
     source, folder = options.source, options.output.absolute().parent
-    if source.resolve() == options.output.resolve():
-        raise ValueError(f"--output would replace {source}, which is read; name another")
     folder.mkdir(parents=True, exist_ok=True)
     if os.path.isdir(source):
         lines = lines_of_folder(source, folder, options.frames)
@@ -200,6 +198,9 @@ def run_shots(options: argparse.Namespace) -> None:
         raise ValueError("--frames is for a folder; an exposure sheet has its frames in the column frame")
     else:
         lines = lines_of_sheet(source, folder)
+    for read in (source, *(picture for line in lines for picture in line.shot.pictures)):
+        if os.path.realpath(read) == os.path.realpath(options.output):
+            raise ValueError(f"--output would replace {printable(read)}, which is read; name another")
     if len({line.shot.name.casefold() for line in lines}) < len(lines):
         raise ValueError(f"two shots of {source} have one name; rename one")
     write_shots(options.output, [line.entry for line in lines])
