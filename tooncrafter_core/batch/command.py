@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.media import check_image
 from ..files.whole import check_file
 from ..inputs import INTERRUPTED, check_text, given, given_path, printable
-from ..toon_crafter import check_device_name
+from ..toon_crafter import ToonCrafter, check_device_name
 from .plan import check_lengths, plan
 from .results.digest import WeightDigests
 from .results.store import Results
@@ -110,7 +109,7 @@ def _on_ray(options: argparse.Namespace, results: Results) -> _On:
         check_address(options.address)
     checkpoint = Path(options.checkpoint).absolute()
     sketch_encoder = Path(options.sketch_encoder).absolute() if options.sketch_encoder else None
-    trained = _trained_frames(checkpoint)
+    trained = ToonCrafter.load(checkpoint, sketch_encoder).projector.config.frames  # only names and shapes are read
     files = [file for file in (checkpoint, sketch_encoder) if file]
     models = Models(checkpoint, sketch_encoder, options.dtype, options.threads or _threads(options))
     cards = 0 if options.device == "cpu" else torch.cuda.device_count()
@@ -146,7 +145,9 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
     """Raise ValueError where a shot needs what is not there or is no picture, or its result cannot be written."""
     for file in {file for shot in shots for file in shot.pictures}:
         check_image(file)
+    results.check()
     for shot in shots:
+        results.check_shot(shot.name, shot.settings.width, shot.settings.height)
         if shot.sketches and not has_sketch_encoder:
             raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")
         for source in shot.pictures:
@@ -154,20 +155,6 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
                 raise ValueError(
                     f"the result of shot {shot.name} would replace {source}, which is read; name another --out"
                 )
-        results.check(shot.name, shot.settings.width, shot.settings.height)
-
-
-def _trained_frames(checkpoint: Path) -> int:
-    """Frames of a sampling run at most, by a complete checkpoint.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: it cannot be used.
-    """
-    projector = read_checkpoint(checkpoint).config.projector
-    if projector is None:
-        raise CheckpointError(f"{checkpoint.name} has no projector; expected a complete checkpoint such as model.ckpt")
-    return projector.frames
 
 
 def add_shots(command: argparse.ArgumentParser) -> None:

@@ -168,8 +168,10 @@ def _check_room(path: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
-        with suppress(FileNotFoundError):
-            _beside(target, "unfinished").stat()  # which fails for names that are too long
+        unfinished = _beside(target, "unfinished")
+        for name in (str(unfinished), *unfinished.relative_to(there).parts):  # of what is not there, too long ones fail
+            with suppress(FileNotFoundError):
+                (there / name).stat()
     except OSError as error:
         raise ValueError(f"cannot write {path}: no file can be made there ({error.strerror})") from error
 

@@ -20,7 +20,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -79,10 +79,16 @@ class Results:
     def frame_strip(self, name: str) -> Path:
         return self.folder / "strips" / f"{name}.png"
 
-    def check(self, name: str, width: int, height: int) -> None:
-        """Raise ValueError where a shot's frames of this size, or the report, cannot be written."""
+    def check(self) -> None:
+        """Raise ValueError where what belongs to no single shot cannot be written."""
+        for file in (self.report, self.weights, self.folder / "parts" / "a part"):
+            check_file(file)
+
+    def check_shot(self, name: str, width: int, height: int) -> None:
+        """Raise ValueError where a shot's frames of this size, its strip or its record cannot be written."""
         check_output(self.frames(name), width, height)
-        check_file(self.report)
+        for file in (self.frame_strip(name), self._record(name)):
+            check_file(file)
 
     def check_seen(self) -> None:
         """Raise ValueError where this machine does not see what the one that began the run has written."""
@@ -125,8 +131,9 @@ class Results:
         self._record(target).unlink(missing_ok=True)
         with folder_written_whole(self.frames(target), _FRAME) as folder:
             shutil.copytree(self.frames(source), folder, dirs_exist_ok=True)
-        with written_whole(self.frame_strip(target)) as unfinished:
-            shutil.copyfile(self.frame_strip(source), unfinished)
+        if self.frame_strip(source).exists():
+            with written_whole(self.frame_strip(target)) as unfinished:
+                shutil.copyfile(self.frame_strip(source), unfinished)
         self._finish(target, record)
 
     def parts(self, name: str, key: str) -> Parts:
@@ -157,13 +164,14 @@ def _read_record(path: Path) -> Record | None:
     """A record; None where there is none, or one that was changed by hand."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        return Record(**{field.name: given[field.name] for field in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError):
+        return Record(str(given["key"]), int(given["frames"]), float(given["seconds"]), str(given["worker"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
 def _count(folder: Path) -> int:
+    """Frames in a folder; a file that a power cut has left empty is none."""
     try:
-        return sum(1 for entry in os.scandir(folder) if _FRAME.fullmatch(entry.name))
+        return sum(bool(_FRAME.fullmatch(entry.name) and entry.stat().st_size) for entry in os.scandir(folder))
     except OSError:
         return 0
