@@ -17,6 +17,7 @@ from ..files.whole import check_file
 from ..inputs import INTERRUPTED, check_text, given, given_path, printable
 from ..toon_crafter import ToonCrafter, check_device_name
 from .plan import check_lengths, plan
+from .results.alone import alone
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
@@ -72,7 +73,9 @@ def run_batch(options: argparse.Namespace) -> int:
     on = _on_servers(options, results) if options.comfyui else _on_ray(options, results)
     check_lengths(shots, on.trained)
     try:
-        report = run(shots, results, plan(shots, results, on.weights(), on.trained, bool(options.comfyui)), on.pool)
+        with alone(results.folder):
+            work = plan(shots, results, on.weights(), on.trained, bool(options.comfyui))
+            report = run(shots, results, work, on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return INTERRUPTED

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
+from tooncrafter_core.batch.results.alone import alone
 from tooncrafter_core.files.media import read_image
 
 SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3, 17")
@@ -93,6 +94,17 @@ def test_places_that_nothing_can_be_written_to(place: str, shots: Path, capsys: 
     assert f"{taken} is a {'folder; expected the name of a file' if taken.suffix else 'file, not a folder'}" in (
         capsys.readouterr().err
     )
+
+
+def test_two_runs_at_once(shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one is refused, before it has changed anything."""
+    out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
+    with alone(out):
+        assert main(["batch", str(shots), "--out", str(out), "-c", model, "--sketch-encoder", sketch]) == 2
+    assert f"another run is at work in {out}; wait until it has ended" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    with alone(out):
+        pass
 
 
 def test_out_is_a_link_to_itself(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@
 | `parts/NAME/DIGEST/0000_00.safetensors`, ... | runs of one of its long segments |
 | `weights.json` | digests of weight files |
 | `index.html` | the report |
+| `.lock` | see `alone` |
 """
 
 from __future__ import annotations
