@@ -17,7 +17,7 @@ from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, set_seed
 from ..files.whole import check_file
 from ..inputs import INTERRUPTED, given_path
 from ..memory import LackOfMemoryError, naming_lack
-from .run.engine import CHECKPOINT, STATE, Run
+from .run.engine import CHECKPOINT, STATE, STRIPS, Run
 from .run.journal import METRICS
 from .run.task import Task
 from .settings.run import RunSettings, read_settings
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check_output(folder: Path) -> None:
     """Raise ValueError unless a run can write its files there, as far as can be told before."""
-    for name in (CHECKPOINT, STATE, METRICS):
+    for name in (CHECKPOINT, STATE, METRICS, f"{STRIPS}/a_strip.png"):
         check_file(folder / name)
 
 
