@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> str:
     _check_numbers(options)
-    _check_output(options.table)
+    _check_output(options.table, options.truth)
     clips = read_clips(options.truth, options.fps)
     methods = _methods(options, clips)
     measures = choose(options.measures, Weights(options.perceptual, options.clip), clips)
@@ -113,8 +114,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {getattr(options, name)}; expected {low} to {high}")
 
 
-def _check_output(out: Path) -> None:
-    """Raise ValueError unless all results can be written, before anything is drawn."""
+def _check_output(out: Path, truth: Path) -> None:
+    """Raise ValueError unless all results can be written, before anything is drawn, and do not become clips."""
+    if os.path.realpath(out) == os.path.realpath(truth):
+        raise ValueError(f"--table is {out}, which --truth is too: results would be clips there; name another folder")
     for name in (TABLE, ROWS, INDEX, STUDY):
         check_file(out / name)
     for name in (STRIPS, FILMS):
