@@ -20,7 +20,7 @@ from .files.images import FITS, check_picture
 from .files.media import check_contact_sheet, check_output, read_image, write_contact_sheet, write_frames
 from .files.working_settings import read_working_settings
 from .finite import NotFiniteError
-from .inputs import INTERRUPTED, printable, shortened
+from .inputs import INTERRUPTED, given, given_path, printable, shortened
 from .memory import is_out_of_memory
 from .pipeline import interpolate, sampling_runs
 from .published import whereabouts
@@ -99,16 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     inspect = commands.add_parser("inspect", help="say what a checkpoint contains")
-    inspect.add_argument("file", help="a .safetensors or .ckpt file")
+    inspect.add_argument("file", type=given_path, help="a .safetensors or .ckpt file")
     inspect.set_defaults(run=_inspect)
 
     command = commands.add_parser(
         "interpolate", help="draw the frames between keyframes", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     command.add_argument(
-        "keyframes", nargs="+", metavar="KEYFRAME", help="pictures in order: two or more, or one with --loop"
+        "keyframes",
+        nargs="+",
+        type=given_path,
+        metavar="KEYFRAME",
+        help="pictures in order: two or more, or one with --loop",
     )
-    command.add_argument("-o", "--output", required=True, help=_OUTPUT)
+    command.add_argument("-o", "--output", type=given_path, required=True, help=_OUTPUT)
     command.add_argument(
         "--sketch",
         action="append",
@@ -117,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         help="line drawing for one frame such as 7, -1 or 50%%, with a strength of its own or --sketch-strength; "
         "repeatable",
     )
-    command.add_argument("--contact-sheet", metavar="FILE", help="also write all frames as one picture")
+    command.add_argument(
+        "--contact-sheet", type=given_path, metavar="FILE", help="also write all frames as one picture"
+    )
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     _add_models(command)
     command.add_argument("--dtype", choices=["auto", *DTYPES], default="auto", help=f"{_DTYPE}; auto is {_AUTO}")
@@ -136,8 +142,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_models(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-c", "--checkpoint", required=True, help="a complete ToonCrafter checkpoint")
-    command.add_argument("--sketch-encoder", help="sketch encoder checkpoint, needed for sketches")
+    command.add_argument("-c", "--checkpoint", type=given, required=True, help="a complete ToonCrafter checkpoint")
+    command.add_argument("--sketch-encoder", type=given, help="sketch encoder checkpoint, needed for sketches")
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -181,7 +187,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{len(frames)} frames in {printable(options.output)}\n")
 
 
-def _picture(file: str) -> Tensor:
+def _picture(file: str | Path) -> Tensor:
     """A picture of a shape that can be fitted; told by its file's name, and before a model is read."""
     return check_picture(read_image(file), printable(file))
 
@@ -202,7 +208,7 @@ def _models(options: argparse.Namespace) -> list[str]:
     return [file for file in (options.checkpoint, options.sketch_encoder) if file]
 
 
-def _check_results(options: argparse.Namespace, pictures: Sequence[str], total: int) -> None:
+def _check_results(options: argparse.Namespace, pictures: Sequence[str | Path], total: int) -> None:
     """Raise ValueError unless `total` frames can be written, and nothing is lost by it."""
     check_output(options.output, options.width, options.height)
     results = {"--output": options.output}

@@ -1,4 +1,4 @@
-"""What is given by mistake: of another kind, with names that not all can read; and how a message shows it. And what a
+"""What is given by mistake: nothing, another kind, names that not all can read; and how a message shows it. And what a
 command that is broken off tells the shell."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from argparse import ArgumentTypeError
 from pathlib import Path
 from reprlib import Repr
 from types import UnionType
@@ -28,6 +29,18 @@ _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 shortened = _Shortened().repr
 """A wrong value in a few words, whatever it is."""
+
+
+def given(text: str) -> str:
+    """An argument that says something, for argparse: to Python an empty path is the working folder."""
+    if not text:
+        raise ArgumentTypeError("it is empty; expected a path or a name. Give one, or . for the working folder")
+    return text
+
+
+def given_path(text: str) -> Path:
+    """The path of a file or folder, for argparse; `~` is the user's folder."""
+    return Path(os.path.expanduser(given(text)))  # Path.expanduser raises where there is no such user
 
 
 def check_kind(value: object, kind: type | UnionType, name: str, expected: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from .inputs import check_kind
 from .memory import naming_lack
 from .redo import Redo
-from .sampling.coarse_to_fine import Run, all_runs, count_runs
+from .sampling.coarse_to_fine import Run, count_runs, shown_runs
 from .sampling.ddim import DDIMStep
 from .settings import Settings
 from .sketches.placed import Sketch
@@ -86,7 +86,7 @@ def draw_segments(
         LackOfMemoryError: likewise.
     """
     film = Film.given(model, keyframes, chosen, settings, sketches, callback)
-    return film.decode(film.sample([run for run in all_runs(film.plans) if run.segment in film.chosen], kept))
+    return film.decode(film.sample(shown_runs(film.plans, film.chosen), kept))
 
 
 @torch.inference_mode()

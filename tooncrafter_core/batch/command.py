@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from ..files.checkpoint import CheckpointError, read_checkpoint
 from ..files.media import check_image
 from ..files.whole import check_file
-from ..inputs import INTERRUPTED, check_text, printable
-from ..toon_crafter import check_device_name
-from .plan import plan
+from ..inputs import INTERRUPTED, check_text, given, given_path, printable
+from ..toon_crafter import ToonCrafter, check_device_name
+from .plan import check_lengths, plan
+from .results.alone import alone
 from .results.digest import WeightDigests
 from .results.store import Results
 from .run import run
@@ -42,11 +42,13 @@ _MOST = 4096
 
 def add_batch(command: argparse.ArgumentParser) -> None:
     """The options that `batch` has besides those for a shot and its models."""
-    command.add_argument("shots", type=Path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the results and a report")
+    command.add_argument("shots", type=given_path, metavar="SHOTS.jsonl", help="a shot on each line, see docs/batch.md")
+    command.add_argument("--out", type=given_path, required=True, metavar="FOLDER", help="for the results and a report")
     command.add_argument("--workers", type=int, help="default: one for each graphics card, or else for each machine")
     command.add_argument("--threads", type=int, help="CPU threads of a worker; default: its share of the cores")
-    command.add_argument("--address", help="of a running Ray cluster; without it Ray runs on this machine only")
+    command.add_argument(
+        "--address", type=given, help="of a running Ray cluster; without it Ray runs on this machine only"
+    )
     command.add_argument(
         "--comfyui",
         nargs="+",
@@ -69,8 +71,11 @@ def run_batch(options: argparse.Namespace) -> int:
     results = Results(options.out.absolute())
     _check(shots, results, options.sketch_encoder is not None)
     on = _on_servers(options, results) if options.comfyui else _on_ray(options, results)
+    check_lengths(shots, on.trained)
     try:
-        report = run(shots, results, plan(shots, results, on.weights, on.trained, bool(options.comfyui)), on.pool)
+        with alone(results.folder):
+            work = plan(shots, results, on.weights(), on.trained, bool(options.comfyui))
+            report = run(shots, results, work, on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return INTERRUPTED
@@ -81,11 +86,12 @@ def run_batch(options: argparse.Namespace) -> int:
 
 
 class _On(NamedTuple):
-    """Who draws, what stands for the weights in a shot's key, and the frames of a sampling run at most."""
+    """Who draws, the frames of a sampling run at most, and what stands for the weights in a shot's key: for that all of
+    them are read."""
 
     pool: Pool
-    weights: list[str]
     trained: int
+    weights: Callable[[], list[str]]
 
 
 def _on_servers(options: argparse.Namespace, results: Results) -> _On:
@@ -95,7 +101,7 @@ def _on_servers(options: argparse.Namespace, results: Results) -> _On:
             raise ValueError(f"--{option} is for Ray; servers of ComfyUI have their own, leave it out with --comfyui")
     models = ServerModels(options.checkpoint, options.sketch_encoder)
     servers = list(dict.fromkeys(map(Server.at, options.comfyui)))
-    return _On(ComfyUIPool(servers, models, results), ["comfyui", str(models)], _TRAINED)
+    return _On(ComfyUIPool(servers, models, results), _TRAINED, lambda: ["comfyui", str(models)])
 
 
 def _on_ray(options: argparse.Namespace, results: Results) -> _On:
@@ -106,13 +112,13 @@ def _on_ray(options: argparse.Namespace, results: Results) -> _On:
         check_address(options.address)
     checkpoint = Path(options.checkpoint).absolute()
     sketch_encoder = Path(options.sketch_encoder).absolute() if options.sketch_encoder else None
-    trained = _trained_frames(checkpoint)
+    trained = ToonCrafter.load(checkpoint, sketch_encoder).projector.config.frames  # only names and shapes are read
     files = [file for file in (checkpoint, sketch_encoder) if file]
-    weights = [options.dtype, *map(WeightDigests(results.weights).of, files)]
     models = Models(checkpoint, sketch_encoder, options.dtype, options.threads or _threads(options))
     cards = 0 if options.device == "cpu" else torch.cuda.device_count()
     make = partial(worker, models, options.device, results)
-    return _On(RayPool(Cluster(options.address, options.workers), make, cards), weights, trained)
+    pool = RayPool(Cluster(options.address, options.workers), make, cards)
+    return _On(pool, trained, lambda: [options.dtype, *map(WeightDigests(results.weights).of, files)])
 
 
 def _threads(options: argparse.Namespace) -> int | None:
@@ -142,7 +148,9 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
     """Raise ValueError where a shot needs what is not there or is no picture, or its result cannot be written."""
     for file in {file for shot in shots for file in shot.pictures}:
         check_image(file)
+    results.check()
     for shot in shots:
+        results.check_shot(shot.name, shot.settings.width, shot.settings.height)
         if shot.sketches and not has_sketch_encoder:
             raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")
         for source in shot.pictures:
@@ -150,26 +158,14 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
                 raise ValueError(
                     f"the result of shot {shot.name} would replace {source}, which is read; name another --out"
                 )
-        results.check(shot.name, shot.settings.width, shot.settings.height)
-
-
-def _trained_frames(checkpoint: Path) -> int:
-    """Frames of a sampling run at most, by a complete checkpoint.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: it cannot be used.
-    """
-    projector = read_checkpoint(checkpoint).config.projector
-    if projector is None:
-        raise CheckpointError(f"{checkpoint.name} has no projector; expected a complete checkpoint such as model.ckpt")
-    return projector.frames
 
 
 def add_shots(command: argparse.ArgumentParser) -> None:
     """The options of `shots`."""
-    command.add_argument("source", type=Path, metavar="FOLDER_OR_CSV", help="numbered keyframes, or an exposure sheet")
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="SHOTS.jsonl", help="the list")
+    command.add_argument(
+        "source", type=given_path, metavar="FOLDER_OR_CSV", help="numbered keyframes, or an exposure sheet"
+    )
+    command.add_argument("-o", "--output", type=given_path, required=True, metavar="SHOTS.jsonl", help="the list")
     command.add_argument(
         "--frames", help="of each segment; default: the numbers in the keyframes' names are those of their frames"
     )
@@ -185,8 +181,6 @@ def run_shots(options: argparse.Namespace) -> None:
     """
     check_file(options.output)
     source, folder = options.source, options.output.absolute().parent
-    if source.resolve() == options.output.resolve():
-        raise ValueError(f"--output would replace {source}, which is read; name another")
     folder.mkdir(parents=True, exist_ok=True)
     if os.path.isdir(source):
         lines = lines_of_folder(source, folder, options.frames)
@@ -194,6 +188,9 @@ def run_shots(options: argparse.Namespace) -> None:
         raise ValueError("--frames is for a folder; an exposure sheet has its frames in the column frame")
     else:
         lines = lines_of_sheet(source, folder)
+    for read in (source, *(picture for line in lines for picture in line.shot.pictures)):
+        if os.path.realpath(read) == os.path.realpath(options.output):
+            raise ValueError(f"--output would replace {printable(read)}, which is read; name another")
     if len({line.shot.name.casefold() for line in lines}) < len(lines):
         raise ValueError(f"two shots of {source} have one name; rename one")
     write_shots(options.output, [line.entry for line in lines])

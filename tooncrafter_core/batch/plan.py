@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from ..sampling.coarse_to_fine import Plan as RunPlan
 from ..sampling.coarse_to_fine import plan_runs
@@ -36,6 +35,15 @@ class Plan:
         return [task for levels in self.work for level in levels for task in level]
 
 
+def check_lengths(shots: Sequence[Shot], trained: int) -> None:
+    """Raise ValueError where a shot has a segment of more frames than a model trained for so many can draw."""
+    for shot in shots:
+        try:
+            _runs_of(shot, trained)
+        except ValueError as error:
+            raise ValueError(f"shot {shot.name}: {error}") from error
+
+
 def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], trained: int, whole: bool) -> Plan:
     """Compare a list with the results.
 
@@ -43,7 +51,7 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
     Where names changed places, one of their shots is drawn again.
 
     Args:
-        shots: the list.
+        shots: the list, see `check_lengths`.
         results: of earlier runs.
         weights: see `shot_key`.
         trained: frames of a sampling run at most.
@@ -56,15 +64,15 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
     earlier = dict(results.records())
     known = {record.key: name for name, record in earlier.items()}
     keys: dict[str, str] = {}
-    runs: dict[str, list[RunPlan]] = {}
     for shot in shots:
         try:
-            plans = [plan_runs(count, trained) for count in shot.counts]
-            keys[shot.name], runs[shot.name] = shot_key(shot, weights), plans
-        except (OSError, ValueError) as error:
+            keys[shot.name] = shot_key(shot, weights)
+        except OSError as error:
             made.failures[shot.name] = " ".join(str(error).split())
     wanted = {name: known[key] for name, key in keys.items() if key in known}
     made.kept = _kept(wanted, keys, earlier, results)
+    for name in made.kept:
+        results.forget_parts(name)
     drawn: dict[str, str] = {}
     for shot in shots:
         if shot.name not in keys or shot.name in made.kept:
@@ -74,8 +82,12 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
             made.twins[shot.name] = drawn[key]
         else:
             drawn[key] = shot.name
-            made.work.append(_levels(shot, key, runs[shot.name], results, whole))
+            made.work.append(_levels(shot, key, _runs_of(shot, trained), results, whole))
     return made
+
+
+def _runs_of(shot: Shot, trained: int) -> list[RunPlan]:
+    return [plan_runs(count, trained) for count in shot.counts]
 
 
 def _kept(
@@ -105,4 +117,4 @@ def _kept(
 def _levels(shot: Shot, key: str, plans: Sequence[RunPlan], results: Results, whole: bool) -> Levels:
     if whole:
         return [[Task(shot, key, None, shot.settings.steps * sum(len(plan.runs) for plan in plans))]]
-    return levels_of(shot, key, plans, partial(results.has_part, key))
+    return levels_of(shot, key, plans, results.parts(shot.name, key).has)

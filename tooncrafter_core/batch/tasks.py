@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import filterfalse
 
-from ..sampling.coarse_to_fine import Plan, Run
+from ..sampling.coarse_to_fine import Plan, Run, shown_runs
 from .shots.shot import Shot
 
 Part = int | Run
@@ -35,7 +34,7 @@ Levels = list[list[Task]]
 
 
 def levels_of(shot: Shot, key: str, plans: Sequence[Plan], has: Callable[[Part], bool]) -> Levels:
-    """A shot in pieces: coarse runs and short segments, fine runs, long segments, and what finishes the shot.
+    """A shot in pieces: coarse runs that fine ones need, and short segments; fine runs; long segments; the whole shot.
 
     Args:
         shot: the shot; of its only segment is no task, for what finishes the shot draws that.
@@ -46,14 +45,14 @@ def levels_of(shot: Shot, key: str, plans: Sequence[Plan], has: Callable[[Part],
     missing = [segment for segment in range(len(plans)) if not has(segment)]
     long = [segment for segment in missing if plans[segment].fine]
     short = [segment for segment in missing if segment not in long]
-    coarse = (Run(segment, 0) for segment in long)
-    fine = (Run(segment, number) for segment in long for number in range(1, len(plans[segment].runs)))
+    fine = [run for run in shown_runs(plans, long) if not has(run)]
+    coarse = [run for run in dict.fromkeys(Run(segment, 0) for segment, _ in fine) if not has(run)]
     steps = shot.settings.steps
 
     def tasks(parts: Iterable[Part], steps: int) -> list[Task]:
         return [Task(shot, key, part, steps) for part in parts]
 
-    levels = [tasks(filterfalse(has, runs), steps) for runs in (coarse, fine)]
+    levels = [tasks(coarse, steps), tasks(fine, steps)]
     if len(plans) == 1:
         levels += [[Task(shot, key, None, steps * len(short))]]
     else:

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -21,6 +20,7 @@ from ..sketches.placed import Sketch
 from ..stages.film import Kept
 from ..timeline import join_segments
 from ..toon_crafter import DTYPES, ToonCrafter, working_device
+from .results.parts import Parts
 from .results.store import Record, Results
 from .shots.shot import Shot
 from .tasks import Part, Task
@@ -131,30 +131,27 @@ class Worker:
         self.steps = 0
         if task.part is None:
             return self._finish(task.shot, task.key)
-        started = time.perf_counter()
-        drawn = self._draw(task.shot, task.key, task.part)
-        self._results.write_part(task.key, task.part, drawn, time.perf_counter() - started)
+        started, parts = time.perf_counter(), self._results.parts(task.shot.name, task.key)
+        drawn = self._draw(task.shot, task.part, parts)
+        parts.write(task.part, drawn, time.perf_counter() - started)
         return None
 
-    def _draw(self, shot: Shot, key: str, part: Part) -> Tensor:
+    def _draw(self, shot: Shot, part: Part, parts: Parts) -> Tensor:
         if isinstance(part, Run):
-            return self._render.run(shot, part, partial(self._results.read_part, key), self._count)
-        return self._segments(shot, key, [part])[part]
-
-    def _segments(self, shot: Shot, key: str, chosen: Sequence[int]) -> dict[int, Tensor]:
-        return self._render.segments(shot, chosen, partial(self._results.read_part, key), self._count)
+            return self._render.run(shot, part, parts.read, self._count)
+        return self._render.segments(shot, [part], parts.read, self._count)[part]
 
     def _finish(self, shot: Shot, key: str) -> Record:
-        kept = {segment: self._results.read_part(key, segment) for segment in range(len(shot.counts))}
+        parts = self._results.parts(shot.name, key)
+        kept = {segment: parts.read(segment) for segment in range(len(shot.counts))}
         drawn = {segment: frames for segment, frames in kept.items() if frames is not None}
-        seconds, started = self._results.part_seconds(key), time.perf_counter()
+        seconds, started = parts.seconds(), time.perf_counter()
         if missing := [segment for segment in kept if segment not in drawn]:
-            drawn |= self._segments(shot, key, missing)
+            drawn |= self._render.segments(shot, missing, parts.read, self._count)
             seconds += time.perf_counter() - started
         shown = shot.retiming.apply(join_segments([drawn[each] for each in kept], shot.settings.loop), shot.counts)
         record = Record(key, len(shown), round(seconds, 3), self.name)
         self._results.write(shot.name, shown, record)
-        self._results.forget_parts(key)
         return record
 
     def _count(self) -> None:

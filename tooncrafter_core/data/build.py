@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files.whole import check_file
+from ..inputs import given_path
 from ..training.clips.manifest import Clip, write_manifest
 from .clip_format import FPS, HEIGHT, HELD_OUT, SEED, WIDTH, WINDOW, Frames, write_clip
 from .composites import SPRITE, composite, draw_background, pan, premultiply, reach, travel
@@ -90,8 +91,8 @@ class Character:
 def main() -> None:
     cache = Path.home() / ".cache" / "tooncrafter-data"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=cache / "set", help="where the set is written")
-    parser.add_argument("--downloads", type=Path, default=cache / "downloads", help="where packages are kept")
+    parser.add_argument("folder", nargs="?", type=given_path, default=cache / "set", help="where the set is written")
+    parser.add_argument("--downloads", type=given_path, default=cache / "downloads", help="where packages are kept")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     manifest = arguments.folder / "manifest.jsonl"

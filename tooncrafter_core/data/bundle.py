@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from ..inputs import given_path
 from ..training.clips.manifest import Clip, read_manifest, write_manifest
 from .build import DRAWN
 
@@ -42,8 +43,8 @@ _END = 20 * _BLOCK
 def main(arguments: list[str] | None = None) -> int:
     """Pack; 2 is returned for a data set that cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("archive", type=Path, help="the .tar to write")
-    parser.add_argument("--data", type=Path, default=_SET, help="folder of the data set (default %(default)s)")
+    parser.add_argument("archive", type=given_path, help="the .tar to write")
+    parser.add_argument("--data", type=given_path, default=_SET, help="folder of the data set (default %(default)s)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 import torch
 
 from ..files.whole import check_file, check_folder, written_whole
+from ..inputs import given_path
 from ..settings import Settings
 from .clips import Clip, read_clips
 from .command import exit_status, named_path, threads
@@ -59,14 +61,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("methods", nargs="*", metavar="METHOD=FOLDER", help="frames that another program drew")
-    add("--truth", type=_path, required=True, help="folder of the true clips")
-    add("--table", type=_path, required=True, metavar="FOLDER", help="where everything is written")
-    add("--model", type=_path, nargs="+", default=[], metavar="FILE", help="complete checkpoints, which draw too")
+    add("--truth", type=given_path, required=True, help="folder of the true clips")
+    add("--table", type=given_path, required=True, metavar="FOLDER", help="where everything is written")
+    add("--model", type=given_path, nargs="+", default=[], metavar="FILE", help="complete checkpoints, which draw too")
     add("--builtin", nargs="*", choices=BUILTIN, default=list(BUILTIN), help="methods without weights (default all)")
     add("--measures", nargs="+", choices=NAMES, help="default: all that need no file, or whose file is named")
-    add("--perceptual", type=_path, nargs="+", default=[], metavar="FILE", help="weights of LPIPS")
-    add("--clip", type=_path, metavar="FILE", help="complete checkpoint whose towers measure CLIP's similarity")
-    add("--features", type=_path, metavar="FILE", help="TorchScript: videos (n, 3, t, 224, 224) in [-1, 1] -> (n, d)")
+    add("--perceptual", type=given_path, nargs="+", default=[], metavar="FILE", help="weights of LPIPS")
+    add("--clip", type=given_path, metavar="FILE", help="complete checkpoint whose towers measure CLIP's similarity")
+    add(
+        "--features",
+        type=given_path,
+        metavar="FILE",
+        help="TorchScript: videos (n, 3, t, 224, 224) in [-1, 1] -> (n, d)",
+    )
     add("--fps", type=int, default=24, help="of clips whose clips.json does not say (default %(default)s)")
     add("--steps", type=int, default=Settings.steps, help="the models' sampling steps (default %(default)s)")
     add("--guidance", type=float, default=Settings.guidance_scale, help="their guidance scale (default %(default)s)")
@@ -78,13 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
 def _run(options: argparse.Namespace) -> str:
     _check_numbers(options)
-    _check_output(options.table)
+    _check_output(options.table, options.truth)
     clips = read_clips(options.truth, options.fps)
     methods = _methods(options, clips)
     measures = choose(options.measures, Weights(options.perceptual, options.clip), clips)
@@ -111,8 +114,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {getattr(options, name)}; expected {low} to {high}")
 
 
-def _check_output(out: Path) -> None:
-    """Raise ValueError unless all results can be written, before anything is drawn."""
+def _check_output(out: Path, truth: Path) -> None:
+    """Raise ValueError unless all results can be written, before anything is drawn, and do not become clips."""
+    if os.path.realpath(out) == os.path.realpath(truth):
+        raise ValueError(f"--table is {out}, which --truth is too: results would be clips there; name another folder")
     for name in (TABLE, ROWS, INDEX, STUDY):
         check_file(out / name)
     for name in (STRIPS, FILMS):

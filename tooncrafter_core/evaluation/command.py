@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..inputs import INTERRUPTED
+from ..inputs import INTERRUPTED, given_path
 
 _MOST_THREADS = 1024
 
@@ -23,9 +23,10 @@ def count(text: str) -> int:
 
 def new_folder(text: str) -> Path:
     """The path of a folder that is not there yet, for argparse."""
-    if os.path.lexists(text):
+    folder = given_path(text)
+    if os.path.lexists(folder):
         raise argparse.ArgumentTypeError(f"{text} is there already; expected a new folder")
-    return Path(text)
+    return folder
 
 
 def threads(text: str) -> int:
@@ -41,7 +42,7 @@ def named_path(text: str, expected: str, option: str = "") -> tuple[str, Path]:
     name, _, path = text.partition("=")
     if not name or not path:
         raise ValueError(f"cannot read {f'{option} {text}'.strip()}; expected {expected}")
-    return name, Path(path).expanduser()
+    return name, given_path(path)
 
 
 def exit_status(work: Callable[[], str | None]) -> int:

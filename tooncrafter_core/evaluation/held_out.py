@@ -17,6 +17,7 @@ from pathlib import Path
 from ..data.clip_format import HEIGHT, WIDTH
 from ..files.media import write_frames
 from ..files.whole import written_whole
+from ..inputs import given_path
 from ..training.clips.manifest import DOMAINS, Clip, read_manifest
 from .clips import ABOUT
 from .command import count, exit_status
@@ -30,8 +31,8 @@ _log = logging.getLogger("held_out")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write them; returns the exit status. A user's mistake is one line on standard error and status 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=MANIFEST, help="manifest of the clips (default %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder, new or of an earlier run")
+    parser.add_argument("--data", type=given_path, default=MANIFEST, help="manifest of the clips (default %(default)s)")
+    parser.add_argument("--out", type=given_path, required=True, help="folder, new or of an earlier run")
     parser.add_argument("--clips", type=count, default=16, help="of each domain (default %(default)s)")
     parser.add_argument("--domain", nargs="+", choices=DOMAINS, help="default: all that have held-out clips")
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default %(default)s)")

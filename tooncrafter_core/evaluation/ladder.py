@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
+from ..inputs import given_path
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS, read_manifest
 from .command import count, exit_status
@@ -28,13 +29,13 @@ SET = Path("~/.cache/tooncrafter-data/set").expanduser()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables. A user's mistake is one line on standard error and status 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="a complete checkpoint with the dual-reference decoder")
-    parser.add_argument("--data", type=Path, default=SET / "manifest.jsonl", help="manifest of the clips")
-    parser.add_argument("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
+    parser.add_argument("model", type=given_path, help="a complete checkpoint with the dual-reference decoder")
+    parser.add_argument("--data", type=given_path, default=SET / "manifest.jsonl", help="manifest of the clips")
+    parser.add_argument("--perceptual", type=given_path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
     parser.add_argument("--domain", nargs="+", choices=DOMAINS, default=["drawn"])
     parser.add_argument("--clips", type=count, default=16, help="held-out clips of each domain (default %(default)s)")
     parser.add_argument("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("ladder"), help="folder where frames are kept")
+    parser.add_argument("--out", type=given_path, default=Path("ladder"), help="folder where frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return exit_status(lambda: ladder(options) + "\n")

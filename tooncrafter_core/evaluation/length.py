@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
+from ..inputs import given_path
 from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
 from ..timeline import parse_frames
@@ -111,9 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="a complete checkpoint")
-    add("--perceptual", type=Path, nargs="+", required=True, help="weights of the perceptual distance")
-    add("--out", type=Path, required=True, help="folder for everything that is written")
+    add("--model", type=given_path, required=True, help="a complete checkpoint")
+    add("--perceptual", type=given_path, nargs="+", required=True, help="weights of the perceptual distance")
+    add("--out", type=given_path, required=True, help="folder for everything that is written")
     add("--frames", type=count, nargs="+", default=[16, 24, 31, 46, 64], help="lengths (default %(default)s)")
     add("--scenes", type=count, default=16, help="how many drawn scenes (default %(default)s)")
     add("--fps", type=int, default=24, help="frames per second the model is told (default %(default)s)")

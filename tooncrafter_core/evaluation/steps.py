@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.clip_format import HEIGHT, WIDTH
+from ..inputs import given_path
 from ..settings import Settings
 from ..training.clips.manifest import DOMAINS
 from ..training.run.low_rank import read_lora
@@ -43,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables. A user's mistake is one line on standard error and status 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("model", type=Path, help="a complete checkpoint")
+    add("model", type=given_path, help="a complete checkpoint")
     add("--lora", nargs="+", default=[], metavar="NAME=FILE", help="LoRAs of the training `distil`")
-    add("--data", type=Path, default=SET / "manifest.jsonl", help="manifest of the clips")
-    add("--perceptual", type=Path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
+    add("--data", type=given_path, default=SET / "manifest.jsonl", help="manifest of the clips")
+    add("--perceptual", type=given_path, default=SET / "perceptual" / "alex_shift_tolerant.pth")
     add("--domain", choices=DOMAINS, default="drawn", help="(default %(default)s)")
     add("--clips", type=count, default=16, help="held-out clips (default %(default)s)")
     add("--steps", type=count, nargs="+", default=[1, 2, 4, 8, 12, 20], help="(default %(default)s)")
     add("--eta", type=float, default=0.0, help="of the sampler; LoRAs are trained for 0 (default %(default)s)")
-    add("--out", type=Path, default=Path("steps"), help="folder where numbers and frames are kept")
+    add("--out", type=given_path, default=Path("steps"), help="folder where numbers and frames are kept")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return exit_status(lambda: markdown(measure(options)) + "\n")

@@ -48,7 +48,8 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 def _pictures_in(folder: Path) -> list[Path]:
     entries = list(folder.iterdir())
-    pictures = [e for e in entries if e.suffix.lower() in _ENDINGS and not e.name.startswith(".") and e.is_file()]
+    # A link that leads nowhere is a picture that is missing, which whoever reads it tells.
+    pictures = [e for e in entries if e.suffix.lower() in _ENDINGS and not e.name.startswith(".") and not e.is_dir()]
     if not pictures:
         others = f"; it has {len(entries)} other entries" if entries else ""
         raise ValueError(

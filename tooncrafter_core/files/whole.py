@@ -2,7 +2,7 @@
 
 What is half written is in a folder `unfinished-NAME`, with all that a library puts beside the file it writes. A failure
 removes it. What a killed run leaves is replaced, with a warning, by the next run that writes NAME, so there is never
-more than one. And files told apart by all they hold.
+more than one; who writes NAME at the same time waits. And files told apart by all they hold.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ..inputs import shortened
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,21 @@ def file_digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def lock(descriptor: int, wait: bool) -> bool:
+    """Lock an opened file or folder until it is closed or the process ends; False where another process has the lock.
+
+    Windows, and disks of a network that know no locks, let everybody in.
+    """
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager
@@ -92,14 +111,13 @@ def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
     check_folder(path, own)
     target = path.resolve()
     replaced = _beside(target, "replaced")
-    with naming(path):
+    with naming(path), _unfinished(target) as unfinished:
         _settle(target, replaced)
         try:
-            with _unfinished(target) as unfinished:
-                yield unfinished
-                if target.exists():
-                    os.rename(target, replaced)
-                os.rename(unfinished, target)
+            yield unfinished
+            if target.exists():
+                os.rename(target, replaced)
+            os.rename(unfinished, target)
         finally:
             _settle(target, replaced)
 
@@ -152,13 +170,9 @@ def _check_kind(path: Path) -> None:
         impossible = True
     if impossible:
         raise ValueError(f"{shortened(str(path))} has a character that no name can have; name it anew")
-    if os.path.islink(path):
-        try:
-            path.resolve()
-        except RuntimeError as error:  # pathlib's, before Python 3.13
-            raise ValueError(
-                f"{path} is a link that leads back to itself; expected the name of a file or a folder"
-            ) from error
+    real = Path(os.path.realpath(path))
+    if link := next(filter(os.path.islink, (real, *real.parents)), None):
+        raise ValueError(f"{link} is a link that leads back to itself; expected the name of a file or a folder")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError(f"{path} is a device or a pipe; expected the name of a file or a folder")
 
@@ -172,8 +186,10 @@ def _check_room(path: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
-        with suppress(FileNotFoundError):
-            _beside(target, "unfinished").stat()  # which fails for names that are too long
+        unfinished = _beside(target, "unfinished")
+        for name in (str(unfinished), *unfinished.relative_to(there).parts):  # of what is not there, too long ones fail
+            with suppress(FileNotFoundError):
+                (there / name).stat()
     except OSError as error:
         raise ValueError(f"cannot write {path}: no file can be made there ({error.strerror})") from error
 
@@ -188,19 +204,56 @@ def _beside(path: Path, mark: str) -> Path:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A new, empty folder beside the target, which goes at the end with what is still in it."""
+    """A new, empty folder beside the target, which goes at the end with what is still in it. Whoever else writes the
+    target meanwhile waits for that."""
     folder = _beside(target, "unfinished")
-    if folder.exists():
-        log.warning("%s is what a run left that was broken off. It is replaced.", folder)
-        if folder.is_file():
-            folder.unlink()
-        else:
-            shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    try:
+    if folder.is_file():
+        folder.unlink()
+    with _taken(folder):
+        if left := list(folder.iterdir()):
+            log.warning("%s is what a run left that was broken off. It is replaced.", folder)
+            for entry in left:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         yield folder
+
+
+@contextmanager
+def _taken(folder: Path) -> Iterator[None]:
+    """A folder that is made where it is not there, for which others wait, and which is removed at the end."""
+    if sys.platform == "win32":  # where a folder cannot be locked
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    descriptor = _take(folder)
+    try:
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if _is_at(folder, descriptor):  # and not another one, made when this one had been renamed
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _take(folder: Path) -> int:
+    """Make a folder, or wait for who has it; the descriptor that keeps it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # who had it has just removed it
+            descriptor = os.open(folder, os.O_RDONLY)
+            lock(descriptor, wait=True)
+            if _is_at(folder, descriptor):
+                return descriptor
+            os.close(descriptor)
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Whether an opened folder still has this name."""
+    try:
+        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _ask_for_room(unfinished: Path) -> None:

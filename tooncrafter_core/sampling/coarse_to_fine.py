@@ -4,7 +4,7 @@ its frames. No run has more frames than the model was trained for, and each has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,6 +41,11 @@ class Plan:
     def runs(self) -> tuple[Sequence[int], ...]:
         """The frames of each run."""
         return (self.coarse, *self.fine)
+
+    @property
+    def shown(self) -> range:
+        """Numbers of the runs of whose frames the segment is made: its only one, or its fine ones."""
+        return range(min(1, len(self.fine)), len(self.runs))
 
     @property
     def keyframes(self) -> list[int]:
@@ -88,6 +93,11 @@ def count_runs(plans: Sequence[Plan]) -> int:
     return sum(len(plan.runs) for plan in plans) if is_long(plans) else 1
 
 
+def shown_runs(plans: Sequence[Plan], segments: Iterable[int]) -> list[Run]:
+    """The runs of whose frames some segments are made, see `Plan.shown`."""
+    return [Run(segment, number) for segment in segments for number in plans[segment].shown]
+
+
 def all_runs(plans: Sequence[Plan]) -> Iterator[Run]:
     """Every run of segments with these plans, in the order in which they take their noise."""
     return (Run(segment, number) for segment, plan in enumerate(plans) for number in range(len(plan.runs)))
@@ -101,7 +111,7 @@ def is_long(plans: Sequence[Plan]) -> bool:
 def draw_segment(draw: DrawRun, ends: Tensor, plan: Plan) -> Tensor:
     """Draw one segment's latents (t, c, h, w), between those of its keyframes (2, c, h, w)."""
     first = draw_run(draw, plan, 0, ends)
-    return join_runs([first, *(draw_run(draw, plan, number, first) for number in range(1, len(plan.runs)))])
+    return join_runs([draw_run(draw, plan, number, first) if number else first for number in plan.shown])
 
 
 def draw_run(draw: DrawRun, plan: Plan, number: int, keyframes: Tensor) -> Tensor:
@@ -125,9 +135,8 @@ def draw_run(draw: DrawRun, plan: Plan, number: int, keyframes: Tensor) -> Tenso
 
 
 def join_runs(drawn: Sequence[Tensor]) -> Tensor:
-    """A segment's latents (t, c, h, w) from what came of all of its runs, see `draw_run`."""
-    first, *fine = drawn
-    return torch.cat([*(run[:-1] for run in fine[:-1]), fine[-1]]) if fine else first
+    """A segment's latents (t, c, h, w) from what came of the runs that are `Plan.shown`, see `draw_run`."""
+    return torch.cat([*(run[:-1] for run in drawn[:-1]), drawn[-1]])
 
 
 def guiding_frames(guides: Tensor, frames: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from ..inputs import check_kind, shortened
 from ..limits import AutoencoderDemands, DenoiserDemands, Job, Room, check_room
 from ..memory import free_bytes, naming_lack
 from ..models.vae.autoencoder import Encoded
-from ..sampling.coarse_to_fine import Plan, Run, join_runs, plan_runs
+from ..sampling.coarse_to_fine import Plan, Run, join_runs, plan_runs, shown_runs
 from ..sampling.ddim import DDIMStep
 from ..settings import Settings
 from ..sketches.placed import PlacedSketches, Sketch
@@ -91,20 +91,19 @@ class Film:
         return Film(model, settings, callback, count, plans, segments, pictures, fitted, placed)
 
     def sample(self, runs: Collection[Run], kept: Kept) -> dict[Run, Tensor]:
-        """What comes of runs, and of the coarse ones they need; see `coarse_to_fine.draw_run`."""
-        needed = sorted({*runs, *(Run(run.segment, 0) for run in runs)})
-        latents = {run: there for run in needed if (there := kept(run)) is not None}
-        if missing := [run for run in needed if run not in latents]:
-            latents |= self._draw(missing, latents)
+        """What comes of runs, and of the coarse ones that need to be drawn for them; see `coarse_to_fine.draw_run`."""
+        latents = _there(runs, kept)
+        missing = {run for run in runs if run not in latents}
+        coarse = {Run(run.segment, 0) for run in missing}
+        latents |= _there(coarse, kept)
+        if to_draw := sorted((missing | coarse) - latents.keys()):
+            latents |= self._draw(to_draw, latents)
         return latents
 
     def decode(self, latents: Mapping[Run, Tensor]) -> dict[int, Tensor]:
-        """Frames (3, t, height, width) of the chosen segments by number, from what came of all of their runs."""
+        """Frames (3, t, height, width) of the chosen segments by number, from what came of `shown_runs`."""
         settings = self.settings
-        joined = {
-            each: join_runs([latents[Run(each, number)] for number in range(len(self.plans[each].runs))])
-            for each in self.chosen
-        }
+        joined = {each: join_runs([latents[run] for run in shown_runs(self.plans, [each])]) for each in self.chosen}
         with naming_lack("Decoding"):
             segments = decode_segments(self.model, joined, self.encoded, self.count, settings.two_pass)
         if settings.keep_keyframes:
@@ -132,6 +131,11 @@ class Film:
         sampler = Sampler(self.model, contexts, unconditional, self.sketches, self.settings, self.callback)
         with naming_lack("Sampling"):
             return sampler.sample(runs, keyframes, self.plans)
+
+
+def _there(runs: Collection[Run], kept: Kept) -> dict[Run, Tensor]:
+    """What came of those that are kept."""
+    return {run: there for run in runs if (there := kept(run)) is not None}
 
 
 def plans_of(model: ToonCrafter, frames: Sequence[int]) -> list[Plan]:

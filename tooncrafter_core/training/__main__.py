@@ -15,9 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, set_seed
 
 from ..files.whole import check_file
-from ..inputs import INTERRUPTED
+from ..inputs import INTERRUPTED, given_path
 from ..memory import LackOfMemoryError, naming_lack
-from .run.engine import CHECKPOINT, STATE, Run
+from .run.engine import CHECKPOINT, STATE, STRIPS, Run
 from .run.journal import METRICS
 from .run.task import Task
 from .settings.run import RunSettings, read_settings
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, training in TRAININGS.items():
         command = names.add_parser(name, help=training.what)
-        command.add_argument("--config", type=Path, required=True, help="settings, a JSON file")
+        command.add_argument("--config", type=given_path, required=True, help="settings, a JSON file")
         command.add_argument("--minutes", type=float, default=math.inf, help="stop then; started again, it goes on")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check_output(folder: Path) -> None:
     """Raise ValueError unless a run can write its files there, as far as can be told before."""
-    for name in (CHECKPOINT, STATE, METRICS):
+    for name in (CHECKPOINT, STATE, METRICS, f"{STRIPS}/a_strip.png"):
         check_file(folder / name)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
+from tooncrafter_core.batch.results.alone import alone
 from tooncrafter_core.files.media import read_image
 
 SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3, 17")
@@ -77,6 +78,72 @@ def test_what_is_no_picture_is_told_before_a_worker_starts(shots: Path, capsys: 
     assert main(command) == 2 and f"{shots.parent / '1.png'} is not a picture" in capsys.readouterr().err
     Image.new("RGB", (7, 5000)).save(shots.parent / "1.png")
     assert main(command) == 2 and f"{shots.parent / '1.png'} is 7 x 5000 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["strips", "parts", "shots/hop.json", "strips/hop.png", "weights.json", "index.html"])
+def test_places_that_nothing_can_be_written_to(place: str, shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told before anything is drawn: a file in place of a folder, or the other way round."""
+    taken = shots.parent / "out" / place
+    if taken.suffix:
+        taken.mkdir(parents=True)
+    else:
+        taken.parent.mkdir()
+        taken.touch()
+    command = ["batch", str(shots), "--out", str(shots.parent / "out"), "-c", "no.ckpt", "--sketch-encoder", "s"]
+    assert main(command) == 2
+    assert f"{taken} is a {'folder; expected the name of a file' if taken.suffix else 'file, not a folder'}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_two_runs_at_once(shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one is refused, before it has changed anything."""
+    out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
+    with alone(out):
+        assert main(["batch", str(shots), "--out", str(out), "-c", model, "--sketch-encoder", sketch]) == 2
+    assert f"another run is at work in {out}; wait until it has ended" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    with alone(out):
+        pass
+
+
+def test_out_is_a_link_to_itself(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shots.parent / "loop").symlink_to("loop")
+    command = ["batch", str(shots), "--out", str(shots.parent / "loop" / "x"), "-c", "m", "--sketch-encoder", "s"]
+    assert main(command) == 2
+    assert "is a link that leads back to itself" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_for_its_files(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """100 letters of several bytes each."""
+    shots.write_text(json.dumps({**SHOT, "name": "\U00020000" * 60}) + "\n")
+    command = ["batch", str(shots), "--out", str(shots.parent / "out"), "-c", "m", "--sketch-encoder", "s"]
+    assert main(command) == 2
+    assert "no file can be made there (File name too long)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("no.ckpt", "no weight file at"), ("model", "model.ckpt has no sketch (it has: unet")]
+)
+def test_a_wrong_sketch_encoder_is_told_before_a_worker_starts(
+    wrong: str, message: str, shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, model = shots.parent / "out", str(tiny_files[0])
+    sketch = model if wrong == "model" else str(shots.parent / wrong)
+    assert main(["batch", str(shots), "--out", str(out), "-c", model, "--sketch-encoder", sketch]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_more_frames_than_can_be_drawn_are_told_before_weights_are_read(
+    shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, (model, sketch) = shots.parent / "out", map(str, tiny_files)
+    long = {**SHOT, "name": "long", "frames": [3, 227]}
+    shots.write_text(f"{json.dumps(SHOT)}\n{json.dumps(long)}\n")
+    assert main(["batch", str(shots), "--out", str(out), "-c", model, "--sketch-encoder", sketch]) == 2
+    assert "error: shot long: frames is 227; with this model" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_result_in_place_of_a_keyframe(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:

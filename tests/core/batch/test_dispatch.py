@@ -56,6 +56,28 @@ def test_nothing_is_drawn_twice(results: Results, tmp_path: Path) -> None:
     assert [task.shot.name for task in drawn(changed, results)[1].done] == ["shot0001", "shot0002"]
 
 
+def test_what_is_not_whole_is_drawn_again(results: Results, tmp_path: Path) -> None:
+    """A frame that a power cut has left empty, and records that were changed by hand."""
+    (shot,) = make_shots(tmp_path, 1)
+    drawn([shot], results)
+    record = results.folder / "shots" / f"{shot.name}.json"
+    (results.frames(shot.name) / "0001.png").write_bytes(b"")
+    assert len(drawn([shot], results)[1].done) == 1
+    for wrong in ('"seconds": null', '"frames": Infinity', '"frames": "many"'):
+        record.write_text(record.read_text().replace("}", f", {wrong}}}"))
+        assert len(drawn([shot], results)[1].done) == 1
+    record.write_text(record.read_text().replace("}", ', "seconds": "7", "worker": null}'))
+    assert len(drawn([shot], results)[0].kept) == 1
+
+
+def test_a_shot_whose_strip_is_gone_is_kept_under_another_name(results: Results, tmp_path: Path) -> None:
+    (shot,) = make_shots(tmp_path, 1)
+    drawn([shot], results)
+    results.frame_strip(shot.name).unlink()
+    report, pool = drawn([replace(shot, name="renamed")], results)
+    assert report.kept == {"renamed"} and not pool.done
+
+
 def test_names_that_moved_on(results: Results, tmp_path: Path) -> None:
     """A new shot at the front takes a name of the old ones, each of which has the next one's now."""
     shots = make_shots(tmp_path, 4)

@@ -60,6 +60,7 @@ def test_levels(tmp_path: Path) -> None:
     ]
     there = [Run(0, 0), Run(0, 2), 1, 2]
     assert parts_of(mixed, there) == [[(Run(0, 1), STEPS), (Run(0, 3), STEPS)], [(0, 0)], [(None, 0)]]
+    assert parts_of(mixed, [*fine, 1, 2]) == [[(0, 0)], [(None, 0)]], "no coarse run whose fine runs are there"
     (alone,), (short,) = long_shots(tmp_path, 1, "17"), long_shots(tmp_path, 1, "16")
     assert parts_of(alone) == [[(Run(0, 0), STEPS)], [(Run(0, 1), STEPS), (Run(0, 2), STEPS)], [(None, 0)]]
     assert parts_of(short) == [[(None, STEPS)]]
@@ -107,14 +108,45 @@ def test_a_part_that_cannot_be_read_is_a_task_again(results: Results, tmp_path: 
 
     with suppress(KeyboardInterrupt):
         drawn([shot], results, failing)
-    (key,) = (path.name for path in results.folder.glob("parts/*"))
-    segments = sorted(results.folder.glob("parts/*/????.safetensors"))
+    (key,) = (path.name for path in results.folder.glob("parts/*/*"))
+    segments = sorted(results.folder.glob("parts/*/*/????.safetensors"))
     save_file({"frames": torch.zeros(3, 46, 2, 2)}, segments[0], {"seconds": "1000"})
     segments[1].write_bytes(segments[1].read_bytes()[:-8])
-    assert results.part_seconds(key) < 1000
+    assert results.parts(shot.name, key).seconds() < 1000
     report, pool = drawn([shot], results)
     assert [task.part for task in pool.done] == [1, 0, None]
     assert not report.failures and report.records[shot.name].seconds < 1000
+
+
+def test_parts_of_an_earlier_input_go_once_the_shot_is_finished(results: Results, tmp_path: Path) -> None:
+    """Not before, and none of another shot's; nor what somebody else has put there."""
+    shots = long_shots(tmp_path, 2, "46")
+    first, other = plan(shots, results, ["w"], trained=16, whole=False).work
+    drawer = Worker(SleepingModel(), results)
+    drawer.do(first[0][0])
+    drawer.do(other[0][0])
+    note = results.folder / "parts" / shots[0].name / "note.txt"
+    note.write_text("keep me")
+    before = set(results.folder.glob("parts/*/*/*"))
+    changed = replace(shots[0], settings=replace(shots[0].settings, seed=9))
+    changed_first, _ = plan([changed, shots[1]], results, ["w"], trained=16, whole=False).work
+    drawer.do(changed_first[0][0])
+    assert before < set(results.folder.glob("parts/*/*/*"))
+    drawn([changed], results)
+    kept = {path for path in before if path.parts[-3] == shots[1].name}
+    assert set(results.folder.glob("parts/*/*/*")) == kept != before
+    assert note.read_text() == "keep me"
+
+
+def test_parts_of_a_shot_that_is_there_go(results: Results, tmp_path: Path) -> None:
+    """Its input was changed and changed back, or the run was killed between its result and its parts' end."""
+    (shot,) = long_shots(tmp_path, 1, "46")
+    drawn([shot], results)
+    changed = replace(shot, settings=replace(shot.settings, seed=9))
+    Worker(SleepingModel(), results).do(plan([changed], results, ["w"], trained=16, whole=False).tasks[0])
+    assert list(results.folder.glob("parts/*"))
+    assert len(drawn([shot], results)[0].kept) == 1
+    assert not list(results.folder.glob("parts/*"))
 
 
 @dataclass

@@ -140,7 +140,7 @@ def test_kept_runs_are_not_drawn_again(
     draw(shot, whole, renderers[:1])
     with counted_passes(monkeypatch) as before, pytest.raises(KeyboardInterrupt):
         draw(shot, results, renderers, lambda task: KeyboardInterrupt() if task.part == Run(0, 2) else None)
-    kept = sorted(results.folder.glob("parts/*/*.safetensors"))
+    kept = sorted(results.folder.glob("parts/*/*/*.safetensors"))
     assert [file.stem for file in kept] == ["0000_00", "0000_01"] and len(before) == 2 * STEPS
     with counted_passes(monkeypatch) as after:
         draw(shot, results, renderers)
@@ -149,11 +149,31 @@ def test_kept_runs_are_not_drawn_again(
     again = Results(tmp_path / "again")
     with pytest.raises(KeyboardInterrupt):
         draw(shot, again, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
-    (damaged,) = again.folder.glob("parts/*/0000_02.safetensors")
+    (damaged,) = again.folder.glob("parts/*/*/0000_02.safetensors")
     damaged.write_bytes(damaged.read_bytes()[:-8])
     with counted_passes(monkeypatch) as mended:
         draw(shot, again, renderers[:1])
     assert len(mended) == STEPS and torch.equal(frames_of(again), frames_of(whole))
+
+
+def test_a_lost_coarse_run_is_not_drawn_again_for_nothing(
+    pictures: list[Tensor],
+    results: Results,
+    tmp_path: Path,
+    renderers: list[Renderer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its fine runs are all there, and it has no frame of its own."""
+    shot, whole = shot_of(tmp_path, "31"), Results(tmp_path / "whole")
+    draw(shot, whole, renderers[:1])
+    with pytest.raises(KeyboardInterrupt):
+        draw(shot, results, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
+    (coarse,) = results.folder.glob("parts/*/*/0000_00.safetensors")
+    coarse.unlink()
+    with counted_passes(monkeypatch) as passes:
+        pool = draw(shot, results, renderers[:1])
+    assert ([task.part for task in pool.done], passes) == ([None], [])
+    assert torch.equal(frames_of(results), frames_of(whole))
 
 
 def test_seconds_are_those_of_all_tasks(
@@ -162,8 +182,8 @@ def test_seconds_are_those_of_all_tasks(
     shot = shot_of(tmp_path, "17")
     with pytest.raises(KeyboardInterrupt):
         draw(shot, results, renderers[:1], lambda task: None if task.part else KeyboardInterrupt())
-    (folder,) = results.folder.glob("parts/*")
-    parts = results.part_seconds(folder.name)
+    (folder,) = results.folder.glob("parts/*/*")
+    parts = results.parts("hop", folder.name).seconds()
     draw(shot, results, renderers[:1])
     record = results.record("hop")
     assert record is not None and 0 < parts < record.seconds

@@ -159,3 +159,31 @@ def test_a_list_in_place_of_its_sheet(folder: Path, capsys: pytest.CaptureFixtur
     sheet.write_text(text := "frame,keyframe\n1,keys/1.png\n4,keys/9.png\n")
     assert main(["shots", str(sheet), "-o", str(sheet)]) == 2
     assert "would replace" in capsys.readouterr().err and sheet.read_text() == text
+
+
+def test_a_list_in_place_of_a_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = folder / "keys" / "9.png"
+    before = picture.read_bytes()
+    assert main(["shots", str(folder / "keys"), "-o", str(picture)]) == 2
+    assert f"--output would replace {picture}, which is read" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
+def test_a_link_to_itself_is_no_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "loop").symlink_to("loop")
+    assert main(["shots", str(folder / "loop"), "-o", str(folder / "shots.jsonl")]) == 2
+    assert "there is no folder or exposure sheet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["gone.png", "5.png"], ids=["nowhere", "itself"])
+def test_a_keyframe_that_is_a_broken_link_is_not_passed_over(
+    target: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "keys" / "5.png").symlink_to(target)
+    assert main(["shots", str(folder / "keys"), "-o", str(folder / "shots.jsonl")]) == 2
+    assert f"no picture or folder 'keys/{target}'" in capsys.readouterr().err
+
+
+def test_frames_of_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shots", str(folder / "keys"), "-o", str(folder / "shots.jsonl"), "--frames", ""]) == 2
+    assert "frames is ''; expected a whole number" in capsys.readouterr().err

@@ -120,6 +120,13 @@ def test_other_files_among_the_results_are_not_lost(
     assert other.read_text() == "mine"
 
 
+def test_results_do_not_become_clips(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(truth.iterdir())
+    assert main(["--truth", str(truth), "--table", str(truth)]) == 2
+    assert f"--table is {truth}, which --truth is too" in capsys.readouterr().err
+    assert sorted(truth.iterdir()) == before
+
+
 def test_names_that_come_twice_are_refused(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [f"dissolve={truth}", "--truth", str(truth), "--table", str(tmp_path / "out")]
     assert main(arguments) == 2

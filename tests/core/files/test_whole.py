@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from tooncrafter_core.files import whole
 from tooncrafter_core.files.media import check_output, write_contact_sheet, write_frames
-from tooncrafter_core.files.whole import written_whole
+from tooncrafter_core.files.whole import folder_written_whole, written_whole
 from tooncrafter_core.training.run.export import write_checkpoint
 
 KINDS = ["frames.mp4", "frames.webp", "frames.gif", "frames", "sheet.png"]
@@ -57,6 +59,35 @@ def test_killed_at_first(result: Path, caplog: pytest.LogCaptureFixture) -> None
         write(result)
     assert f"unfinished-{result.name} is what a run left that was broken off" in caplog.text
     assert [path.name for path in result.parent.iterdir()] == [result.name]
+
+
+def test_who_writes_a_folder_at_the_same_time_waits(tmp_path: Path) -> None:
+    """What is there then is all of one of them."""
+    path = tmp_path / "frames"
+    write(tmp_path / "alone" / "frames", seed=2)
+    second = Thread(target=write, args=(path, 2))
+    with folder_written_whole(path, re.compile(r"\d{4}\.png")) as folder:
+        (folder / "0000.png").write_bytes(b"first")
+        second.start()
+        second.join(timeout=1)
+        assert second.is_alive()
+        (folder / "0099.png").write_bytes(b"last")
+    second.join()
+    assert content(path) == content(tmp_path / "alone" / "frames")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"alone", "frames"}
+
+
+def test_who_writes_a_file_at_the_same_time_waits(tmp_path: Path) -> None:
+    path = tmp_path / "frames.webp"
+    write(tmp_path / "alone.webp", seed=2)
+    second = Thread(target=write, args=(path, 2))
+    with written_whole(path) as unfinished:
+        unfinished.write_bytes(b"first")
+        second.start()
+        second.join(timeout=1)
+        assert second.is_alive() and unfinished.read_bytes() == b"first"
+    second.join()
+    assert path.read_bytes() == (tmp_path / "alone.webp").read_bytes()
 
 
 def test_killed_over_an_older_result(result: Path) -> None:
@@ -241,3 +272,5 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "loop.gif").symlink_to("loop.gif")
     with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
         check_output(str(tmp_path / "loop.gif"), 64, 64)
+    with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
+        check_output(str(tmp_path / "loop.gif" / "film.gif"), 64, 64)

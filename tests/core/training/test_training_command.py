@@ -162,6 +162,15 @@ def test_an_output_that_cannot_be_written(output: str, command: Callable[..., tu
     assert f"cannot write {output}/model.safetensors" in said
 
 
+def test_a_file_in_place_of_the_strips(command: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """Told at once, not when the first strip is due."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "strips").touch()
+    code, said = command("rectify", start=__file__)
+    assert code == 2
+    assert f"{tmp_path / 'run' / 'strips'} is a file, not a folder" in said
+
+
 @pytest.mark.parametrize("folder", ["/proc/cache", f"{__file__}/cache", f"/tmp/{'a' * 300}"])
 def test_a_cache_that_cannot_be_written(
     folder: str, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch

@@ -5,10 +5,11 @@
 | `shots/NAME/0000.png`, ... | a shot's frames |
 | `shots/NAME.json` | its record, written last: what it was made of (the digest), and how long that took |
 | `strips/NAME.png` | some of its frames in a row |
-| `parts/DIGEST/0000.safetensors`, ... | segments of a shot that is not finished |
-| `parts/DIGEST/0000_00.safetensors`, ... | runs of one of its long segments |
+| `parts/NAME/DIGEST/0000.safetensors`, ... | segments of a shot that is not finished |
+| `parts/NAME/DIGEST/0000_00.safetensors`, ... | runs of one of its long segments |
 | `weights.json` | digests of weight files |
 | `index.html` | the report |
+| `.lock` | see `alone` |
 """
 
 from __future__ import annotations
@@ -19,24 +20,22 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...files.media import check_output, write_contact_sheet, write_frames
 from ...files.whole import check_file, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
-from ..tasks import Part
+from .parts import Parts
 
 _FRAME = re.compile(r"\d{4,}\.png")
 _STRIP = 8
 """Frames of a strip."""
-_DRAWN = "drawn"
-_SECONDS = "seconds"
+_KEY = "[0-9a-f]" * 32
+"""What `glob` takes for a shot's key."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,16 @@ class Results:
     def frame_strip(self, name: str) -> Path:
         return self.folder / "strips" / f"{name}.png"
 
-    def check(self, name: str, width: int, height: int) -> None:
-        """Raise ValueError where a shot's frames of this size, or the report, cannot be written."""
+    def check(self) -> None:
+        """Raise ValueError where what belongs to no single shot cannot be written."""
+        for file in (self.report, self.weights, self.folder / "parts" / "a part"):
+            check_file(file)
+
+    def check_shot(self, name: str, width: int, height: int) -> None:
+        """Raise ValueError where a shot's frames of this size, its strip or its record cannot be written."""
         check_output(self.frames(name), width, height)
-        check_file(self.report)
+        for file in (self.frame_strip(name), self._record(name)):
+            check_file(file)
 
     def check_seen(self) -> None:
         """Raise ValueError where this machine does not see what the one that began the run has written."""
@@ -116,7 +121,7 @@ class Results:
         write_frames(frames, self.frames(name), frame_rate=1)  # PNGs have no rate
         strip = variants_sheet([frames], [name], _STRIP)
         write_contact_sheet(strip[None], self.frame_strip(name), columns=1)
-        self._write_record(name, record)
+        self._finish(name, record)
 
     def copy(self, source: str, target: str, record: Record) -> None:
         """A shot's result under another name as well.
@@ -127,75 +132,47 @@ class Results:
         self._record(target).unlink(missing_ok=True)
         with folder_written_whole(self.frames(target), _FRAME) as folder:
             shutil.copytree(self.frames(source), folder, dirs_exist_ok=True)
-        with written_whole(self.frame_strip(target)) as unfinished:
-            shutil.copyfile(self.frame_strip(source), unfinished)
-        self._write_record(target, record)
+        if self.frame_strip(source).exists():
+            with written_whole(self.frame_strip(target)) as unfinished:
+                shutil.copyfile(self.frame_strip(source), unfinished)
+        self._finish(target, record)
 
-    def read_part(self, key: str, part: Part) -> Tensor | None:
-        """Frames (3, t, H, W) of a segment, or latents of a run, that were drawn before, if they were."""
-        try:
-            with safe_open(self._part(key, part), "pt") as file:
-                return cast(Tensor, file.get_tensor(_DRAWN))
-        except (FileNotFoundError, SafetensorError):
-            return None
+    def parts(self, name: str, key: str) -> Parts:
+        """Of a shot that is not finished, drawn from the input of that key."""
+        return Parts(self._parts(name) / key)
 
-    def has_part(self, key: str, part: Part) -> bool:
-        """Whether it is there, whole; what is in it is not read."""
-        return _seconds(self._part(key, part)) is not None
+    def forget_parts(self, name: str) -> None:
+        """Remove the parts of a finished shot, whatever input they were drawn from."""
+        for folder in self._parts(name).glob(_KEY):
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # there were none, or somebody's files are among them
+            self._parts(name).rmdir()
 
-    def write_part(self, key: str, part: Part, drawn: Tensor, seconds: float) -> None:
-        """Keep a part, and the seconds it took, until its shot is finished.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        with written_whole(self._part(key, part)) as unfinished:
-            save_file({_DRAWN: drawn.contiguous()}, unfinished, {_SECONDS: str(seconds)})
-
-    def part_seconds(self, key: str) -> float:
-        """What all parts of a shot that are there took."""
-        return sum(filter(None, map(_seconds, self._parts(key).glob("*.safetensors"))))
-
-    def forget_parts(self, key: str) -> None:
-        """Remove the parts of a finished shot."""
-        shutil.rmtree(self._parts(key), ignore_errors=True)
-
-    def _parts(self, key: str) -> Path:
-        return self.folder / "parts" / key
-
-    def _part(self, key: str, part: Part) -> Path:
-        name = f"{part:04}" if isinstance(part, int) else f"{part.segment:04}_{part.number:02}"
-        return self._parts(key) / f"{name}.safetensors"
+    def _parts(self, name: str) -> Path:
+        return self.folder / "parts" / name
 
     def _record(self, name: str) -> Path:
         return self.folder / "shots" / f"{name}.json"
 
-    def _write_record(self, name: str, record: Record) -> None:
+    def _finish(self, name: str, record: Record) -> None:
+        """Write a shot's record; its parts are of no more use then."""
         with written_whole(self._record(name)) as unfinished:
             unfinished.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
+        self.forget_parts(name)
 
 
 def _read_record(path: Path) -> Record | None:
     """A record; None where there is none, or one that was changed by hand."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        return Record(**{field.name: given[field.name] for field in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _seconds(part: Path) -> float | None:
-    """What a part took; None where it is not there, damaged, or of an earlier version, and drawn again."""
-    try:
-        with safe_open(part, "pt") as file:
-            file.get_slice(_DRAWN)
-            return float(file.metadata()[_SECONDS])
-    except (FileNotFoundError, SafetensorError):
+        return Record(str(given["key"]), int(given["frames"]), float(given["seconds"]), str(given["worker"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
 def _count(folder: Path) -> int:
+    """Frames in a folder; a file that a power cut has left empty is none."""
     try:
-        return sum(1 for entry in os.scandir(folder) if _FRAME.fullmatch(entry.name))
+        return sum(bool(_FRAME.fullmatch(entry.name) and entry.stat().st_size) for entry in os.scandir(folder))
     except OSError:
         return 0

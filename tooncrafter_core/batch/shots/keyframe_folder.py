@@ -48,7 +48,7 @@ def lines_of_folder(folder: Path, list_folder: Path, frames: str | None = None) 
 def relative(path: Path, list_folder: Path) -> str:
     """A path as a list in that folder has it; ValueError where it is not UTF-8, as a list has to be."""
     check_text(path)
-    return Path(os.path.relpath(path.resolve(), list_folder.resolve())).as_posix()
+    return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(list_folder))).as_posix()
 
 
 def shot_name(text: str) -> str:
@@ -59,7 +59,7 @@ def shot_name(text: str) -> str:
 def _line(folder: Path, list_folder: Path, frames: str | None) -> Line:
     files = picture_files([str(folder)], folder)
     entry: Entry = {"name": shot_name(folder.name), "keyframes": [relative(file, list_folder) for file in files]}
-    entry |= {"frames": frames} if frames else {"frame_numbers": _numbers(files)}
+    entry |= {"frames": frames} if frames is not None else {"frame_numbers": _numbers(files)}
     return Line(entry, parse_shot(entry, list_folder, {}))
 
 

@@ -13,7 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from ...inputs import INTERRUPTED
+from ...inputs import INTERRUPTED, given, given_path
 
 NEEDED = {"ray": "ray", "data": "pyarrow", "evaluation": "cv2", "training": "pydantic"}
 """Requirements file and a module of it."""
@@ -29,10 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("films", nargs="+", type=Path, metavar="FILM", help="a video file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the list, its clips and all results")
-    parser.add_argument("--config", type=Path, help="settings, a JSON file; without it all are the defaults")
-    parser.add_argument("--address", help="of a Ray cluster that sees the same files; without it this machine works")
+    parser.add_argument("films", nargs="+", type=given_path, metavar="FILM", help="a video file")
+    parser.add_argument("--out", type=given_path, required=True, help="folder for the list, its clips and all results")
+    parser.add_argument("--config", type=given_path, help="settings, a JSON file; without it all are the defaults")
+    parser.add_argument(
+        "--address", type=given, help="of a Ray cluster that sees the same files; without it this machine works"
+    )
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if missing := [name for name, module in NEEDED.items() if find_spec(module) is None]:

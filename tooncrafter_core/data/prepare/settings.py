@@ -9,18 +9,17 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from ...training.clips.manifest import Domain
-from ...training.settings.paths import ExistingFile
+from ...training.settings.paths import ExistingFile, Seen
 from ...training.settings.run import Positive
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[float, Field(ge=0)]
 
 
-def _existing_folder(path: Path, info: ValidationInfo) -> Path:
-    path = (info.context or {}).get("folder", Path()) / path.expanduser()
+def _existing_folder(path: Path) -> Path:
     if not os.path.isfile(path / "config.json"):
         raise ValueError(
             f"there is no {path / 'config.json'}; expected a folder that transformers' save_pretrained wrote"
@@ -28,7 +27,7 @@ def _existing_folder(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
-ModelFolder = Annotated[Path, AfterValidator(_existing_folder)]
+ModelFolder = Annotated[Seen, AfterValidator(_existing_folder)]
 
 
 class _Part(BaseModel, frozen=True, extra="forbid", strict=True, allow_inf_nan=False):

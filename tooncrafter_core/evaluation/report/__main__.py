@@ -26,6 +26,7 @@ import torch
 from ...files.images import fit_images
 from ...files.media import read_image
 from ...files.whole import written_whole
+from ...inputs import given_path
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
 from ...training.clips.manifest import DOMAINS
@@ -63,16 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="a complete checkpoint")
-    add("--sketch-encoder", type=Path, help="its sketch encoder; without it, sketches are not measured")
-    add("--lora", type=_path, help="LoRA of the training distil, merged into the model")
-    add("--data", type=_path, required=True, help="manifest of the clips")
-    add("--perceptual", type=_path, nargs="+", required=True, help="weights of the perceptual distance")
-    add("--out", type=Path, required=True, help="folder for everything that is written")
+    add("--model", type=given_path, required=True, help="a complete checkpoint")
+    add("--sketch-encoder", type=given_path, help="its sketch encoder; without it, sketches are not measured")
+    add("--lora", type=given_path, help="LoRA of the training distil, merged into the model")
+    add("--data", type=given_path, required=True, help="manifest of the clips")
+    add("--perceptual", type=given_path, nargs="+", required=True, help="weights of the perceptual distance")
+    add("--out", type=given_path, required=True, help="folder for everything that is written")
     add("--clips", type=count, default=ENOUGH, help="held-out clips of each domain (default %(default)s)")
     add("--domain", nargs="+", choices=DOMAINS, default=["toon"], help="each is reported by itself (default toon)")
     add("--variants", nargs="+", default=[], metavar="NAME=FILE", help="rectification variants; --model decodes them")
-    add("--keyframes", type=_path, help="folder of *_first.png and *_last.png to look at")
+    add("--keyframes", type=given_path, help="folder of *_first.png and *_last.png to look at")
     add("--only", nargs="+", choices=PARTS, default=list(PARTS), help="leave the other parts out")
     add("--width", type=int, default=128, help="pixels (default %(default)s)")
     add("--height", type=int, default=64, help="pixels (default %(default)s)")
@@ -90,10 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=threads, default=2, help="CPU threads (default %(default)s)")
     add("--device", default="cpu", help="where the models run (default %(default)s)")
     return parser
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...inputs import given_path
 from ..command import exit_status, threads
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,7 +88,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="a complete checkpoint")
+    parser.add_argument("--model", type=given_path, required=True, help="a complete checkpoint")
     parser.add_argument("--settings", default="{}", help="settings that differ from the defaults, as JSON")
     parser.add_argument("--threads", type=threads, default=2, help="CPU threads")
     options = parser.parse_args()

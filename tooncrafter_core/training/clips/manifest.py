@@ -108,7 +108,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     if os.path.isdir(path):
         raise ManifestError(f"{path} is a folder; expected the file of a clip list, such as {path / 'manifest.jsonl'}")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a caption
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may stand in a caption
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is not UTF-8 text ({error}); expected a JSON object on each line") from error
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
@@ -135,6 +135,12 @@ def _check_row(row: dict[str, object], where: str) -> None:
         value = row[key]
         if not isinstance(value, str) or (not value and key != "caption"):
             raise ManifestError(f"{where}: key '{key}' is {shortened(value)}; expected a text")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ManifestError(
+                f"{where}: key '{key}' holds half of a character, or a name that is not UTF-8; write it again"
+            ) from error
     for key, allowed in (("split", SPLITS), ("domain", DOMAINS)):
         if row[key] not in allowed:
             raise ManifestError(f"{where}: key '{key}' is {shortened(row[key])}; expected one of {', '.join(allowed)}")

@@ -31,6 +31,7 @@ from .task import Task
 
 CHECKPOINT = "model.safetensors"
 STATE = "state.pt"
+STRIPS = "strips"
 _GRADIENT_NORM = 1.0
 
 _READER = "DataLoader worker"
@@ -236,7 +237,7 @@ class Run:
         with self.ema.applied(), usable(model), torch.no_grad():
             picture = self.task.strip()
         if self.accelerator.is_main_process:
-            path = self.settings.output / "strips" / f"{self.step:07}.png"
+            path = self.settings.output / STRIPS / f"{self.step:07}.png"
             write_contact_sheet(picture[None], path, columns=1)
             journal.picture(self.step, picture)
 

@@ -115,18 +115,24 @@ def read_settings(kind: type[AnySettings], path: Path) -> AnySettings:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no settings file {path}; give one with --config")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         json.loads(text, object_pairs_hook=_told_once)
     except SettingsError as error:
         raise SettingsError(f"{path} cannot be used: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not JSON: {error}; expected an object of settings, in UTF-8") from error
+        raise _no_json(path, error) from error
     try:
         return kind.model_validate_json(text, context={"folder": path.parent.absolute()})
     except ValidationError as error:
         entries = error.errors()
+        if entries[0]["type"] == "json_invalid":  # as half of a character is for pydantic, which Python takes
+            raise _no_json(path, entries[0]["ctx"]["error"]) from error
         wrong = [f"  {_told(entry)}" for entry in entries if not _follows(entry, entries)]
         raise SettingsError("\n".join([f"{path} cannot be used:", *wrong])) from error
+
+
+def _no_json(path: Path, why: object) -> SettingsError:
+    return SettingsError(f"{path} is not JSON: {why}; expected an object of settings, in UTF-8")
 
 
 def _told_once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
@@ -149,5 +155,5 @@ def _told(entry: ErrorDetails) -> str:
     said = (
         f"; it is {shortened(came)}" if isinstance(came, int | float | str) and entry["type"] != "value_error" else ""
     )
-    told = f"{'.'.join(map(str, entry['loc'])) or 'together'}: {entry['msg']}{said}"
+    told = f"{'.'.join(map(str, entry['loc'])) or 'the settings'}: {entry['msg']}{said}"
     return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."

@@ -135,6 +135,20 @@ def test_broken_lines_are_refused(tmp_path):
         read_manifest(path)
 
 
+@pytest.mark.parametrize("key", ["caption", "path", "source"])
+def test_half_of_a_character_is_told_with_its_line(key, tmp_path):
+    """Before clips are encoded, which takes hours."""
+    with pytest.raises(ManifestError, match=f"line 2: key '{key}' holds half of a character"):
+        read_manifest(write_rows(tmp_path, ROW, {**ROW, key: "a \ud800"}))
+
+
+def test_a_byte_order_mark_is_taken(tmp_path):
+    path = write_rows(tmp_path, ROW)
+    clips = read_manifest(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_manifest(path) == clips
+
+
 def test_a_source_belongs_to_one_split(tmp_path):
     path = write_rows(tmp_path, ROW, {**ROW, "path": "b.mp4"}, {**ROW, "split": "held_out"})
     with pytest.raises(ManifestError, match=r"line 3: key 'split'.*'fox' is 'train' in .*line 1"):

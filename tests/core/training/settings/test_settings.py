@@ -123,6 +123,10 @@ def test_clips_in_several_files(workshop: Workshop, tmp_path: Path) -> None:
         ("base", {"precision": "fp16"}, "precision: Input should be 'no' or 'bf16'"),
         ("base", {"clips": "absent.jsonl"}, "absent.jsonl; correct the path"),
         ("base", {"start": "absent.ckpt"}, "absent.ckpt; correct the path"),
+        ("base", {"clips": ""}, "clips.0: Value error, it is empty; expected a path, or ."),
+        ("base", {"output": ""}, "output: Value error, it is empty; expected a path, or ."),
+        ("base", {"start": ""}, "start: Value error, it is empty; expected a path, or ."),
+        ("base", {"start": "~nobody-of-that-name/a"}, "~nobody-of-that-name/a; correct the path"),
         ("base", {"output": "settings.json"}, "settings.json is a file; expected a folder"),
         ("base", {"width": 36}, "width is 36; expected a multiple of 8"),
         ("base", {"height": 100}, "height is 100; expected a multiple of 8"),
@@ -212,7 +216,17 @@ def test_shipped_recipes_are_read(recipe: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"steps": 4,}', "is not JSON: .*line 1"), ("[1]", "should be an object"), ("", "is not JSON")],
+    [
+        ('{"steps": 4,}', "is not JSON: .*line 1"),
+        (
+            '{"steps": 4,\n"output": "\\ud800"}',
+            r"settings\.json is not JSON: .* at line 2 column 1\d; expected an object",
+        ),
+        ('{"steps": ' + "[" * 300 + "]" * 300 + "}", r"settings\.json is not JSON: .* at line 1 column"),
+        ("[1]", r"settings\.json cannot be used:\n  the settings: .*should be an object"),
+        ("\ufeff[1]", "should be an object"),
+        ("", "is not JSON"),
+    ],
 )
 def test_files_that_are_no_settings(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
