@@ -118,8 +118,10 @@ def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
             if target.exists():
                 os.rename(target, replaced)
             os.rename(unfinished, target)
-        finally:
+        except BaseException:
             _settle(target, replaced)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)  # as the next one to write it may do now
 
 
 @contextmanager
@@ -152,13 +154,19 @@ def check_folder(path: Path, own: re.Pattern[str]) -> None:
     if os.path.ismount(target) or Path.cwd().is_relative_to(target):
         raise ValueError(f"{path} cannot be replaced as a whole; name a folder in it, such as {path / 'frames'}")
     for folder in (target, _beside(target, "unfinished"), _beside(target, "replaced")):
-        others = sorted(f.name for f in folder.iterdir() if not own.fullmatch(f.name)) if os.path.isdir(folder) else []
-        if others:
+        if others := sorted(name for name in _names(folder) if not own.fullmatch(name)):
             raise ValueError(
                 f"{folder} holds other files ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}), which "
                 "would be lost; name a new folder, an empty one, or one that holds nothing but frames of an earlier run"
             )
     _check_room(path)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing where there is none, or none any more since another run is done with it."""
+    with suppress(FileNotFoundError):
+        return os.listdir(folder) if os.path.isdir(folder) else []
+    return []
 
 
 def _check_kind(path: Path) -> None:
@@ -239,8 +247,8 @@ def _taken(folder: Path) -> Iterator[None]:
 def _take(folder: Path) -> int:
     """Make a folder, or wait for who has it; the descriptor that keeps it."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # who had it has just removed it
+        with suppress(FileNotFoundError, FileExistsError):  # who had it has just removed it
+            folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)
             lock(descriptor, wait=True)
             if _is_at(folder, descriptor):
@@ -265,6 +273,6 @@ def _ask_for_room(unfinished: Path) -> None:
 def _settle(target: Path, replaced: Path) -> None:
     """Remove a folder that was moved out of the way, or put it back where nothing took its place."""
     if replaced.exists() and target.exists():
-        shutil.rmtree(replaced)
+        shutil.rmtree(replaced, ignore_errors=True)
     elif replaced.exists():
         os.rename(replaced, target)

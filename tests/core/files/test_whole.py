@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -75,6 +76,21 @@ def test_who_writes_a_folder_at_the_same_time_waits(tmp_path: Path) -> None:
     second.join()
     assert content(path) == content(tmp_path / "alone" / "frames")
     assert {entry.name for entry in tmp_path.iterdir()} == {"alone", "frames"}
+
+
+def test_many_writers_at_once(tmp_path: Path) -> None:
+    """None fails, and what is there is all of one of them."""
+
+    def write_files(number: int) -> None:
+        with folder_written_whole(tmp_path / "frames", re.compile(r"\d{4}\.png")) as folder:
+            for name in range(20):
+                (folder / f"{name:04}.png").write_text(str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_files, range(100)))
+    files = content(tmp_path)
+    assert len(files) == 20 and len(set(files.values())) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["frames"]
 
 
 def test_who_writes_a_file_at_the_same_time_waits(tmp_path: Path) -> None:
