@@ -188,6 +188,7 @@ def _check_kind(path: Path) -> None:
 def _check_room(path: Path) -> None:
     """Raise ValueError where a new file cannot be made, or folders above it cannot."""
     target = path.resolve()
+    _check_unfinished(_beside(target, "unfinished"))
     there = _existing_parent(target)
     if not os.path.isdir(there):
         raise ValueError(f"cannot write {path}: {there} is a file, not a folder")
@@ -215,6 +216,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
     """A new, empty folder beside the target, which goes at the end with what is still in it. Whoever else writes the
     target meanwhile waits for that."""
     folder = _beside(target, "unfinished")
+    _check_unfinished(folder)
     if folder.is_file():
         folder.unlink()
     with _taken(folder):
@@ -223,6 +225,14 @@ def _unfinished(target: Path) -> Iterator[Path]:
             for entry in left:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         yield folder
+
+
+def _check_unfinished(folder: Path) -> None:
+    """Raise ValueError for a link, a device or a pipe: no run has left it, and it would be emptied or waited for."""
+    if os.path.islink(folder) or (os.path.exists(folder) and not (os.path.isfile(folder) or os.path.isdir(folder))):
+        raise ValueError(
+            f"{folder} is a link, a device or a pipe, and in the way of what is written; remove or rename it"
+        )
 
 
 @contextmanager
@@ -247,8 +257,13 @@ def _taken(folder: Path) -> Iterator[None]:
 def _take(folder: Path) -> int:
     """Make a folder, or wait for who has it; the descriptor that keeps it."""
     while True:
-        with suppress(FileNotFoundError, FileExistsError):  # who had it has just removed it
+        try:
             folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # unless who had it has just removed it, something else is there
+            if os.path.lexists(folder) and not os.path.isdir(folder):
+                raise
+            continue
+        with suppress(FileNotFoundError):  # who had it has just removed it
             descriptor = os.open(folder, os.O_RDONLY)
             lock(descriptor, wait=True)
             if _is_at(folder, descriptor):

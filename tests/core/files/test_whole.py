@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tooncrafter_core.files import whole
 from tooncrafter_core.files.media import check_output, write_contact_sheet, write_frames
-from tooncrafter_core.files.whole import folder_written_whole, written_whole
+from tooncrafter_core.files.whole import check_file, folder_written_whole, written_whole
 from tooncrafter_core.training.run.export import write_checkpoint
 
 KINDS = ["frames.mp4", "frames.webp", "frames.gif", "frames", "sheet.png"]
@@ -290,3 +290,25 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
         check_output(str(tmp_path / "loop.gif"), 64, 64)
     with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
         check_output(str(tmp_path / "loop.gif" / "film.gif"), 64, 64)
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", "dangling link", "pipe"])
+def test_what_is_in_the_way_is_told_and_left_alone(kind: str, tmp_path: Path) -> None:
+    """A folder that a link leads to was emptied; for the others a write never ended."""
+    way, mine, path = tmp_path / "unfinished-c.txt", tmp_path / "mine", tmp_path / "c.txt"
+    mine.mkdir()
+    (mine / "treasure").touch()
+    if kind == "pipe":
+        os.mkfifo(way)
+    else:
+        way.symlink_to(mine if kind == "link to a folder" else tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="in the way of what is written; remove or rename it"):
+        check_file(path)
+    with pytest.raises(ValueError, match="in the way"), written_whole(path):
+        pytest.fail("it was begun")
+    assert os.path.lexists(way) and (mine / "treasure").exists() and not path.exists()
+
+
+def test_a_place_where_no_folder_can_be_made_is_told() -> None:
+    with pytest.raises(OSError, match="cannot write"), written_whole(Path("/proc/tooncrafter")):
+        pytest.fail("it was begun")
