@@ -18,7 +18,14 @@ from comfy_harness.server import ROOT, ComfyServer, PromptFailed, ServerFailed
 from tooncrafter_core import Settings
 from tooncrafter_core.batch.runners.comfyui_prompt import load_pictures
 from tooncrafter_core.files.checkpoint import read_checkpoint
-from tooncrafter_core.files.media import check_image, check_output, read_image, write_contact_sheet, write_frames
+from tooncrafter_core.files.media import (
+    check_image,
+    check_output,
+    check_sheet_file,
+    read_image,
+    write_contact_sheet,
+    write_frames,
+)
 from tooncrafter_core.inputs import INTERRUPTED
 
 KEYFRAMES = ROOT / "assets" / "keyframes"
@@ -57,6 +64,7 @@ def _check(options: argparse.Namespace) -> None:
     for folder in (options.output / name for name in _RESULTS):
         check_output(folder, options.width, options.height)
         check_output(folder.with_suffix(".webp"), options.width, options.height)
+        check_sheet_file(folder.with_suffix(".png"))
 
 
 def _draw(options: argparse.Namespace) -> None:

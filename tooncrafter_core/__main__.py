@@ -31,8 +31,8 @@ from .timeline import segment_frames, total_frames
 from .toon_crafter import DTYPES, ToonCrafter, working_device
 
 _OUTPUT = (
-    ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of what has that name; a folder "
-    "is replaced only if it is empty or holds nothing but numbered PNGs, such as an earlier run's"
+    ".mp4, .webp, .gif, or a folder for PNGs. It appears whole or not at all, in place of a file of that name; a "
+    "folder is replaced only if it is empty or holds nothing but frames of an earlier run"
 )
 
 _DTYPE = "precision of weights and activations; float16 is for graphics cards, on a CPU it takes many times as long"
@@ -122,7 +122,10 @@ def _parser() -> argparse.ArgumentParser:
         "repeatable",
     )
     command.add_argument(
-        "--contact-sheet", type=given_path, metavar="FILE", help="also write all frames as one picture"
+        "--contact-sheet",
+        type=given_path,
+        metavar="FILE",
+        help="also write all frames as one picture, in place of nothing but one of an earlier run",
     )
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     _add_models(command)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +45,6 @@ GOLDEN_RATIO = (5**0.5 - 1) / 2
 BEGIN = 29
 """The shot that is drawn where only one is: a short one."""
 GROUPS = {"train": "shots that it was trained on", "held_out": "held-out shots"}
-KEYFRAME = re.compile(r"\d{5}\.png")
 
 
 def main() -> int:
@@ -107,7 +105,7 @@ def _cut(film: Film, shots: Sequence[Shot], out: Path) -> None:
         raise SystemExit(f"{out} has {len(other)} other shots; name another folder, or at least as many --shots")
     for shot in shots:
         if not (out / "keys" / name(shot)).exists():
-            with folder_written_whole(out / "keys" / name(shot), KEYFRAME) as keys:
+            with folder_written_whole(out / "keys" / name(shot)) as keys:
                 _cut_shot(film, shot, out / "truth", keys)
 
 

@@ -75,6 +75,7 @@ def run_batch(options: argparse.Namespace) -> int:
     try:
         with alone(results.folder):
             work = plan(shots, results, on.weights(), on.trained, bool(options.comfyui))
+            _check_results([shot for shot in shots if shot.name not in work.kept], results)
             report = run(shots, results, work, on.pool)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
@@ -149,8 +150,8 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
     for file in {file for shot in shots for file in shot.pictures}:
         check_image(file)
     results.check()
+    _check_results([shot for shot in shots if results.record(shot.name) is None], results)
     for shot in shots:
-        results.check_shot(shot.name, shot.settings.width, shot.settings.height)
         if shot.sketches and not has_sketch_encoder:
             raise ValueError(f"shot {shot.name} has sketches; give a --sketch-encoder")
         for source in shot.pictures:
@@ -158,6 +159,12 @@ def _check(shots: Sequence[Shot], results: Results, has_sketch_encoder: bool) ->
                 raise ValueError(
                     f"the result of shot {shot.name} would replace {source}, which is read; name another --out"
                 )
+
+
+def _check_results(shots: Sequence[Shot], results: Results) -> None:
+    """Raise ValueError where what these shots come to cannot be written, or takes the place of what nobody may lose."""
+    for shot in shots:
+        results.check_shot(shot.name, shot.settings.width, shot.settings.height)
 
 
 def add_shots(command: argparse.ArgumentParser) -> None:

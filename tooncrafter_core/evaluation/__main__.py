@@ -27,7 +27,7 @@ from ..settings import Settings
 from .clips import Clip, read_clips
 from .command import exit_status, named_path, threads
 from .comparison.page import Page
-from .comparison.pictures import FILMS, OWN, STRIPS, pictures_written_whole
+from .comparison.pictures import FILMS, STRIPS, pictures_written_whole
 from .comparison.run import Comparison
 from .comparison.scores import TRUTH
 from .comparison.study import draw_trials, study_page
@@ -121,7 +121,7 @@ def _check_output(out: Path, truth: Path) -> None:
     for name in (TABLE, ROWS, INDEX, STUDY):
         check_file(out / name)
     for name in (STRIPS, FILMS):
-        check_folder(out / name, OWN)
+        check_folder(out / name)
 
 
 def _methods(options: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Method]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +15,16 @@ from torch import Tensor
 from ..frames.sheets import Colour, grid
 from ..inputs import printable
 from .images import MOST_ELONGATED, has_picture_shape, to_tensor
+from .places.own import MARK, UNREADABLE, is_replaceable, save_marked
 from .whole import check_file, check_folder, folder_written_whole, written_whole
 
 _ANIMATIONS = (".webp", ".gif")
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Endings of contact sheets."""
-_FRAME = re.compile(r"\d{4,}\.png")
-"""Names of the files in a folder of frames."""
 _COLUMNS = 4
 """Frames in a row of a contact sheet."""
 _LONGEST_SIDE = {".mp4": 16384, ".webp": 16383, ".gif": 65535, ".jpg": 65500, ".jpeg": 65500}
 """Most pixels a side that the encoders take."""
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are cut short or made up; its PNG reader does raise SyntaxError."""
 _WIDE_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 """Pillow's modes of pictures with 16 bits of grey, or with more."""
 _WIDEST = 65535
@@ -80,7 +75,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"{printable(path)} is not a picture; expected a PNG, JPEG or WebP file") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         if isinstance(error, OSError) and error.strerror is not None:  # the system's: no permission, a broken disk
             raise ValueError(
                 f"{printable(path)} cannot be read: {error.strerror}; expected a picture. Check the file's permissions "
@@ -112,7 +107,7 @@ def check_output(path: str | Path, width: int, height: int) -> None:
     if suffix:
         check_file(path)
     else:
-        check_folder(path, _FRAME)
+        check_folder(path)
 
 
 def check_contact_sheet(path: str | Path, count: int, width: int, height: int) -> None:
@@ -121,7 +116,17 @@ def check_contact_sheet(path: str | Path, count: int, width: int, height: int) -
     if suffix not in _SHEETS:
         raise ValueError(f"cannot write {suffix or 'nameless'} pictures; expected one of {', '.join(_SHEETS)}")
     _check_sides(suffix, width * _COLUMNS, height * -(-count // _COLUMNS))
-    check_file(Path(path))
+    check_sheet_file(Path(path))
+
+
+def check_sheet_file(path: Path) -> None:
+    """Raise ValueError where `write_contact_sheet` cannot write, or would replace what is no contact sheet of ours."""
+    check_file(path)
+    if not is_replaceable(path.resolve()):
+        raise ValueError(
+            f"{path} is there and would be lost; name a new file, or a contact sheet of an earlier run (EXIF says "
+            f"{MARK} is its software, for which a .bmp has no room). If nobody needs it, remove it"
+        )
 
 
 def _check_sides(suffix: str, width: int, height: int) -> None:
@@ -135,7 +140,7 @@ def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
     """Write frames (n, 3, H, W) in [0, 1] to `.mp4`, `.webp`, `.gif`, or to a folder of PNGs.
 
     The result appears whole or not at all, see `whole`. It takes the place of a file of that name, or of a folder that
-    is empty or holds nothing but numbered frames.
+    is empty or holds nothing but frames that this has written.
 
     Raises:
         ValueError: see `check_output`.
@@ -145,9 +150,9 @@ def write_frames(frames: Tensor, path: str | Path, frame_rate: int) -> None:
     path = Path(path)
     images = [_to_image(frame) for frame in frames]
     if not path.suffix:
-        with folder_written_whole(path, _FRAME) as folder:
+        with folder_written_whole(path) as folder:
             for index, image in enumerate(images):
-                image.save(folder / f"{index:04}.png")
+                save_marked(image, folder / f"{index:04}.png")
         return
     with written_whole(path) as unfinished:
         if path.suffix.lower() == ".mp4":
@@ -164,7 +169,7 @@ def write_contact_sheet(frames: Tensor, path: str | Path, columns: int = _COLUMN
         OSError: it cannot be written.
     """
     with written_whole(Path(path)) as unfinished:
-        _to_image(grid(frames, columns)).save(unfinished)
+        save_marked(_to_image(grid(frames, columns)), unfinished)
 
 
 def _to_image(frame: Tensor) -> Image.Image:

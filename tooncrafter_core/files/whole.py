@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,9 +20,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ..inputs import shortened
-
-if sys.platform != "win32":
-    import fcntl
+from .places.lock import taken
+from .places.own import FRAME, MARK, is_replaceable
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +45,6 @@ def file_digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def lock(descriptor: int, wait: bool) -> bool:
-    """Lock an opened file or folder until it is closed or the process ends; False where another process has the lock.
-
-    Windows, and disks of a network that know no locks, let everybody in.
-    """
-    if sys.platform == "win32":
-        return True
-    with suppress(OSError):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
 
 
 @contextmanager
@@ -94,21 +77,17 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_whole(path: Path, own: re.Pattern[str]) -> Iterator[Path]:
-    """A new folder beside the wanted one to write files to; at the end it takes the wanted name.
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """A new folder beside the wanted one to write numbered pictures to; at the end it takes the wanted name.
 
     A folder that has the name already is moved out of the way (`replaced-NAME`) and removed once the new one is in its
     place. Where a run was killed between those two, the next one puts it back.
-
-    Args:
-        path: the wanted folder.
-        own: names of the files that a folder to be replaced may hold.
 
     Raises:
         ValueError: see `check_folder`.
         OSError: the disk is full or takes no files, which names the wanted folder; what it held is still there.
     """
-    check_folder(path, own)
+    check_folder(path)
     target = path.resolve()
     replaced = _beside(target, "replaced")
     with naming(path), _unfinished(target) as unfinished:
@@ -145,21 +124,35 @@ def check_file(path: Path) -> None:
     _check_room(path)
 
 
-def check_folder(path: Path, own: re.Pattern[str]) -> None:
-    """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before."""
+def check_folder(path: Path) -> None:
+    """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before.
+
+    A folder to be replaced holds nothing but pictures that `save_marked` has numbered. What is unfinished is known by
+    its folder's name.
+    """
     if os.path.isfile(path):
         raise ValueError(f"{path} is a file; expected a folder")
     _check_kind(path)
     target = path.resolve()
     if os.path.ismount(target) or Path.cwd().is_relative_to(target):
         raise ValueError(f"{path} cannot be replaced as a whole; name a folder in it, such as {path / 'frames'}")
-    for folder in (target, _beside(target, "unfinished"), _beside(target, "replaced")):
-        if others := sorted(name for name in _names(folder) if not own.fullmatch(name)):
-            raise ValueError(
-                f"{folder} holds other files ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}), which "
-                "would be lost; name a new folder, an empty one, or one that holds nothing but frames of an earlier run"
-            )
+    unfinished = _beside(target, "unfinished")
+    for folder in (target, unfinished, _beside(target, "replaced")):
+        _check_files(folder, marked=folder != unfinished)
     _check_room(path)
+
+
+def _check_files(folder: Path, marked: bool) -> None:
+    """Raise ValueError where a folder holds files that nobody may lose."""
+    others = [
+        name for name in _names(folder) if not FRAME.fullmatch(name) or (marked and not is_replaceable(folder / name))
+    ]
+    if others:
+        raise ValueError(
+            f"{folder} holds other files ({', '.join(sorted(others)[:3])}{', ...' if len(others) > 3 else ''}), which "
+            "would be lost; name a new folder, an empty one, or one that holds nothing but frames of an earlier run "
+            f"(EXIF says {MARK} is their software). If nobody needs them, remove them"
+        )
 
 
 def _names(folder: Path) -> list[str]:
@@ -219,7 +212,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
     _check_unfinished(folder)
     if folder.is_file():
         folder.unlink()
-    with _taken(folder):
+    with taken(folder):
         if left := list(folder.iterdir()):
             log.warning("%s is what a run left that was broken off. It is replaced.", folder)
             for entry in left:
@@ -233,50 +226,6 @@ def _check_unfinished(folder: Path) -> None:
         raise ValueError(
             f"{folder} is a link, a device or a pipe, and in the way of what is written; remove or rename it"
         )
-
-
-@contextmanager
-def _taken(folder: Path) -> Iterator[None]:
-    """A folder that is made where it is not there, for which others wait, and which is removed at the end."""
-    if sys.platform == "win32":  # where a folder cannot be locked
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return
-    descriptor = _take(folder)
-    try:
-        yield
-    finally:
-        if _is_at(folder, descriptor):  # and not another one, made when this one had been renamed
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
-
-
-def _take(folder: Path) -> int:
-    """Make a folder, or wait for who has it; the descriptor that keeps it."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:  # unless who had it has just removed it, something else is there
-            if os.path.lexists(folder) and not os.path.isdir(folder):
-                raise
-            continue
-        with suppress(FileNotFoundError):  # who had it has just removed it
-            descriptor = os.open(folder, os.O_RDONLY)
-            lock(descriptor, wait=True)
-            if _is_at(folder, descriptor):
-                return descriptor
-            os.close(descriptor)
-
-
-def _is_at(folder: Path, descriptor: int) -> bool:
-    """Whether an opened folder still has this name."""
-    try:
-        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _ask_for_room(unfinished: Path) -> None:

@@ -12,7 +12,11 @@ from PIL import Image
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.__main__ import main
 from tooncrafter_core.batch.results.alone import alone
-from tooncrafter_core.files.media import read_image
+from tooncrafter_core.batch.results.digest import shot_key
+from tooncrafter_core.batch.results.store import Record, Results
+from tooncrafter_core.batch.shots.shot_list import read_shots
+from tooncrafter_core.files.media import read_image, write_frames
+from tooncrafter_core.files.whole import file_digest
 
 SIZE = ("--width", "16", "--height", "16", "--steps", "2", "--frames", "3, 17")
 SHOT = {"name": "hop", "keyframes": ["0.png", "1.png", "2.png"], "sketches": {"1": "0.png"}, "seed": 4}
@@ -148,10 +152,28 @@ def test_more_frames_than_can_be_drawn_are_told_before_weights_are_read(
 
 def test_a_result_in_place_of_a_keyframe(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shots.parent / "shots" / "hop"
-    folder.mkdir(parents=True)
-    for number in range(2):
-        (shots.parent / f"{number}.png").rename(folder / f"000{number}.png")
+    write_frames(torch.stack([read_image(shots.parent / f"{number}.png") for number in range(2)]), folder, 10)
     shots.write_text(json.dumps({"name": "hop", "keyframes": "shots/hop"}) + "\n")
     assert main(["batch", str(shots), "--out", str(shots.parent), "-c", "model.ckpt"]) == 2
     assert "would replace" in capsys.readouterr().err
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_frame_that_was_drawn_over_stays_and_its_shot_is_not_drawn_again(
+    shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told before a worker starts; who has drawn a finished shot over loses nothing, and the others go on."""
+    shots.write_text(json.dumps({"name": "hop", "keyframes": ["0.png", "1.png"], "frames": 3}) + "\n")
+    (shot,) = read_shots(shots, {})
+    results = Results(shots.parent / "out")
+    key = shot_key(shot, ["float32", file_digest(tiny_files[0])])
+    results.write("hop", torch.rand(3, 3, 320, 512), Record(key, 3, 1.0, "here"))
+    Image.new("RGB", (512, 320), "red").save(results.frames("hop") / "0001.png")
+    before = {file: file.read_bytes() for file in results.frames("hop").iterdir()}
+    command = ["batch", str(shots), "--out", str(results.folder), "-c", str(tiny_files[0])]
+    assert main(command) == 0
+    assert "0 drawn, 1 kept" in capsys.readouterr().out
+    assert main([*command, "--seed", "1"]) == 2
+    assert f"{results.frames('hop')} holds other files (0001.png), which would be lost" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in results.frames("hop").iterdir()} == before
+    assert results.record("hop")

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tooncrafter_core.__main__ import main
+from tooncrafter_core.files.media import read_image, write_frames
 from tooncrafter_core.sampling.ddim import Walk, ddim
 from tooncrafter_core.sampling.schedule import Schedule
 
@@ -183,8 +184,8 @@ def test_places_that_nothing_can_be_written_to(refusal: Refusal, pictures: list[
 
 
 def test_results_that_would_replace_what_is_read(refusal: Refusal, pictures: list[str], tmp_path: Path) -> None:
-    (tmp_path / "frames").mkdir()
-    keyframes = [str(Path(picture).rename(tmp_path / "frames" / f"000{i}.png")) for i, picture in enumerate(pictures)]
+    write_frames(torch.stack([read_image(picture) for picture in pictures]), tmp_path / "frames", 10)
+    keyframes = [str(tmp_path / "frames" / f"000{number}.png") for number in range(2)]
     assert f"would replace {keyframes[0]}" in refusal("-o", str(tmp_path / "frames"), keyframes=keyframes)
     assert f"would replace {keyframes[1]}" in refusal("--contact-sheet", keyframes[1], keyframes=keyframes)
     both = str(tmp_path / "both.webp")

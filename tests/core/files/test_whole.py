@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from tooncrafter_core.files import whole
 from tooncrafter_core.files.media import check_output, write_contact_sheet, write_frames
+from tooncrafter_core.files.places.own import save_marked
 from tooncrafter_core.files.whole import check_file, folder_written_whole, written_whole
 from tooncrafter_core.training.run.export import write_checkpoint
 
@@ -67,7 +67,7 @@ def test_who_writes_a_folder_at_the_same_time_waits(tmp_path: Path) -> None:
     path = tmp_path / "frames"
     write(tmp_path / "alone" / "frames", seed=2)
     second = Thread(target=write, args=(path, 2))
-    with folder_written_whole(path, re.compile(r"\d{4}\.png")) as folder:
+    with folder_written_whole(path) as folder:
         (folder / "0000.png").write_bytes(b"first")
         second.start()
         second.join(timeout=1)
@@ -82,9 +82,9 @@ def test_many_writers_at_once(tmp_path: Path) -> None:
     """None fails, and what is there is all of one of them."""
 
     def write_files(number: int) -> None:
-        with folder_written_whole(tmp_path / "frames", re.compile(r"\d{4}\.png")) as folder:
+        with folder_written_whole(tmp_path / "frames") as folder:
             for name in range(20):
-                (folder / f"{name:04}.png").write_text(str(number))
+                save_marked(Image.new("L", (1, 1), number), folder / f"{name:04}.png")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write_files, range(100)))

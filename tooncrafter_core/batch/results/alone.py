@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...files.whole import lock
+from ...files.places.lock import lock
 
 _LOCK = ".lock"
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -26,12 +25,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...files.media import check_output, write_contact_sheet, write_frames
+from ...files.media import check_output, check_sheet_file, write_contact_sheet, write_frames
+from ...files.places.own import FRAME
 from ...files.whole import check_file, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
 from .parts import Parts
 
-_FRAME = re.compile(r"\d{4,}\.png")
 _STRIP = 8
 """Frames of a strip."""
 _KEY = "[0-9a-f]" * 32
@@ -88,8 +87,8 @@ class Results:
     def check_shot(self, name: str, width: int, height: int) -> None:
         """Raise ValueError where a shot's frames of this size, its strip or its record cannot be written."""
         check_output(self.frames(name), width, height)
-        for file in (self.frame_strip(name), self._record(name)):
-            check_file(file)
+        check_sheet_file(self.frame_strip(name))
+        check_file(self._record(name))
 
     def check_seen(self) -> None:
         """Raise ValueError where this machine does not see what the one that began the run has written."""
@@ -130,7 +129,7 @@ class Results:
             OSError: it cannot be written.
         """
         self._record(target).unlink(missing_ok=True)
-        with folder_written_whole(self.frames(target), _FRAME) as folder:
+        with folder_written_whole(self.frames(target)) as folder:
             shutil.copytree(self.frames(source), folder, dirs_exist_ok=True)
         if self.frame_strip(source).exists():
             with written_whole(self.frame_strip(target)) as unfinished:
@@ -173,6 +172,6 @@ def _read_record(path: Path) -> Record | None:
 def _count(folder: Path) -> int:
     """Frames in a folder; a file that a power cut has left empty is none."""
     try:
-        return sum(bool(_FRAME.fullmatch(entry.name) and entry.stat().st_size) for entry in os.scandir(folder))
+        return sum(bool(FRAME.fullmatch(entry.name) and entry.stat().st_size) for entry in os.scandir(folder))
     except OSError:
         return 0

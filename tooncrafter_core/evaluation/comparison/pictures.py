@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,6 @@ from .page import Strip
 from .study import columns_of
 
 STRIPS, FILMS = "strips", "films"
-OWN = re.compile(r"\d{4,}\.png")
-"""Names of the pictures; a folder that holds others is not replaced."""
 
 _SHOWN = 8
 """Frames of a strip."""
@@ -62,5 +59,5 @@ def pictures_written_whole(out: Path, wanted: Collection[tuple[str, str]]) -> It
         ValueError: one holds other files.
         OSError: one cannot be written.
     """
-    with folder_written_whole(out / STRIPS, OWN) as strips, folder_written_whole(out / FILMS, OWN) as films:
+    with folder_written_whole(out / STRIPS) as strips, folder_written_whole(out / FILMS) as films:
         yield Pictures(strips, films, wanted)

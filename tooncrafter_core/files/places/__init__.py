@@ -1,0 +1,1 @@
+"""Where results go: who is writing there, and what may be replaced."""
