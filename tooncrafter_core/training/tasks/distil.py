@@ -81,6 +81,7 @@ class DistilPlayer(Player):
 
     def forward(self, batch: Segments, generator: torch.Generator, step: int) -> Loss:
         denoising = self.denoiser.denoising
+        batch = denoising.cut(batch, generator)
         at, end = self._draw(len(batch.latents), generator)
         eps = torch.randn(batch.latents.shape, generator=generator).to(batch.latents)
         z, _ = denoising.schedule.noisy_and_velocity(batch.latents, eps, self.grid[at])

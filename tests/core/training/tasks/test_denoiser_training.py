@@ -179,7 +179,7 @@ def test_half_of_the_batches_are_cut_to_fewer_frames(workshop: Workshop, tmp_pat
     assert sum(len(span) == FRAMES for span in spans) == pytest.approx(200, abs=40)
 
 
-@pytest.mark.parametrize("name", ["base", "sketch"])
+@pytest.mark.parametrize("name", ["base", "sketch", "distil"])
 def test_a_cut_batch_trains(name: str, workshop: Workshop, tmp_path: Path) -> None:
     task = make(workshop.settings(name, tmp_path, fewest_frames=3))
     (player,) = task.players.values()
