@@ -93,7 +93,8 @@ def test_many_writers_at_once(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["frames"]
 
 
-def test_who_writes_a_file_at_the_same_time_waits(tmp_path: Path) -> None:
+def test_who_writes_a_file_at_the_same_time_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And says for what."""
     path = tmp_path / "frames.webp"
     write(tmp_path / "alone.webp", seed=2)
     second = Thread(target=write, args=(path, 2))
@@ -102,6 +103,7 @@ def test_who_writes_a_file_at_the_same_time_waits(tmp_path: Path) -> None:
         second.start()
         second.join(timeout=1)
         assert second.is_alive() and unfinished.read_bytes() == b"first"
+        assert caplog.messages == [f"waiting for another run that writes to {unfinished.parent}"]
     second.join()
     assert path.read_bytes() == (tmp_path / "alone.webp").read_bytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
+
+log = logging.getLogger(__name__)
 
 
 def lock(descriptor: int, wait: bool) -> bool:
@@ -58,7 +61,9 @@ def _take(folder: Path) -> int:
             continue
         with suppress(FileNotFoundError):  # who had it has just removed it
             descriptor = os.open(folder, os.O_RDONLY)
-            lock(descriptor, wait=True)
+            if not lock(descriptor, wait=False):
+                log.warning("waiting for another run that writes to %s", folder)
+                lock(descriptor, wait=True)
             if _is_at(folder, descriptor):
                 return descriptor
             os.close(descriptor)
