@@ -11,6 +11,8 @@ import logging
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from anywhere
+
 import torch
 from comfy_harness.prompts import BUNDLED_MODEL, BUNDLED_SKETCH_ENCODER, Prompt, interpolation, with_sketches
 from comfy_harness.server import ROOT, ComfyServer, PromptFailed, ServerFailed

@@ -4,5 +4,4 @@ set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python="$(python3 "$root/scripts/environment.py")"
-export PYTHONPATH="$root" # for tooncrafter_core
 exec "$python" "$root/scripts/demo.py" "$@"

@@ -1,4 +1,5 @@
-"""A small ToonCrafter with random weights in the layout of the published files, for the tests."""
+"""A small ToonCrafter with random weights in the layout of the published files, for tests and benchmarks, which import
+it; there is nothing to run."""
 
 from __future__ import annotations
 

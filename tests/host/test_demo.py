@@ -32,6 +32,13 @@ def test_demo_prints_where_its_frames_are(tmp_path: Path) -> None:
         assert folder.with_suffix(".webp").is_file()
 
 
+def test_the_demo_starts_from_another_folder(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "two or more pictures" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
