@@ -8,6 +8,7 @@ go out, and the widgets that are changed most often are on the node itself.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -35,6 +36,7 @@ log = logging.getLogger("make_subgraphs")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     SUBGRAPHS.mkdir(exist_ok=True)
     with ComfyServer() as server, open_page(server.url) as page:

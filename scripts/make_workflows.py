@@ -8,6 +8,7 @@ bundled model in place of the published files, at its own size.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -37,7 +38,9 @@ log = logging.getLogger("make_workflows")
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    chosen = _chosen(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="workflows to make; without names all")
+    chosen = _chosen(parser.parse_args().names)
     with (
         tempfile.TemporaryDirectory() as folder,
         ComfyServer(models=write_stand_ins(Path(folder))) as server,

@@ -9,6 +9,7 @@ is not generated: no weights, no compiler, some minutes. `benchmark.py bytes` co
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -124,7 +125,12 @@ def _row(name: str, kernels: int, moved: int) -> str:
     return f"{name:<43}{kernels:>10}{moved / 2**30:>9.2f}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for line in lines():
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

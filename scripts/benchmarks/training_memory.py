@@ -7,6 +7,7 @@ on which card; then how many cards it takes with divided weights.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -207,6 +208,7 @@ def _processes(card: int, shares: Sequence[int], recomputed: int) -> str:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for line in tables():
         sys.stdout.write(line + "\n")
     return 0

@@ -5,6 +5,7 @@ python scripts/draw/effects.py     # writes docs/effects/; two minutes of one co
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -140,6 +141,7 @@ def board(frames: Tensor) -> Tensor:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, draw in EFFECTS.items():
         save(draw(), FOLDER / f"{name}.png")
 

@@ -5,6 +5,7 @@ python scripts/draw/frames_page.py     # writes docs/frames/
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ TINT = (-6.0, 2.0, 3.0)
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     clip = torch.stack([pixels(picture(frame / (FRAMES - 1))) for frame in range(FRAMES)])
     save(contact_sheet(clip, 8, keyframes=[0, FRAMES - 1], sketches=[7]), FOLDER / "sheet.png")
     save(grid(_skins(clip), 2), FOLDER / "onion.png")

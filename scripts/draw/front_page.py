@@ -5,6 +5,7 @@ bash scripts/demo.sh && .venv/bin/python scripts/draw/front_page.py
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -21,6 +22,7 @@ MILLISECONDS, HOLD = 83, 500
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     pictures = [Image.open(file).convert("RGB") for file in sorted(DRAWN.glob("*.png"))]
     if not pictures:
         raise SystemExit(f"no frames in {DRAWN}; run bash scripts/demo.sh first")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -36,6 +37,7 @@ BOUNDS = """() => {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with ComfyServer() as server, open_page(server.url) as page:
         load_workflow(page, json.loads((ROOT / "workflows" / "quick_start.json").read_text()))

@@ -5,6 +5,7 @@ python scripts/draw/help_pages.py     # writes web/docs/pictures/; two minutes o
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -177,6 +178,7 @@ def moved(*ways: Sequence[int] | Tensor) -> Tensor:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, draw in PICTURES.items():
         save(draw(), FOLDER / f"{name}.png")
     write_frames(hop(), FOLDER / "SaveGif.gif", 12)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ GAP = 15
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     first, middle, last = (_square(picture(moment)) for moment in (0.0, 0.5, 1.0))
     figure = ImageChops.darker(_differs(middle, first), _differs(middle, last))
     closed = figure.filter(ImageFilter.MaxFilter(GAP)).filter(ImageFilter.MinFilter(GAP))

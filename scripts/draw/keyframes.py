@@ -7,6 +7,7 @@ The drawings are this project's own, under its licence.
 
 from __future__ import annotations
 
+import argparse
 import math
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def _circle(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: 
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     folder = ROOT / "assets" / "keyframes"
     folder.mkdir(parents=True, exist_ok=True)
     for name, moment in {"first": 0, "top": 0.5, "last": 1}.items():

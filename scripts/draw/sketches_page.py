@@ -5,6 +5,7 @@ python scripts/draw/sketches_page.py     # writes docs/sketches/extracted.png
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     clip = torch.stack([pixels(picture(frame / (FRAMES - 1))) for frame in range(FRAMES)])
     picked = parse_frame_indices("bisect:2", None, FRAMES)
     lines = dict(zip(picked, extract_lines(clip[picked]), strict=True))

@@ -5,6 +5,7 @@ python scripts/draw/timeline_page.py
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ BOUNDS = """() => {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with ComfyServer() as server, open_page(server.url) as page:
         draw(page, ROOT / "docs" / "sketches" / "timeline.png")
