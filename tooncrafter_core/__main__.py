@@ -229,7 +229,11 @@ def _check_results(options: argparse.Namespace, pictures: Sequence[str | Path], 
 def _sketch_files(items: list[str], total: int, per_segment: Sequence[int]) -> dict[int, tuple[str, float | None]]:
     """Frame -> file and strength, from FRAME=FILE and FRAME@STRENGTH=FILE arguments."""
     pairs = [item.partition("=") for item in items]
-    malformed = [item for item, (_, separator, file) in zip(items, pairs, strict=True) if not (separator and file)]
+    malformed = [
+        item
+        for item, (text, _, file) in zip(items, pairs, strict=True)
+        if not (text.partition("@")[0].strip() and file)
+    ]
     if malformed:
         raise ValueError(f"cannot read --sketch {shortened(malformed[0])}; expected FRAME=FILE such as 7=middle.png")
     files: dict[int, tuple[str, float | None]] = {}

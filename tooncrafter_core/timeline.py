@@ -50,9 +50,8 @@ def parse_frames(frames: int | str | Sequence[int], name: str = "frames") -> tup
             f"{name} is {shortened(frames)}; expected a whole number, or one for each segment such as 16, 24, 12"
         )
     if not all(2 <= count <= LONGEST for count in counts):
-        raise ValueError(
-            f"{name} is {written(counts)}; expected 2 to {LONGEST} for each segment, both keyframes included"
-        )
+        expected = f"2 to {LONGEST}" if max(counts) > LONGEST else "2 or more"  # how many more is for the model to say
+        raise ValueError(f"{name} is {written(counts)}; expected {expected} for each segment, both keyframes included")
     return counts
 
 

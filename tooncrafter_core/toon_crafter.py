@@ -58,7 +58,10 @@ def _refused(device: torch.device | str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device {device} cannot be used: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".")  # PyTorch goes on with a list of all it has
+        raise ValueError(
+            f"device {device} cannot be used: {reason}. Name one that this machine has, such as cpu"
+        ) from error
 
 
 @dataclass(frozen=True)

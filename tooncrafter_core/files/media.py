@@ -100,7 +100,8 @@ def check_output(path: str | Path, width: int, height: int) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in ("", ".mp4", *_ANIMATIONS):
-        raise ValueError(f"cannot write {suffix} files; expected .mp4, .webp, .gif or a folder for PNGs")
+        single = ": a single picture is no film" if suffix in _SHEETS else ""
+        raise ValueError(f"cannot write {suffix} files{single}; expected .mp4, .webp, .gif or a folder for PNGs")
     if suffix == ".mp4" and (width % 2 or height % 2):
         raise ValueError(f"an .mp4 has an even width and height; {width} x {height} can be .webp, .gif or PNGs")
     _check_sides(suffix, width, height)

@@ -39,7 +39,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: no such file.
         CheckpointError: it is unreadable, unsafe or damaged, or holds something other than tensors by name.
     """
-    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+        raise FileNotFoundError(f"{path} is a folder; expected a weight file, .safetensors or .ckpt")
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"no weight file at {path}; check the path")
     try:
         if is_safetensors(path):

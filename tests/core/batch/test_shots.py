@@ -143,6 +143,7 @@ def test_an_exposure_sheet_becomes_a_list(folder: Path) -> None:
         ("frame,keyframe\n1,keys/1.png,x\n", "line 2: more cells than the 2 columns"),
         ("frame,keyframe,seed\n1,keys/1.png,1\n9,keys/9.png,2\n", "line 3: seed is 2, and 1 before"),
         ("frame,keyframe,prompt\n1,keys/1.png," + "[" * 20000 + "\n", "shot sheet from line 2 on: got 1 keyframe(s)"),
+        ("frame,keyframe,seed\n1,keys/1.png,NaN\n9,keys/9.png,\n", "seed is 'NaN'; expected a whole number"),
         ("frame,keyframe\n1,keys/1.png\n", "shot sheet from line 2 on: got 1 keyframe(s)"),
         ("frame,keyframe\n", "has no rows"),
     ],

@@ -93,7 +93,8 @@ def test_not_a_checkpoint(refusal: Refusal, pictures: list[str], tiny_files: tup
         ("3=middle.png", "3 is out of range; expected 0 to 2"),
         ("0-1=middle.png", "1 sketch(es) but 2 frame indices"),
         ("1=middle.png", "--sketch needs --sketch-encoder FILE"),
-        ("=middle.png", "1 sketch(es) but 0 frame indices"),
+        ("=middle.png", "cannot read --sketch '=middle.png'; expected FRAME=FILE such as 7=middle.png"),
+        ("@0.5=middle.png", "expected FRAME=FILE"),
         ("nan=middle.png", "cannot read 'nan'"),
         ("1.5=middle.png", "cannot read '1.5'"),
         ("1@=middle.png", "cannot read '' as a sketch's strength"),
@@ -112,7 +113,7 @@ def test_bad_sketches(sketch: str, message: str, refusal: Refusal) -> None:
 def test_two_sketches_for_a_frame(refusal: Refusal) -> None:
     said = refusal("--sketch", "1=a.png", "--sketch", "2=b.png", "--sketch", "01=c.png")
     assert "frame 1 has two sketches, a.png and c.png; give it one --sketch" in said
-    assert "2 frame indices in '0,1'" in refusal("--sketch", "0,1=a.png", "--sketch", "=b.png")
+    assert "2 frame indices in '0,1'" in refusal("--sketch", "0,1=a.png")
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,9 @@ def test_a_full_disk(refusal: Refusal, sampling: Callable[..., None], tmp_path: 
 
 def test_unknown_ending(refusal: Refusal, tmp_path: Path) -> None:
     assert "cannot write .avi files; expected .mp4, .webp, .gif or a folder" in refusal("-o", str(tmp_path / "f.avi"))
+    assert "cannot write .png files: a single picture is no film; expected .mp4" in refusal(
+        "-o", str(tmp_path / "f.png")
+    )
 
 
 def test_a_file_in_place_of_the_folder(refusal: Refusal, tmp_path: Path) -> None:
@@ -268,9 +272,15 @@ def test_a_negative_size(refusal: Refusal) -> None:
     assert "width is -8" in refusal("--width", "-8")
 
 
-@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "mps:0"])
 def test_no_such_device(device: str, refusal: Refusal) -> None:
-    assert device in refusal("--device", device)
+    said = refusal("--device", device)
+    assert f"device {device} cannot be used" in said and "Name one that this machine has" in said and len(said) < 500
+
+
+def test_a_folder_in_place_of_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path} is a folder; expected a weight file, .safetensors or .ckpt\n"
 
 
 def test_unknown_ending_of_the_contact_sheet(refusal: Refusal, tmp_path: Path) -> None:

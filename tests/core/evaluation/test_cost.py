@@ -27,6 +27,15 @@ def test_a_failed_measurement_says_why(tmp_path: Path) -> None:
         cost.measure(tmp_path / "missing.ckpt", {})
 
 
+@pytest.mark.parametrize("settings", ["[]", "3", "{", '{"colour": 3}', "[" * 100_000])
+def test_what_are_no_settings(
+    settings: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cost", "--model", "nope.ckpt", "--settings", settings])
+    assert cost.main() == 2
+    assert 'expected an object such as {"steps": 4}' in capsys.readouterr().err
+
+
 def test_it_is_in_the_precision_of_what_else_is_measured(
     tiny_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -311,6 +311,17 @@ def test_what_is_in_the_way_is_told_and_left_alone(kind: str, tmp_path: Path) ->
     assert os.path.lexists(way) and (mine / "treasure").exists() and not path.exists()
 
 
-def test_a_place_where_no_folder_can_be_made_is_told() -> None:
-    with pytest.raises(OSError, match="cannot write"), written_whole(Path("/proc/tooncrafter")):
-        pytest.fail("it was begun")
+def test_folders_in_folders_in_folders(tmp_path: Path) -> None:
+    """More of them than Python makes calls in calls."""
+    path = tmp_path / Path(*["d"] * 1200) / "frames.gif"
+    write(path)
+    assert path.is_file()
+    path.unlink()
+    os.removedirs(path.parent)  # pytest cannot
+
+
+def test_a_place_where_no_folder_can_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (Path("/proc/tooncrafter"), tmp_path / "file" / "film.gif"):
+        with pytest.raises(OSError, match=f"cannot write {path}"), written_whole(path):
+            pytest.fail("it was begun")

@@ -136,6 +136,6 @@ def _file(name: str, folder: Path, list_folder: Path) -> str:
 def _value(text: str) -> object:
     """A cell as JSON, or as it stands."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=int)  # which refuses NaN, as JSON does
     except (ValueError, RecursionError):
         return text

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...inputs import given_path
+from ...inputs import given_path, shortened
 from ..command import exit_status, threads
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,11 +68,16 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from ...settings import Settings
     from ...toon_crafter import ToonCrafter
 
+    try:
+        settings = Settings(**json.loads(options.settings))
+    except (TypeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(
+            f'--settings is {shortened(options.settings)}; expected an object such as {{"steps": 4}} ({error})'
+        ) from error
     torch.set_num_threads(options.threads)
     imported = time.monotonic()
     model = ToonCrafter.load(options.model, dtype=torch.float32)
     loaded = time.monotonic()
-    settings = Settings(**json.loads(options.settings))
     keyframes = torch.rand(2, 3, settings.height, settings.width, generator=torch.Generator().manual_seed(0))
     interpolate(model, keyframes, settings)
     return {

@@ -35,7 +35,7 @@ def lock(descriptor: int, wait: bool) -> bool:
 def taken(folder: Path) -> Iterator[None]:
     """A folder that is made where it is not there, for which others wait, and which is removed at the end."""
     if sys.platform == "win32":  # where a folder cannot be locked
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         try:
             yield
         finally:
@@ -50,11 +50,19 @@ def taken(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _make(folder: Path) -> None:
+    """Make a folder and those above it; pathlib itself calls itself for each, and cannot make a thousand."""
+    for above in reversed(folder.parents):
+        if not os.path.exists(above):
+            above.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
+
+
 def _take(folder: Path) -> int:
     """Make a folder, or wait for who has it; the descriptor that keeps it."""
     while True:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         except FileExistsError:  # unless who had it has just removed it, something else is there
             if os.path.lexists(folder) and not os.path.isdir(folder):
                 raise
