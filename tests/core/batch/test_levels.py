@@ -186,3 +186,15 @@ def test_a_run_whose_worker_is_lost_is_tried_again_alone(results: Results, tmp_p
     report, pool = drawn([shot], results, lambda task: next(lost, None) if task.part == Run(0, 2) else None)
     assert not report.failures
     assert [task.part for task in pool.done] == [Run(0, 0), Run(0, 1), Run(0, 2), Run(0, 3), Run(0, 2), None]
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"seconds": "many"}])
+def test_a_part_that_does_not_say_what_it_took_is_drawn_again(
+    metadata: dict[str, str] | None, results: Results
+) -> None:
+    parts = results.parts("hop", "0" * 32)
+    parts.write(0, torch.zeros(3, 2, 2, 2), 1.5)
+    parts.write(1, torch.zeros(3, 2, 2, 2), 2.0)
+    save_file({"drawn": torch.zeros(3, 2, 2, 2)}, parts.folder / "0000.safetensors", metadata)
+    assert not parts.has(0) and parts.has(1)
+    assert parts.seconds() == 2.0

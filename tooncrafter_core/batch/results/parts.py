@@ -62,6 +62,6 @@ def _seconds(part: Path) -> float | None:
     try:
         with safe_open(part, "pt") as file:
             file.get_slice(_DRAWN)
-            return float(file.metadata()[_SECONDS])
-    except (FileNotFoundError, SafetensorError):
+            return float((file.metadata() or {})[_SECONDS])
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError):
         return None
