@@ -20,7 +20,7 @@ from torch import Tensor
 from tooncrafter_core.files import whole
 from tooncrafter_core.files.media import check_output, write_contact_sheet, write_frames
 from tooncrafter_core.files.places.own import save_marked
-from tooncrafter_core.files.whole import check_file, folder_written_whole, written_whole
+from tooncrafter_core.files.whole import folder_written_whole, written_whole
 from tooncrafter_core.training.run.export import write_checkpoint
 
 KINDS = ["frames.mp4", "frames.webp", "frames.gif", "frames", "sheet.png"]
@@ -238,23 +238,6 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
         assert content(tmp_path / "real") != before
 
 
-def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "frames.gif").mkdir()
-    (tmp_path / "file").touch()
-    monkeypatch.chdir(tmp_path)
-    for path, said in {
-        tmp_path / "frames.gif": "is a folder; expected the name of a file",
-        tmp_path / "file" / "frames": "file is a file, not a folder",
-        Path("."): "cannot be replaced as a whole; name a folder in it",
-        tmp_path.parent: "cannot be replaced as a whole",
-        Path("/proc"): "cannot be replaced as a whole",
-        Path("/proc/frames.gif"): "no file can be made there",
-        tmp_path / ("a" * 250 + ".gif"): "no file can be made there",
-    }.items():
-        with pytest.raises(ValueError, match=said):
-            check_output(path, 16, 16)
-
-
 @pytest.mark.parametrize("name", ["frames", "frames.gif"])
 def test_a_device_is_not_replaced(name: str, tmp_path: Path) -> None:
     """As root one could, and everything that writes to /dev/null would fail from then on."""
@@ -284,44 +267,3 @@ def test_a_disk_that_is_full_for_safetensors(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match=r"cannot write .*model\.safetensors: No space left on device .* Make room"):
         write_checkpoint({"weight": torch.zeros(3)}, tmp_path / "model.safetensors")
     assert not [*tmp_path.iterdir()]
-
-
-def test_a_link_to_itself(tmp_path: Path) -> None:
-    (tmp_path / "loop.gif").symlink_to("loop.gif")
-    with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
-        check_output(str(tmp_path / "loop.gif"), 64, 64)
-    with pytest.raises(ValueError, match=r"loop\.gif is a link that leads back to itself"):
-        check_output(str(tmp_path / "loop.gif" / "film.gif"), 64, 64)
-
-
-@pytest.mark.parametrize("kind", ["link to a folder", "dangling link", "pipe"])
-def test_what_is_in_the_way_is_told_and_left_alone(kind: str, tmp_path: Path) -> None:
-    """A folder that a link leads to was emptied; for the others a write never ended."""
-    way, mine, path = tmp_path / "unfinished-c.txt", tmp_path / "mine", tmp_path / "c.txt"
-    mine.mkdir()
-    (mine / "treasure").touch()
-    if kind == "pipe":
-        os.mkfifo(way)
-    else:
-        way.symlink_to(mine if kind == "link to a folder" else tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="in the way of what is written; remove or rename it"):
-        check_file(path)
-    with pytest.raises(ValueError, match="in the way"), written_whole(path):
-        pytest.fail("it was begun")
-    assert os.path.lexists(way) and (mine / "treasure").exists() and not path.exists()
-
-
-def test_folders_in_folders_in_folders(tmp_path: Path) -> None:
-    """More of them than Python makes calls in calls."""
-    path = tmp_path / Path(*["d"] * 1200) / "frames.gif"
-    write(path)
-    assert path.is_file()
-    path.unlink()
-    os.removedirs(path.parent)  # pytest cannot
-
-
-def test_a_place_where_no_folder_can_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for path in (Path("/proc/tooncrafter"), tmp_path / "file" / "film.gif"):
-        with pytest.raises(OSError, match=f"cannot write {path}"), written_whole(path):
-            pytest.fail("it was begun")
