@@ -2,6 +2,7 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { setting } from "../wires.js";
 import {
     formatCounts,
     formatIndices,
@@ -13,7 +14,7 @@ import {
     withStrength,
 } from "./frames.js";
 import { Strip } from "./strip.js";
-import { countOf, encodeBefore, guidesAfter, picturesInto, setting } from "./upstream.js";
+import { countOf, encodeBefore, guidesAfter, picturesInto } from "./upstream.js";
 import { loadWords, say } from "./words.js";
 
 const HEIGHT = 96;
