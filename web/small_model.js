@@ -1,12 +1,15 @@
-// Whoever chooses the small model in ToonCrafter Loader gets the nodes that it leads to set for it, and is told what was
-// changed; an undo takes it back.
+// Whoever chooses the small model in ToonCrafter Loader gets the nodes that sample with it set for it, and is told what
+// was changed; an undo takes it back.
 
 import { app } from "../../scripts/app.js";
+import { nodesOf, setting, sourcesOf } from "./wires.js";
 
 const LOADER = "ToonCrafterLoader";
 const GUIDE = "ToonCrafterSketchGuide";
 const ENCODER_LOADER = "ToonCrafterSketchEncoderLoader";
 const SMALL = "tooncrafter-tiny (bundled)";
+const MENU = "checkpoint";
+const watched = new WeakSet(); // menus
 
 /** What it was made for, as its file says. */
 export const SETTINGS = {
@@ -17,48 +20,63 @@ export const SETTINGS = {
     [ENCODER_LOADER]: { sketch_encoder: "tooncrafter-tiny sketch encoder (bundled)" },
 };
 
-/** The nodes that wires of a node lead to, and the sketch encoders that they take. */
-function nodesAfter(node, found = new Set()) {
-    const links = (node.outputs ?? []).flatMap((output) => output.links ?? []);
-    for (const { target_id: number } of links.map((link) => node.graph.getLink(link)).filter(Boolean)) {
-        const next = node.graph.getNodeById(number);
-        if (!next || found.has(next)) continue;
-        found.add(next);
-        const encoder = next.type === GUIDE && next.getInputNode(next.findInputSlot("control_net"));
-        if (encoder) found.add(encoder);
-        nodesAfter(next, found);
-    }
-    return found;
+/** The nodes that sample with the model of a Loader, what makes their conditioning, and the sketch encoders in that. */
+function nodesOfFilm(loader) {
+    const sampling = nodesOf(loader.graph).filter((node) => sourcesOf(node, "MODEL").has(loader));
+    const conditions = sampling.flatMap((node) => [...sourcesOf(node, "CONDITIONING")]);
+    const guides = conditions.filter((node) => node.type === GUIDE);
+    return new Set([...sampling, ...conditions, ...guides.flatMap((node) => [...sourcesOf(node, "CONTROL_NET")])]);
 }
 
-/** Set the widgets of a node; what was changed, in words. */
+/** Set the widgets of a node, but for those that a wire feeds; what was changed, in words. */
 function setUp(node) {
     const changes = [];
-    for (const [name, value] of Object.entries(SETTINGS[node.type] ?? {})) {
-        const widget = node.widgets.find((widget) => widget.name === name);
-        if (!widget || widget.value === value) continue;
-        changes.push(`${name} ${widget.value} → ${value}`);
-        widget.setValue(value, { node, canvas: app.canvas });
+    for (const [name, wanted] of Object.entries(SETTINGS[node.type] ?? {})) {
+        const found = setting(node, name);
+        if (!found.own || found.value === wanted) continue;
+        changes.push(`${name} ${found.value} → ${wanted}`);
+        write(found, wanted);
     }
     return changes;
 }
 
+/** As if a user had chosen it. */
+function write({ node, widget, value }, wanted) {
+    widget.value = wanted;
+    widget.callback?.(wanted, app.canvas, node);
+    node.onWidgetChanged?.(widget.name, wanted, value, widget);
+}
+
 function chosen(loader) {
-    const changes = [...nodesAfter(loader)].flatMap(setUp);
+    const changes = [...nodesOfFilm(loader)].flatMap(setUp);
     if (!changes.length) return;
     app.extensionManager.toast.add({ severity: "info", summary: SMALL, detail: changes.join(", "), life: 20000 });
-    loader.graph.setDirtyCanvas(true, true);
+    app.canvas.setDirty(true, true);
+}
+
+function watch(menu, loader) {
+    if (watched.has(menu)) return;
+    watched.add(menu);
+    const before = menu.callback;
+    menu.callback = function (value, ...others) {
+        before?.call(this, value, ...others);
+        if (value === SMALL && loader.graph) chosen(loader);
+    };
 }
 
 app.registerExtension({
     name: "ToonCrafter.SmallModel",
     nodeCreated(node) {
-        if (node.comfyClass !== LOADER) return;
-        const widget = node.widgets.find((widget) => widget.name === "checkpoint");
-        const before = widget.callback;
-        widget.callback = function (value, ...others) {
-            before?.call(this, value, ...others);
-            if (value === SMALL && node.graph) chosen(node);
+        if (node.comfyClass === LOADER) watch(node.widgets.find((widget) => widget.name === MENU), node);
+    },
+    setup() {
+        const drawn = app.canvas.onDrawForeground;
+        app.canvas.onDrawForeground = function (...given) {
+            drawn?.apply(this, given);
+            // Newer pages give the node around a Loader a menu of its own, at any time, and do not tell the Loader's.
+            for (const loader of nodesOf(app.canvas.graph).filter((node) => node.type === LOADER)) {
+                watch(setting(loader, MENU).widget, loader);
+            }
         };
     },
 });

@@ -11,15 +11,17 @@ from comfy_harness.prompts import Prompt
 
 Size = tuple[float, float]
 
-COLUMN_HEIGHT, GROUP_HEIGHT = 1020, 1140
+COLUMN_HEIGHT, GROUP_HEIGHT = 1220, 1160
 """Groups go below each other, and nodes in a group, up to these heights; at 1600 x 1000 pixels the whole graph is then
 readable."""
 
 VIEW = 75, 100, 1500, 850
 """Left, top, width and height of what the page leaves free in a window of 1600 x 1000 pixels."""
 
-NODE_GAP, GROUP_GAP, COLUMN_GAP = 40, 30, 20
-"""Sizes are those of classic nodes; Vue nodes are higher, and have room in the gap."""
+NODE_GAP, GROUP_GAP, COLUMN_GAP = 12, 30, 20
+
+OURS_HIGHER, OTHERS_HIGHER = 48, 16
+"""Sizes are those of classic nodes; Vue nodes of the newest page are higher by up to these, and have room below."""
 
 PADDING, HEADING = 15, 45
 """Of a group around its nodes, and above them."""
@@ -75,6 +77,16 @@ GROUPS = {
 }
 """Title: its colour, and the nodes that stand in it; pictures stand with what first uses them."""
 
+_AS_HIGH = {
+    "LoadImage",
+    "LoadImageMask",
+    "ToonCrafterSampler",
+    "SaveAnimatedWEBP",
+    "SaveImage",
+    "SaveVideo",
+    folded.NAME,
+}
+"""Nodes that are made large enough for what they show, as Vue nodes too."""
 
 _PICTURES = {"keyframes": "Keyframes", "sketches": "Sketches"}
 """Groups of pictures, by the input that they go into."""
@@ -114,6 +126,9 @@ def grouped(prompt: Prompt) -> list[Group]:
 
 def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
     """Groups below each other while a column has room, then the next column; the note stands on top of the first."""
+    sizes = {
+        name: _with_room(prompt[name]["class_type"], size) if name in prompt else size for name, size in sizes.items()
+    }
     layout = Layout({note: [0.0, 0.0]}, [sizes[note][0], sizes[note][1] + NODE_HEADING])
     x, y, width = 0.0, sizes[note][1] + GROUP_GAP, sizes[note][0]
     for group in grouped(prompt):
@@ -134,6 +149,12 @@ def lay_out(prompt: Prompt, sizes: Mapping[str, Size], note: str) -> Layout:
             left += across + PADDING
         y, width = y + high + GROUP_GAP, max(width, wide)
     return layout
+
+
+def _with_room(kind: str, size: Size) -> Size:
+    """Of a node of a type, with what Vue nodes are higher."""
+    higher = 0 if kind in _AS_HIGH else OURS_HIGHER if kind.startswith("ToonCrafter") else OTHERS_HIGHER
+    return size[0], size[1] + higher
 
 
 def _columns(group: Group, sizes: Mapping[str, Size]) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +16,17 @@ from comfy_harness.layout import GROUPS, Size, lay_out
 from comfy_harness.prompts import Prompt
 
 LOADED_PICTURE, RESULT, SAMPLER = (240, 318), (290, 270), (290, 590)
-NOTE = (340, 440)
 FILM = 200
 """Sizes of nodes that grow with what they show, and the height of what a folded node shows while it draws."""
 
+NOTE_WIDTH, NOTE_HEIGHT = 440, (200, 14, 0.3)
+"""Of a note: the width, and the height with nothing written, for each paragraph, and for each letter. Vue nodes of page
+1.32.9 make it as high as its text, in their large letters."""
+
 LOAD = """async ([prompt, name, sizes, note, models]) => {
     await app.loadApiJson(prompt, name);
-    const shown = ({name, value}) => 7 * (name + value).length + 90;
+    const choices = ({value, options}) => [value, ...options.values.filter(other => other.endsWith('(bundled)'))];
+    const shown = menu => Math.max(...choices(menu).map(choice => 7 * (menu.name + choice).length + 90));
     const readable = ({title, widgets = []}) => Math.max(
         8 * title.length + 60, ...widgets.filter(widget => widget.type === 'combo').map(shown));
     for (const node of app.graph.nodes) {
@@ -63,7 +68,7 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
         "SaveAnimatedWEBP": RESULT,
         "SaveImage": RESULT,
         "SaveVideo": RESULT,
-        "MarkdownNote": NOTE,
+        "MarkdownNote": _note_size(example.note),
     }
     prompt = numbered(example.prompt, example.titles)
     models = {number: example.models(name) for number, name in zip(prompt, example.prompt, strict=True)}
@@ -76,6 +81,13 @@ def as_workflow(page: Page, example: Example) -> dict[str, Any]:
         saved = _laid_out(page, left, {**found, number: (width, height + FILM)}, note)
         saved = json.loads(json.dumps(saved).replace(kind, _steady(f"{example.name}, folded")))
     return {**saved, "id": _steady(example.name)}
+
+
+def _note_size(note: str) -> Size:
+    """Of a node with this Markdown."""
+    paragraphs = [line for line in re.sub(r"\]\(.*?\)", "]", note).splitlines() if line]
+    empty, paragraph, letter = NOTE_HEIGHT
+    return NOTE_WIDTH, round(empty + paragraph * len(paragraphs) + letter * sum(map(len, paragraphs)))
 
 
 def _laid_out(page: Page, prompt: Prompt, sizes: Mapping[str, Size], note: str) -> dict[str, Any]:

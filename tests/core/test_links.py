@@ -1,4 +1,4 @@
-"""What the pages link to is there: files, pictures, and headings of other pages."""
+"""What the pages link to is there: files, pictures, and headings of other pages; and the README stays short."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "web" / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+MOST_WORDS = 1200
+"""Of the README."""
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 
 
@@ -38,3 +40,7 @@ def test_a_broken_link_is_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A title, here\n\n[a](#a-title-here) [b](#other) ![c](none.png) [d](page.md)")
     assert broken(page) == ["#other", "none.png"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= MOST_WORDS

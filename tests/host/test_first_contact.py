@@ -246,6 +246,18 @@ def test_the_page_knows_what_animators_call_it(page: Page) -> None:
     assert {"interpolate", "inbetween", "tween", "anime", "line art"} <= set(known)
 
 
+def test_other_packs_nodes_keep_their_words(page: Page) -> None:
+    """Of one that has our name."""
+    words = page.evaluate(
+        """() => {
+            const other = {name: 'ToonCrafterNode', python_module: 'custom_nodes.another', search_aliases: ['theirs']};
+            app.extensions.find(({name}) => name === 'ToonCrafter.Search').beforeRegisterNodeDef(null, other);
+            return other.search_aliases;
+        }"""
+    )
+    assert words == ["theirs"]
+
+
 def let_go(page: Page, output: str) -> None:
     """Pull a wire out of Encode Keyframes and let it go over an empty place."""
     load_workflow(page, workflow("quick_start"))

@@ -94,10 +94,15 @@ def test_workflow_opens_as_it_was_made(page: Page, file: Path) -> None:
         assert {name: found["inputs"][name] for name in settings} == settings
 
 
+@pytest.mark.both_pages
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_menus_show_name_and_choice(page: Page, file: Path) -> None:
+    """The small model's names too."""
     _load(page, file)
     assert page.evaluate(CUT) == []
+    if file in DOWNLOADING:
+        page.evaluate(CHOOSE_SMALL, BUNDLED_MODEL)
+        assert page.evaluate(CUT) == []
 
 
 def _by_kind(prompt: Prompt) -> list[dict[str, Any]]:
@@ -139,7 +144,8 @@ def test_workflow_says_what_it_does(file: Path) -> None:
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflow_is_in_view_when_it_opens(file: Path) -> None:
-    """In a window of 1600 x 1000, between the page's bars, in letters that the page still draws; no node on another."""
+    """In a window of 1600 x 1000, between the page's bars, in letters that the page still draws; no node on another,
+    nor out of its group (with Vue nodes: `test_groups_page.py`)."""
     saved = json.loads(file.read_text())
     view = saved["extra"]["ds"]
     nodes = [(*node["pos"], *node["size"]) for node in saved["nodes"]]
@@ -151,6 +157,13 @@ def test_workflow_is_in_view_when_it_opens(file: Path) -> None:
     assert view["scale"] > READABLE
     for (x, y, width, height), (left, top, wide, high) in combinations(boxes, 2):
         assert x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+    groups = [group["bounding"] for group in saved["groups"]]
+    for node, (x, y, width, height) in zip(saved["nodes"], boxes, strict=True):
+        inside = [
+            left <= x and top <= y and x + width <= left + wide and y + height <= top + high
+            for left, top, wide, high in groups
+        ]
+        assert any(inside) or node["type"] == "MarkdownNote"
     assert all(node["size"][1] >= PICTURE for node in saved["nodes"] if node["type"].startswith("LoadImage"))
 
 

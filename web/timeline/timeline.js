@@ -2,6 +2,7 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { setting } from "../wires.js";
 import {
     formatCounts,
     formatIndices,
@@ -13,13 +14,13 @@ import {
     withStrength,
 } from "./frames.js";
 import { Strip } from "./strip.js";
-import { countOf, encodeBefore, guidesAfter, picturesInto, setting } from "./upstream.js";
+import { countOf, encodeBefore, guidesAfter, picturesInto } from "./upstream.js";
 import { loadWords, say } from "./words.js";
 
 const HEIGHT = 96;
 const MARGIN = 10;
 const MODELS = { ToonCrafterEncodeKeyframes: encodeModel, ToonCrafterSketchGuide: guideModel };
-const shown = new Map(); // by node: what draws its strip anew
+const shown = new WeakMap(); // by node: what draws its strip anew
 
 /** What the strip of an Encode Keyframes shows; see `Strip`. */
 function encodeModel(node) {
@@ -118,7 +119,7 @@ function modelOf(node) {
 
 /** Draw the strips of the graph on view anew, where something has changed. */
 function redraw() {
-    for (const [node, draw] of shown) if (node.graph && node.graph === app.canvas.graph) draw();
+    for (const node of app.canvas.graph?.nodes ?? []) shown.get(node)?.();
 }
 
 /** Vue nodes go on showing the strip of the node that was there before an undo. */
@@ -146,11 +147,6 @@ function addStrip(node) {
         if (state !== last) strip.show(model);
         last = state;
     });
-    const removed = node.onRemoved;
-    node.onRemoved = function (...given) {
-        shown.delete(node);
-        return removed?.apply(this, given);
-    };
 }
 
 app.registerExtension({

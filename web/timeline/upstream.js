@@ -1,5 +1,6 @@
-// What the graph tells of a film before it runs: the pictures that come over a wire, and the nodes it is made by. Wires are
-// followed across the edges of subgraphs.
+// What the graph tells of a film before it runs: the pictures that come over a wire, and the nodes it is made by.
+
+import { nodesOf, setting, sourceOf, sourcesOf } from "../wires.js";
 
 const ENCODE = "ToonCrafterEncodeKeyframes";
 const GUIDE = "ToonCrafterSketchGuide";
@@ -7,54 +8,9 @@ const PICTURE = /\.(png|jpe?g|webp|bmp|gif|tiff?)$/i;
 const MOVING = /\.(webp|gif)$/i;
 const WHOLE_PATH = /^([/\\]|[a-z]:)/i;
 const [MUTED, BYPASSED] = [2, 4]; // modes of a node
-const OUTSIDE = -10; // where wires begin that come into a subgraph; some pages write it as a text
-const UNKNOWN_NODE = { type: "", inputs: [] };
 
 // One picture, or one or more of which nothing is known (`sure` is false); `file` is one of ComfyUI's folders, if any.
 const UNKNOWN = { file: null, sure: false };
-
-/**
- * A widget, its value, and whether that is what runs: not so where a wire brings another. Inside a subgraph it may be the
- * widget that stands for it outside.
- */
-export function setting(node, name) {
-    const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
-    const link = slot < 0 ? null : node.graph.getLink(node.inputs[slot].link);
-    const place = link && cameIn(link) ? placeOf(node.graph) : null;
-    const outside = place && setting(place, place.inputs[link.origin_slot].name);
-    if (outside?.widget) return outside;
-    const widget = node.widgets?.find((widget) => widget.name === name);
-    return { widget, value: widget?.value, own: Boolean(widget) && !link };
-}
-
-const cameIn = (link) => Number(link.origin_id) === OUTSIDE;
-
-/** The node that a subgraph is on the graph around it; null where there are several. */
-function placeOf(graph) {
-    const places = nodesOf(graph).filter((node) => node.subgraph === graph);
-    return places.length === 1 ? places[0] : null;
-}
-
-/** The node that a wire into an input comes from, or null where nothing is connected. */
-function sourceOf(node, slot) {
-    const link = node.graph.getLink(node.inputs[slot]?.link);
-    if (!link) return null;
-    if (cameIn(link)) {
-        const place = placeOf(node.graph);
-        return place ? sourceOf(place, link.origin_slot) : UNKNOWN_NODE;
-    }
-    let [source, output] = [node.graph.getNodeById(link.origin_id), link.origin_slot];
-    while (source?.subgraph) {
-        const inside = source.resolveSubgraphOutputLink(output);
-        [source, output] = [inside?.outputNode, inside?.link.origin_slot];
-    }
-    return source ?? UNKNOWN_NODE;
-}
-
-/** All nodes of the workflow that a graph is part of. */
-function nodesOf({ rootGraph }) {
-    return [rootGraph, ...rootGraph.subgraphs.values()].flatMap((graph) => graph.nodes);
-}
 
 /** The pictures that come into an input of a node; none where nothing is connected. */
 export function picturesInto(node, name, seen = new Set()) {
@@ -104,15 +60,8 @@ export function countOf(pictures) {
 }
 
 /** The Encode Keyframes whose conditioning reaches a Sketch Guide, if there is one. */
-export function encodeBefore(guide, seen = new Set()) {
-    seen.add(guide);
-    for (const [slot, input] of (guide.inputs ?? []).entries()) {
-        const source = ["CONDITIONING", "*"].includes(input.type) && sourceOf(guide, slot);
-        if (!source || seen.has(source)) continue;
-        const found = source.type === ENCODE ? source : encodeBefore(source, seen);
-        if (found) return found;
-    }
-    return null;
+export function encodeBefore(guide) {
+    return [...sourcesOf(guide, "CONDITIONING")].find((source) => source.type === ENCODE) ?? null;
 }
 
 /** The Sketch Guides at work that an Encode Keyframes leads to. */
