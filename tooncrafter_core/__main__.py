@@ -222,8 +222,12 @@ def _check_results(options: argparse.Namespace, pictures: Sequence[str | Path], 
         for source in (*pictures, *_models(options)):
             if Path(realpath(source)).is_relative_to(realpath(result)):
                 raise ValueError(f"{option} {result} would replace {source}, which is read; name another result")
-    if len({Path(result).resolve() for result in results.values()}) < len(results):
-        raise ValueError(f"--output and --contact-sheet are both {options.output}; give each a name of its own")
+    film, *sheets = (Path(realpath(result)) for result in results.values())
+    if any(sheet.is_relative_to(film) or film.is_relative_to(sheet) for sheet in sheets):
+        raise ValueError(
+            f"--output {options.output} and --contact-sheet {options.contact_sheet} are one, or one is in the other; "
+            "give each a place of its own"
+        )
 
 
 def _sketch_files(items: list[str], total: int, per_segment: Sequence[int]) -> dict[int, tuple[str, float | None]]:
