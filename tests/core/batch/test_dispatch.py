@@ -95,6 +95,17 @@ def test_names_that_moved_on(results: Results, tmp_path: Path) -> None:
     assert not planned(swapped, results).tasks
 
 
+@pytest.mark.parametrize("over", ["strips/shot0001.png", "shots/shot0001/0001.png"])
+def test_what_was_drawn_over_stays_where_names_move_on(over: str, results: Results, tmp_path: Path) -> None:
+    first, second = make_shots(tmp_path, 2)
+    drawn([first, second], results)
+    Image.new("RGB", (16, 16), "red").save(results.folder / over)
+    before = (results.folder / over).read_bytes()
+    with pytest.raises(ValueError, match="would be lost"):
+        planned([replace(first, name=second.name)], results)
+    assert (results.folder / over).read_bytes() == before and results.record(second.name)
+
+
 def test_what_a_key_depends_on(tmp_path: Path) -> None:
     (shot,) = make_shots(tmp_path, 1)
     key = shot_key(shot, ["w"])
