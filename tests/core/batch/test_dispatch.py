@@ -66,6 +66,8 @@ def test_what_is_not_whole_is_drawn_again(results: Results, tmp_path: Path) -> N
     for wrong in ('"seconds": null', '"frames": Infinity', '"frames": "many"'):
         record.write_text(record.read_text().replace("}", f", {wrong}}}"))
         assert len(drawn([shot], results)[1].done) == 1
+    record.write_text("[" * 100000)
+    assert len(drawn([shot], results)[1].done) == 1
     record.write_text(record.read_text().replace("}", ', "seconds": "7", "worker": null}'))
     assert len(drawn([shot], results)[0].kept) == 1
 
@@ -124,6 +126,8 @@ def test_a_weight_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("tooncrafter_core.batch.results.digest.file_digest", lambda path: "read again")
         assert WeightDigests(tmp_path / "kept.json").of(file) == first
+        (tmp_path / "kept.json").write_text("[" * 100000)
+        assert WeightDigests(tmp_path / "kept.json").of(file) == "read again"
         file.write_bytes(b"other")
         assert WeightDigests(tmp_path / "kept.json").of(file) == "read again"
 

@@ -168,7 +168,7 @@ def _read_record(path: Path) -> Record | None:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         return Record(str(given["key"]), int(given["frames"]), float(given["seconds"]), str(given["worker"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
