@@ -66,6 +66,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong with an option in one line, as for every other mistake."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - stands behind =, such as --sketch=-1=last.png"
         self.exit(2, f"error: {message}; {self.prog} --help explains all options\n")
 
 
@@ -118,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FRAME[@STRENGTH]=FILE",
-        help="line drawing for one frame such as 7, -1 or 50%%, with a strength of its own or --sketch-strength; "
-        "repeatable",
+        help="line drawing for one frame such as 7, 50%% or, as --sketch=-1=FILE, the last; with a strength of its own "
+        "or --sketch-strength; repeatable",
     )
     command.add_argument(
         "--contact-sheet",

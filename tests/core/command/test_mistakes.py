@@ -150,6 +150,15 @@ def test_what_no_option_takes(wrong: list[str], pictures: list[str], capsys: pyt
     assert wrong[0] in said.err
 
 
+def test_a_frame_from_the_end_is_written_with_an_equals_sign(
+    pictures: list[str], refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["interpolate", *pictures, "-c", "not-read-yet.ckpt", "-o", "frames", "--sketch", "-1=last.png"])
+    assert "one that begins with - stands behind =, such as --sketch=-1=last.png" in capsys.readouterr().err
+    assert "there is no picture last.png" in refusal("--sketch=-1=last.png", "--sketch-encoder", "s.ckpt")
+
+
 def test_ctrl_c_ends_it_in_words_and_keeps_what_was_there(
     pictures: list[str],
     model: list[str],
