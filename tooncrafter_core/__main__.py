@@ -66,6 +66,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong with an option in one line, as for every other mistake."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - stands behind =, such as --sketch=-1=last.png"
         self.exit(2, f"error: {message}; {self.prog} --help explains all options\n")
 
 
@@ -118,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FRAME[@STRENGTH]=FILE",
-        help="line drawing for one frame such as 7, -1 or 50%%, with a strength of its own or --sketch-strength; "
-        "repeatable",
+        help="line drawing for one frame such as 7, 50%% or, as --sketch=-1=FILE, the last; with a strength of its own "
+        "or --sketch-strength; repeatable",
     )
     command.add_argument(
         "--contact-sheet",
@@ -222,8 +224,12 @@ def _check_results(options: argparse.Namespace, pictures: Sequence[str | Path], 
         for source in (*pictures, *_models(options)):
             if Path(realpath(source)).is_relative_to(realpath(result)):
                 raise ValueError(f"{option} {result} would replace {source}, which is read; name another result")
-    if len({Path(result).resolve() for result in results.values()}) < len(results):
-        raise ValueError(f"--output and --contact-sheet are both {options.output}; give each a name of its own")
+    film, *sheets = (Path(realpath(result)) for result in results.values())
+    if any(sheet.is_relative_to(film) or film.is_relative_to(sheet) for sheet in sheets):
+        raise ValueError(
+            f"--output {options.output} and --contact-sheet {options.contact_sheet} are one, or one is in the other; "
+            "give each a place of its own"
+        )
 
 
 def _sketch_files(items: list[str], total: int, per_segment: Sequence[int]) -> dict[int, tuple[str, float | None]]:

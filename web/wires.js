@@ -1,6 +1,7 @@
 // Wires and widgets of a graph, followed across the edges of subgraphs.
 
 const OUTSIDE = -10; // where wires begin that come into a subgraph; some pages write it as a text
+export const BYPASSED = 4; // a mode of a node
 const UNKNOWN_NODE = { type: "", inputs: [] };
 
 /**
@@ -34,7 +35,7 @@ export function sourceOf(node, slot) {
         return place ? sourceOf(place, link.origin_slot) : UNKNOWN_NODE;
     }
     let [source, output] = [node.graph.getNodeById(link.origin_id), link.origin_slot];
-    while (source?.subgraph) {
+    while (source?.subgraph && source.mode !== BYPASSED) {
         const inside = source.resolveSubgraphOutputLink(output);
         [source, output] = [inside?.outputNode, inside?.link.origin_slot];
     }

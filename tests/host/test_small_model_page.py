@@ -49,6 +49,14 @@ FEED_STEPS = """() => {
     const sampler = app.graph.nodes.find(node => node.type === 'ToonCrafterSampler');
     steps.connect(0, sampler, sampler.inputs.findIndex(input => input.name === 'steps'));
 }"""
+FEED_MENU = """value => {
+    const primitive = LiteGraph.createNode('PrimitiveNode');
+    app.graph.add(primitive);
+    const loader = app.graph.nodes.find(node => node.type === 'ToonCrafterLoader');
+    primitive.connect(0, loader, loader.inputs.findIndex(input => input.name === 'checkpoint'));
+    primitive.widgets[0].value = value;
+    app.canvas.draw(true, true);
+}"""
 WRITTEN = """type => Object.fromEntries(
     app.graph.nodes.find(node => node.type === type).widgets.map(({name, value}) => [name, value]))"""
 
@@ -84,6 +92,24 @@ def test_a_field_that_a_wire_feeds_stays(page: Page) -> None:
     choose(page, checkpoint=BUNDLED_MODEL)
     sampler = page.evaluate(WRITTEN, "ToonCrafterSampler")
     assert (sampler["steps"], sampler["guidance_scale"]) == (50, 1)
+
+
+def test_a_menu_that_a_wire_feeds_sets_nothing_when_it_runs(page: Page) -> None:
+    """A Primitive writes its choice into the menu each time that the graph is queued."""
+    load(page, "published_weights")
+    page.evaluate(FEED_MENU, BUNDLED_MODEL)
+    assert sent(page) == {"checkpoint": BUNDLED_MODEL, **FILM}
+
+
+def test_a_graph_in_the_form_of_the_api_keeps_its_settings(page: Page) -> None:
+    """Its nodes are written by their numbers; here the Loader is the last, when all are connected."""
+    load(page, "published_weights")
+    prompt = to_api_prompt(page)
+    loader = next(number for number, made in prompt.items() if made["class_type"] == "ToonCrafterLoader")
+    prompt[loader]["inputs"]["checkpoint"] = BUNDLED_MODEL
+    moved = json.dumps(prompt).replace(f'"{loader}": {{', '"999": {').replace(f'["{loader}",', '["999",')
+    page.evaluate("prompt => app.loadApiJson(prompt, 'film')", json.loads(moved))
+    assert sent(page) == {"checkpoint": BUNDLED_MODEL, **FILM}
 
 
 def test_all_in_a_subgraph_is_set(page: Page) -> None:

@@ -46,6 +46,11 @@ SET_MODE = """([type, mode]) => {
     app.graph.nodes.find(node => node.type === type).mode = mode;
     app.canvas.draw(true, true);
 }"""
+BYPASS = """([type, folded]) => {
+    const node = app.graph.nodes.find(node => node.type === type);
+    (folded ? app.graph.convertToSubgraph(new Set([node])).node : node).mode = 4;
+    app.canvas.draw(true, true);
+}"""
 FOLD = """types => {
     const nodes = app.graph.nodes.filter(node => types.includes(node.type));
     app.graph.convertToSubgraph(new Set(nodes));
@@ -325,11 +330,12 @@ def test_sketches_that_do_not_guide_are_not_shown_as_if(page: Page, mode: int) -
     assert frames_on(page, ENCODE, "sketch") == ["7"]
 
 
+@pytest.mark.parametrize("folded", [False, True], ids=["node", "subgraph"])
 @pytest.mark.usefixtures("segments")
-def test_a_bypassed_node_passes_its_first_pictures_on(page: Page) -> None:
+def test_a_bypassed_node_passes_its_first_pictures_on(page: Page, folded: bool) -> None:
     """Here the first keyframe of two, so that two of three are left."""
     write(page, ENCODE, "frames", "16")
-    page.evaluate(SET_MODE, ["ImageBatch", 4])
+    page.evaluate(BYPASS, ["ImageBatch", folded])
     assert frames_on(page, ENCODE, "keyframe") == ["0", "15"]
 
 

@@ -59,6 +59,7 @@ def plan(shots: Sequence[Shot], results: Results, weights: Sequence[str], traine
 
     Raises:
         OSError: a copy cannot be written.
+        ValueError: a copy would replace what somebody has drawn over.
     """
     made = Plan()
     earlier = dict(results.records())

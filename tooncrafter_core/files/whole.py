@@ -25,6 +25,8 @@ from .places.own import FRAME, MARK, is_replaceable
 
 log = logging.getLogger(__name__)
 
+OWN_NAMES = ("unfinished-", "replaced-")
+"""What names of half written results begin with, and of those that are being replaced."""
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
@@ -179,8 +181,10 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_room(path: Path) -> None:
-    """Raise ValueError where a new file cannot be made, or folders above it cannot."""
+    """Raise ValueError where a new file cannot be made, folders above it cannot, or a later run would remove it."""
     target = path.resolve()
+    if target.name.casefold().startswith(OWN_NAMES):
+        raise ValueError(f"{path}: results in work have names with {' and '.join(OWN_NAMES)}, choose another")
     _check_unfinished(_beside(target, "unfinished"))
     there = _existing_parent(target)
     if not os.path.isdir(there):

@@ -1,13 +1,13 @@
 // What the graph tells of a film before it runs: the pictures that come over a wire, and the nodes it is made by.
 
-import { nodesOf, setting, sourceOf, sourcesOf } from "../wires.js";
+import { BYPASSED, nodesOf, setting, sourceOf, sourcesOf } from "../wires.js";
 
 const ENCODE = "ToonCrafterEncodeKeyframes";
 const GUIDE = "ToonCrafterSketchGuide";
 const PICTURE = /\.(png|jpe?g|webp|bmp|gif|tiff?)$/i;
 const MOVING = /\.(webp|gif)$/i;
 const WHOLE_PATH = /^([/\\]|[a-z]:)/i;
-const [MUTED, BYPASSED] = [2, 4]; // modes of a node
+const MUTED = 2; // a mode of a node
 
 // One picture, or one or more of which nothing is known (`sure` is false); `file` is one of ComfyUI's folders, if any.
 const UNKNOWN = { file: null, sure: false };

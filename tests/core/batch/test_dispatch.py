@@ -66,6 +66,8 @@ def test_what_is_not_whole_is_drawn_again(results: Results, tmp_path: Path) -> N
     for wrong in ('"seconds": null', '"frames": Infinity', '"frames": "many"'):
         record.write_text(record.read_text().replace("}", f", {wrong}}}"))
         assert len(drawn([shot], results)[1].done) == 1
+    record.write_text("[" * 100000)
+    assert len(drawn([shot], results)[1].done) == 1
     record.write_text(record.read_text().replace("}", ', "seconds": "7", "worker": null}'))
     assert len(drawn([shot], results)[0].kept) == 1
 
@@ -95,6 +97,17 @@ def test_names_that_moved_on(results: Results, tmp_path: Path) -> None:
     assert not planned(swapped, results).tasks
 
 
+@pytest.mark.parametrize("over", ["strips/shot0001.png", "shots/shot0001/0001.png"])
+def test_what_was_drawn_over_stays_where_names_move_on(over: str, results: Results, tmp_path: Path) -> None:
+    first, second = make_shots(tmp_path, 2)
+    drawn([first, second], results)
+    Image.new("RGB", (16, 16), "red").save(results.folder / over)
+    before = (results.folder / over).read_bytes()
+    with pytest.raises(ValueError, match="would be lost"):
+        planned([replace(first, name=second.name)], results)
+    assert (results.folder / over).read_bytes() == before and results.record(second.name)
+
+
 def test_what_a_key_depends_on(tmp_path: Path) -> None:
     (shot,) = make_shots(tmp_path, 1)
     key = shot_key(shot, ["w"])
@@ -113,6 +126,8 @@ def test_a_weight_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("tooncrafter_core.batch.results.digest.file_digest", lambda path: "read again")
         assert WeightDigests(tmp_path / "kept.json").of(file) == first
+        (tmp_path / "kept.json").write_text("[" * 100000)
+        assert WeightDigests(tmp_path / "kept.json").of(file) == "read again"
         file.write_bytes(b"other")
         assert WeightDigests(tmp_path / "kept.json").of(file) == "read again"
 

@@ -59,7 +59,7 @@ def test_a_precision_that_is_slow_on_a_cpu_is_told(
 
 
 def test_frames_in_a_folder_are_the_contact_sheet(pictures: list[str], model: list[str], output: Path) -> None:
-    sheet = output / "sheet.png"
+    sheet = output.with_name("sheet.png")
     keyframes = [*pictures, pictures[0]]
     assert main(["interpolate", *keyframes, *model, "-o", str(output), "--contact-sheet", str(sheet)]) == 0
     frames = torch.stack([read_image(path) for path in sorted(output.glob("0*.png"))])

@@ -150,6 +150,15 @@ def test_what_no_option_takes(wrong: list[str], pictures: list[str], capsys: pyt
     assert wrong[0] in said.err
 
 
+def test_a_frame_from_the_end_is_written_with_an_equals_sign(
+    pictures: list[str], refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["interpolate", *pictures, "-c", "not-read-yet.ckpt", "-o", "frames", "--sketch", "-1=last.png"])
+    assert "one that begins with - stands behind =, such as --sketch=-1=last.png" in capsys.readouterr().err
+    assert "there is no picture last.png" in refusal("--sketch=-1=last.png", "--sketch-encoder", "s.ckpt")
+
+
 def test_ctrl_c_ends_it_in_words_and_keeps_what_was_there(
     pictures: list[str],
     model: list[str],
@@ -189,8 +198,14 @@ def test_results_that_would_replace_what_is_read(refusal: Refusal, pictures: lis
     keyframes = [str(tmp_path / "frames" / f"000{number}.png") for number in range(2)]
     assert f"would replace {keyframes[0]}" in refusal("-o", str(tmp_path / "frames"), keyframes=keyframes)
     assert f"would replace {keyframes[1]}" in refusal("--contact-sheet", keyframes[1], keyframes=keyframes)
-    both = str(tmp_path / "both.webp")
-    assert "are both" in refusal("-o", both, "--contact-sheet", both, keyframes=keyframes)
+
+
+@pytest.mark.parametrize(
+    ("film", "sheet"), [("both.webp", "both.webp"), ("new", "new/0003.png"), ("new.png/frames", "new.png")]
+)
+def test_results_in_each_others_place(film: str, sheet: str, refusal: Refusal, tmp_path: Path) -> None:
+    """A sheet among the frames would be one of them, and keep the next run from replacing them."""
+    assert "one is in the other" in refusal("-o", str(tmp_path / film), "--contact-sheet", str(tmp_path / sheet))
 
 
 def test_a_contact_sheet_that_is_too_long(refusal: Refusal, tmp_path: Path) -> None:

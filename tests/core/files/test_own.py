@@ -17,7 +17,8 @@ FRAMES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("folder", ["frames", "replaced-frames"])
 @pytest.mark.parametrize("kind", ["drawing", "link", "text", "half a drawing"])
 def test_a_folder_of_drawings_with_the_names_of_frames(folder: str, kind: str, tmp_path: Path) -> None:
-    write_frames(FRAMES, tmp_path / folder, 10)
+    write_frames(FRAMES, tmp_path / "frames", 10)
+    (tmp_path / "frames").rename(tmp_path / folder)
     own = tmp_path / folder / "0001.png"
     Image.new("RGB", (64, 64), "red").save(tmp_path / "drawing.png")
     drawing = (tmp_path / "drawing.png").read_bytes()

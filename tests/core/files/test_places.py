@@ -24,6 +24,8 @@ def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest
         Path("/proc"): "cannot be replaced as a whole",
         Path("/proc/frames.gif"): "no file can be made there",
         tmp_path / ("a" * 250 + ".gif"): "no file can be made there",
+        tmp_path / "unfinished-frames": "results in work have names with unfinished-",
+        tmp_path / "Replaced-frames.gif": "results in work have names with",
     }.items():
         with pytest.raises(ValueError, match=said):
             check_output(path, 16, 16)

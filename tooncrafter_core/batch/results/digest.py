@@ -68,6 +68,6 @@ class WeightDigests:
     def _read(self) -> dict[str, str]:
         try:
             known = json.loads(self._kept.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or changed by hand: they are made anew
+        except (OSError, ValueError, RecursionError):  # not there, or changed by hand: they are made anew
             return {}
         return known if isinstance(known, dict) else {}

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ...files.media import check_output, check_sheet_file, write_contact_sheet, write_frames
 from ...files.places.own import FRAME
-from ...files.whole import check_file, folder_written_whole, written_whole
+from ...files.whole import check_file, check_folder, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
 from .parts import Parts
 
@@ -127,7 +127,10 @@ class Results:
 
         Raises:
             OSError: it cannot be written.
+            ValueError: what has that name may not be replaced, and is unchanged.
         """
+        check_folder(self.frames(target))
+        check_sheet_file(self.frame_strip(target))
         self._record(target).unlink(missing_ok=True)
         with folder_written_whole(self.frames(target)) as folder:
             shutil.copytree(self.frames(source), folder, dirs_exist_ok=True)
@@ -165,7 +168,7 @@ def _read_record(path: Path) -> Record | None:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         return Record(str(given["key"]), int(given["frames"]), float(given["seconds"]), str(given["worker"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

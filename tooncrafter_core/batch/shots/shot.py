@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from ...files.pictures import picture_files
+from ...files.whole import OWN_NAMES
 from ...inputs import shortened
 from ...settings import Settings
 from ...sketches.indices import parse_frame_indices, parse_strength
@@ -25,8 +26,6 @@ FIELDS = (
 )
 """Keys of a line."""
 _NAME = re.compile(r"\w[\w-]{0,99}")
-_OWN_NAMES = ("unfinished-", "replaced-")
-"""What names of other shots' half written results begin with, see `files.whole`."""
 _SKETCH = '{"7": "middle.png", "50%@0.8": "other.png"}'
 
 
@@ -112,8 +111,8 @@ def parse_shot(entry: Mapping[str, object], folder: Path, defaults: Mapping[str,
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"name is {shortened(name)}; expected up to 100 letters, digits, _ and -, such as sc010_sh020")
-    if name.casefold().startswith(_OWN_NAMES):
-        raise ValueError(f"name is {name}; results in work have names with {' and '.join(_OWN_NAMES)}, choose another")
+    if name.casefold().startswith(OWN_NAMES):
+        raise ValueError(f"name is {name}; results in work have names with {' and '.join(OWN_NAMES)}, choose another")
 
 
 def _texts(keyframes: object) -> list[str]:
