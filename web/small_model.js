@@ -10,6 +10,7 @@ const ENCODER_LOADER = "ToonCrafterSketchEncoderLoader";
 const SMALL = "tooncrafter-tiny (bundled)";
 const MENU = "checkpoint";
 const watched = new WeakSet(); // menus
+const shown = new WeakSet(); // Loaders; before, a graph in the API's form is written into their menus, as if chosen
 
 /** What it was made for, as its file says. */
 export const SETTINGS = {
@@ -55,26 +56,30 @@ function chosen(loader) {
 }
 
 /** What a wire brings, as from a Primitive, is written into the menu at each run: that is no choice. */
-function watch(loader) {
-    const menu = setting(loader, MENU).widget;
+function watch(menu, loader) {
     if (watched.has(menu)) return;
     watched.add(menu);
     const before = menu.callback;
     menu.callback = function (value, ...others) {
         before?.call(this, value, ...others);
-        if (value === SMALL && loader.graph && setting(loader, MENU).own) chosen(loader);
+        if (value === SMALL && shown.has(loader) && loader.graph && setting(loader, MENU).own) chosen(loader);
     };
 }
 
 app.registerExtension({
     name: "ToonCrafter.SmallModel",
+    nodeCreated(node) {
+        if (node.comfyClass === LOADER) watch(node.widgets.find((widget) => widget.name === MENU), node);
+    },
     setup() {
         const drawn = app.canvas.onDrawForeground;
         app.canvas.onDrawForeground = function (...given) {
             drawn?.apply(this, given);
-            // Not when a node is made: a graph in the API's form is written into its menus then, as if chosen. And newer
-            // pages give the node around a Loader a menu of its own, at any time, and do not tell the Loader's.
-            nodesOf(app.canvas.graph).filter((node) => node.type === LOADER).forEach(watch);
+            // Newer pages give the node around a Loader a menu of its own, at any time, and do not tell the Loader's.
+            for (const loader of nodesOf(app.canvas.graph).filter((node) => node.type === LOADER)) {
+                shown.add(loader);
+                watch(setting(loader, MENU).widget, loader);
+            }
         };
     },
 });

@@ -49,6 +49,14 @@ FEED_STEPS = """() => {
     const sampler = app.graph.nodes.find(node => node.type === 'ToonCrafterSampler');
     steps.connect(0, sampler, sampler.inputs.findIndex(input => input.name === 'steps'));
 }"""
+VUE_NODES = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+SHOW_LOADER = """() => {
+    const loader = app.graph.nodes.find(node => node.type === 'ToonCrafterLoader');
+    app.canvas.ds.scale = 1;
+    app.canvas.centerOnNode(loader);
+    app.canvas.draw(true, true);
+    return loader.id;
+}"""
 FEED_MENU = """value => {
     const primitive = LiteGraph.createNode('PrimitiveNode');
     app.graph.add(primitive);
@@ -92,6 +100,27 @@ def test_a_field_that_a_wire_feeds_stays(page: Page) -> None:
     choose(page, checkpoint=BUNDLED_MODEL)
     sampler = page.evaluate(WRITTEN, "ToonCrafterSampler")
     assert (sampler["steps"], sampler["guidance_scale"]) == (50, 1)
+
+
+def test_vue_nodes_tell_a_choice_too(page: Page) -> None:
+    """Those of the pinned page keep what a menu calls from when its node was made."""
+    saved = json.loads((ROOT / "workflows" / "quick_start.json").read_text())
+    values = {node["type"]: node["widgets_values"] for node in saved["nodes"] if "widgets_values" in node}
+    values["ToonCrafterLoader"][0] = "model.ckpt"
+    values["ToonCrafterEncodeKeyframes"][:2] = [512, 320]
+    page.evaluate(VUE_NODES, True)
+    try:
+        load_workflow(page, saved)
+        page.keyboard.press("Escape")  # of what tells which models are missing
+        number = page.evaluate(SHOW_LOADER)
+        page.locator(f"[data-node-id='{number}'] [role=combobox]").first.click(force=True)
+        page.locator("[role=option]", has_text=BUNDLED_MODEL).last.click()
+        page.wait_for_function(
+            "app.graph.nodes.some(node => node.type === 'ToonCrafterEncodeKeyframes' && "
+            "node.widgets.some(({name, value}) => name === 'width' && value === 128))"
+        )
+    finally:
+        page.evaluate(VUE_NODES, False)
 
 
 def test_a_menu_that_a_wire_feeds_sets_nothing_when_it_runs(page: Page) -> None:
