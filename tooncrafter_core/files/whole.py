@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 OWN_NAMES = ("unfinished-", "replaced-")
 """What names of half written results begin with, and of those that are being replaced."""
+_OF_DESKTOPS = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What desktops put into folders that they show; nobody misses it."""
 _PROBE = bytes(1 << 16)
 _BLOCK = 1 << 22
 _READ_AND_WRITE = 0o666
@@ -147,7 +149,9 @@ def check_folder(path: Path) -> None:
 def _check_files(folder: Path, marked: bool) -> None:
     """Raise ValueError where a folder holds files that nobody may lose."""
     others = [
-        name for name in _names(folder) if not FRAME.fullmatch(name) or (marked and not is_replaceable(folder / name))
+        name
+        for name in set(_names(folder)) - _OF_DESKTOPS
+        if not FRAME.fullmatch(name) or (marked and not is_replaceable(folder / name))
     ]
     if others:
         raise ValueError(

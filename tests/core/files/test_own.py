@@ -71,3 +71,12 @@ def test_a_film_takes_the_place_of_any_film(tmp_path: Path) -> None:
     write_frames(FRAMES, tmp_path / "film.webp", 10)
     with Image.open(tmp_path / "film.webp") as film:
         assert film.n_frames == 3  # type: ignore[attr-defined]
+
+
+def test_what_a_desktop_puts_into_folders_is_in_nobodys_way(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    write_frames(FRAMES, frames, 10)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (frames / name).write_text("an icon's place")
+    write_frames(FRAMES[:2], frames, 10)
+    assert sorted(os.listdir(frames)) == ["0000.png", "0001.png"]
