@@ -100,11 +100,13 @@ def newest_server() -> Iterator[ComfyServer]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of the page that are marked `both_pages` run on the newest one too; all do with TOONCRAFTER_PAGE=newest."""
+    """Tests of the page that are marked `both_pages` run on the newest one too, `newest_page` ones on that alone;
+    all do with TOONCRAFTER_PAGE=newest."""
     if "page_server" in metafunc.fixturenames:
-        both = metafunc.definition.get_closest_marker("both_pages") is not None
-        pages = ["chosen"] if os.environ.get("TOONCRAFTER_PAGE") or not both else ["chosen", "newest"]
-        metafunc.parametrize("page_server", pages, indirect=True, scope="module")
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        pages = ["chosen", "newest"] if "both_pages" in marks else ["newest"] if "newest_page" in marks else ["chosen"]
+        chosen = ["chosen"] if os.environ.get("TOONCRAFTER_PAGE") else pages
+        metafunc.parametrize("page_server", chosen, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from comfy_harness.browser import load_workflow
 from comfy_harness.server import ROOT
 from playwright.sync_api import Page
 
-pytestmark = pytest.mark.both_pages
+pytestmark = pytest.mark.newest_page
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 VUE_NODES = "on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
