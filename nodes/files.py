@@ -44,7 +44,7 @@ def check_there(folder: str, name: object) -> bool | str:
     known = " ".join(filter(None, [whereabouts(str(name)), f"Put it into ComfyUI's models/{folder} folder"]))
     return (
         f"{_NAMES.repr(name)} was not found. {known} and press r on the page, or choose {BUNDLED[folder][0]}, which "
-        "comes with these nodes: 128 x 64 pixels, 24 fps, 4 steps, guidance scale 1, clean_end."
+        "comes with these nodes: 128 x 64 pixels, 24 fps, 2 steps, guidance scale 1, clean_end."
     )
 
 

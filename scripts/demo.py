@@ -96,7 +96,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("keyframes", nargs="*", type=Path, default=DRAWN, help="two or more pictures")
     parser.add_argument("--checkpoint", type=Path, help="a complete ToonCrafter checkpoint, instead of the small model")
     parser.add_argument("--sketch-encoder", type=Path, help="its sketch encoder, for the shipped sketches")
-    parser.add_argument("--steps", type=int, default=4, help="sampling steps (published: 50)")
+    parser.add_argument("--steps", type=int, default=2, help="sampling steps (published: 50)")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="guidance scale (published: 7.5)")
     ends = "remove all noise in the last step (published: no)"
     parser.add_argument("--clean-end", action=argparse.BooleanOptionalAction, default=True, help=ends)

@@ -15,8 +15,8 @@ const shown = new WeakSet(); // Loaders; before, a graph in the API's form is wr
 /** What it was made for, as its file says. */
 export const SETTINGS = {
     ToonCrafterEncodeKeyframes: { width: 128, height: 64, fps: 24 },
-    ToonCrafterSampler: { steps: 4, guidance_scale: 1, clean_end: true },
-    KSampler: { steps: 4, cfg: 1 },
+    ToonCrafterSampler: { steps: 2, guidance_scale: 1, clean_end: true },
+    KSampler: { steps: 2, cfg: 1 },
     [GUIDE]: { strength: 1 },
     [ENCODER_LOADER]: { sketch_encoder: "tooncrafter-tiny sketch encoder (bundled)" },
 };

@@ -39,7 +39,7 @@ from tooncrafter_core.training.tasks.joint import SKETCH_CHECKPOINT
 
 TINY = Path(__file__).resolve().parents[2] / "assets" / "tooncrafter-tiny"
 LIMIT = 40e6
-STEPS = 4
+STEPS = 2
 GUIDANCE_SCALE = 1.0
 SKETCH_STRENGTH = 1.0
 

@@ -64,7 +64,7 @@ CONNECT_BLUEPRINT = """([sketches, saving]) => {
     if (sketches.length) load(sketches, 'sketches');
     node.connect(0, add(saving), 0);
     const shown = Object.fromEntries(node.widgets.map(widget => [widget._overlay?.widgetName ?? widget.name, widget]));
-    shown.steps.value = 1;
+    shown.steps.value = 5;
     shown.frames.value = 5;
     return Object.keys(shown);
 }"""
@@ -216,7 +216,7 @@ def choose_the_small_model(page: Page) -> None:
     fit_view(page)
     page.mouse.click(*page.evaluate(CHECKPOINT_MENU))
     page.locator(".litecontextmenu").get_by_text(BUNDLED_MODEL, exact=True).click()
-    page.get_by_text("steps 50 → 4").first.wait_for()
+    page.get_by_text("steps 50 → 2").first.wait_for()
 
 
 @pytest.mark.both_pages
@@ -315,12 +315,12 @@ def drawn(page: Page, server: ComfyServer, files: str) -> list[Path]:
 
 @pytest.mark.both_pages
 def test_search_offers_a_blueprint_that_draws(page: Page, page_server: ComfyServer, pictures: Path) -> None:
-    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants more steps."""
+    """Three keyframes in three nodes, with the pack's own files; the page tells that the model wants fewer steps."""
     pick_blueprint(page, BLUEPRINT)
     widgets = page.evaluate(CONNECT_BLUEPRINT, [[], "SaveImage"])
     assert {"checkpoint", "text", "width", "height", "steps", "seed", "frame_indices"} <= set(widgets)
     assert len(drawn(page, page_server, "*.png")) == 9
-    page.get_by_text("works best with steps 4; here it is steps 1").first.wait_for()
+    page.get_by_text("works best with steps 2; here it is steps 5").first.wait_for()
     screenshot(page, pictures / "blueprint.png")
 
 

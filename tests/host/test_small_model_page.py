@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 pytestmark = pytest.mark.both_pages
 
 FILM = {"width": 512, "height": 320, "steps": 50}
-SMALL = {"width": 128, "height": 64, "steps": 4}
+SMALL = {"width": 128, "height": 64, "steps": 2}
 CHOOSE = """values => {
     const shown = app.graph.nodes.flatMap(node => (node.widgets ?? []).map(
         widget => [widget._overlay?.widgetName ?? widget.name, widget, node]));

@@ -39,7 +39,7 @@ TITLE, PICTURE, READABLE = 30, 318, 0.6
 scale below which the page leaves out letters."""
 DOWNLOADING = [file for file in WORKFLOWS if EXAMPLES[file.stem].files and file.stem != "smaller_files"]
 """Those that need a file, but for the one that shows files without towers."""
-SET = {"width": 128, "height": 64, "steps": 4, "guidance_scale": 1, "cfg": 1, "clean_end": True}
+SET = {"width": 128, "height": 64, "steps": 2, "guidance_scale": 1, "cfg": 1, "clean_end": True}
 CHOOSE_SMALL = """small => {
     const find = type => app.graph.nodes.filter(node => node.type === type);
     const [loader] = find('ToonCrafterLoader');

@@ -19,7 +19,7 @@ from tooncrafter_core import published
 from tooncrafter_core.batch.runners.comfyui_prompt import load_pictures
 
 _TINY = {"width": 128, "height": 64, "fps": 24}
-_TINY_SAMPLING = {"steps": 4, "guidance_scale": 1.0, "clean_end": True}
+_TINY_SAMPLING = {"steps": 2, "guidance_scale": 1.0, "clean_end": True}
 _TINY_MEMORY = "About 1 GB of main memory; no graphics card needed."
 
 
@@ -81,8 +81,8 @@ def four_steps() -> Example:
     return Example(
         "four_steps",
         "A LoRA for four steps",
-        "How a LoRA that was trained for 4 steps goes into a graph. The small model shows it, which does with 4 steps"
-        " by itself too.\n\nIt goes with steps 4, guidance_scale 1, eta 0 and clean_end in the Sampler: with other"
+        "How a LoRA that was trained for 4 steps goes into a graph. The small model shows it, which does with 2 steps"
+        " by itself.\n\nIt goes with steps 4, guidance_scale 1, eta 0 and clean_end in the Sampler: with other"
         " settings take the LoRA out.",
         [],
         animated({**changed(plain, "sampler", model=["lora", 0]), "lora": lora}),
