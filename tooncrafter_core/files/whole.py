@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -218,8 +219,6 @@ def _unfinished(target: Path) -> Iterator[Path]:
     target meanwhile waits for that."""
     folder = _beside(target, "unfinished")
     _check_unfinished(folder)
-    if folder.is_file():
-        folder.unlink()
     with taken(folder):
         if left := list(folder.iterdir()):
             log.warning("%s is what a run left that was broken off. It is replaced.", folder)
@@ -229,11 +228,10 @@ def _unfinished(target: Path) -> Iterator[Path]:
 
 
 def _check_unfinished(folder: Path) -> None:
-    """Raise ValueError for a link, a device or a pipe: no run has left it, and it would be emptied or waited for."""
-    if os.path.islink(folder) or (os.path.exists(folder) and not (os.path.isfile(folder) or os.path.isdir(folder))):
-        raise ValueError(
-            f"{folder} is a link, a device or a pipe, and in the way of what is written; remove or rename it"
-        )
+    """Raise ValueError for what is no folder: no run has left it, and it would be lost, emptied or waited for."""
+    with suppress(OSError):  # nothing is there, or can be, which others tell
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise ValueError(f"{folder} is not a folder, and in the way of what is written; remove or rename it")
 
 
 def _ask_for_room(unfinished: Path) -> None:

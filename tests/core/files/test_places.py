@@ -39,13 +39,15 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
         check_output(str(tmp_path / "loop.gif" / "film.gif"), 64, 64)
 
 
-@pytest.mark.parametrize("kind", ["link to a folder", "dangling link", "pipe"])
+@pytest.mark.parametrize("kind", ["file", "link to a folder", "dangling link", "pipe"])
 def test_what_is_in_the_way_is_told_and_left_alone(kind: str, tmp_path: Path) -> None:
-    """A folder that a link leads to was emptied; for the others a write never ended."""
+    """A file was removed, a folder that a link leads to emptied; for the others a write never ended."""
     way, mine, path = tmp_path / "unfinished-c.txt", tmp_path / "mine", tmp_path / "c.txt"
     mine.mkdir()
     (mine / "treasure").touch()
-    if kind == "pipe":
+    if kind == "file":
+        way.write_text("mine")
+    elif kind == "pipe":
         os.mkfifo(way)
     else:
         way.symlink_to(mine if kind == "link to a folder" else tmp_path / "nowhere")

@@ -131,12 +131,6 @@ def test_killed_where_a_library_writes_under_a_name_of_its_own(tmp_path: Path) -
     assert [*content(tmp_path)] == ["model.safetensors"]
 
 
-def test_a_file_that_an_older_version_left_goes(tmp_path: Path) -> None:
-    (tmp_path / "unfinished-model.safetensors").write_bytes(b"half")
-    write_checkpoint({"weight": torch.zeros(3)}, tmp_path / "model.safetensors")
-    assert [*content(tmp_path)] == ["model.safetensors"]
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_who_may_read_a_model_follows_from_the_umask(umask: int, mode: int, tmp_path: Path) -> None:
     before = os.umask(umask)
