@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 
 from ..inputs import shortened
 from .places.lock import taken
-from .places.own import FRAME, MARK, is_replaceable
+from .places.own import FRAME, MARK, is_replaceable, is_replaceable_page
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,13 @@ def check_file(path: Path) -> None:
         raise ValueError(f"{path} is a folder; expected the name of a file")
     _check_kind(path)
     _check_room(path)
+
+
+def check_page(path: Path) -> None:
+    """The same for a page, which may be in the place of one of ours only."""
+    check_file(path)
+    if not is_replaceable_page(path):
+        raise ValueError(f"{path} is a page of somebody else's, which would be lost; rename it, or name another folder")
 
 
 def check_folder(path: Path) -> None:

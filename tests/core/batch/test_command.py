@@ -100,6 +100,16 @@ def test_places_that_nothing_can_be_written_to(place: str, shots: Path, capsys: 
     )
 
 
+def test_a_page_of_somebody_elses_is_kept(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = shots.parent / "out" / "index.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    command = ["batch", str(shots), "--out", str(page.parent), "-c", "no.ckpt", "--sketch-encoder", "s"]
+    assert main(command) == 2
+    assert f"{page} is a page of somebody else's" in capsys.readouterr().err
+    assert page.read_text() == "mine"
+
+
 def test_two_runs_at_once(shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """The second one is refused, before it has changed anything."""
     out, (model, sketch) = shots.parent / "out", map(str, tiny_files)

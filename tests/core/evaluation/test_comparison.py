@@ -109,14 +109,18 @@ def test_mistakes_are_told_in_one_line(
     assert not (tmp_path / "out" / "strips").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("films/holiday.mp4", "holds other files (holiday.mp4)"), ("index.html", "is a page of somebody else's")],
+)
 def test_other_files_among_the_results_are_not_lost(
-    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, message: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = tmp_path / "out" / "films" / "holiday.mp4"
+    other = tmp_path / "out" / name
     other.parent.mkdir(parents=True)
     other.write_text("mine")
     assert main(["--truth", str(truth), "--table", str(tmp_path / "out")]) == 2
-    assert "holds other files (holiday.mp4)" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert other.read_text() == "mine"
 
 

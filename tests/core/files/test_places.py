@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import tooncrafter_core
 from tooncrafter_core.files.media import check_output, write_frames
-from tooncrafter_core.files.whole import check_file, written_whole
+from tooncrafter_core.files.whole import check_file, check_page, written_whole
 
 
 def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +57,20 @@ def test_what_is_in_the_way_is_told_and_left_alone(kind: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match="in the way"), written_whole(path):
         pytest.fail("it was begun")
     assert os.path.lexists(way) and (mine / "treasure").exists() and not path.exists()
+
+
+def test_a_page_of_somebody_elses_is_kept(tmp_path: Path) -> None:
+    """One of ours is replaced, and what a power cut has left of one."""
+    page = tmp_path / "index.html"
+    check_page(page)
+    page.write_text("<!doctype html>\n<title>My portfolio</title>\n")
+    with pytest.raises(ValueError, match=r"index\.html is a page of somebody else's, which would be lost; rename it"):
+        check_page(page)
+    for ours in Path(tooncrafter_core.__file__).parent.rglob("*.html"):
+        page.write_bytes(ours.read_bytes())
+        check_page(page)
+    page.write_bytes(b"")
+    check_page(page)
 
 
 def test_folders_in_folders_in_folders(tmp_path: Path) -> None:

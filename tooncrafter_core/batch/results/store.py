@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ...files.media import check_output, check_sheet_file, write_contact_sheet, write_frames
 from ...files.places.own import FRAME
-from ...files.whole import check_file, check_folder, folder_written_whole, written_whole
+from ...files.whole import check_file, check_folder, check_page, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
 from .parts import Parts
 
@@ -81,7 +81,8 @@ class Results:
 
     def check(self) -> None:
         """Raise ValueError where what belongs to no single shot cannot be written."""
-        for file in (self.report, self.weights, self.folder / "parts" / "a part"):
+        check_page(self.report)
+        for file in (self.weights, self.folder / "parts" / "a part"):
             check_file(file)
 
     def check_shot(self, name: str, width: int, height: int) -> None:

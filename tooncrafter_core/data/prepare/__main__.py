@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make(paths: list[Path], out: Path, config: Path | None, address: str | None) -> int:
-    from ...files.whole import check_file
+    from ...files.whole import check_file, check_page
     from ...training.settings.run import read_settings
     from . import ray_runner, report
     from .pipeline import LIST, open_films, prepare
@@ -58,6 +58,7 @@ def _make(paths: list[Path], out: Path, config: Path | None, address: str | None
         settings = read_settings(Settings, config) if config else Settings()
         films = open_films(paths)
         check_file(out / LIST)
+        check_page(out / report.PAGE)
         out.mkdir(parents=True, exist_ok=True)
         with ray_runner.started(address) as run:
             outcome = prepare(films, settings, out.absolute(), run)

@@ -32,6 +32,7 @@ _FELL, _KEPT = "#b91c1c", "#15803d"
 
 _HEAD = """<!doctype html>
 <meta charset="utf-8">
+<meta name="generator" content="tooncrafter">
 <title>Clip list</title>
 <style>
 body { font: 15px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #27272a }

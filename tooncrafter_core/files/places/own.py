@@ -1,4 +1,4 @@
-"""Pictures that say they are a result, so that none that somebody drew is replaced by one."""
+"""Pictures and pages that say they are a result, so that none that somebody made is replaced by one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ FRAME = re.compile(r"\d{4,}\.png")
 MARK = "tooncrafter"
 _SOFTWARE = 0x0131
 """EXIF's number for what made a picture; editors put their own name there."""
+_PAGE_MARK = f'<meta name="generator" content="{MARK}">'.encode()
+"""In the head of every page."""
+_HEAD = 1 << 10
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut short or made up; its PNG reader does raise SyntaxError."""
 
@@ -44,3 +47,15 @@ def is_replaceable(path: Path) -> bool:
         return True
     except UNREADABLE:
         return False
+
+
+def is_replaceable_page(path: Path) -> bool:
+    """The same of a page."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return not head or _PAGE_MARK in head
