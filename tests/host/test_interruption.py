@@ -10,7 +10,7 @@ from comfy_harness.prompts import Prompt, changed, interpolation, node, with_ske
 from comfy_harness.server import ComfyServer, PromptFailed
 from results import frames_of
 
-LARGE, MEDIUM = {"width": 512, "height": 320}, {"width": 256, "height": 160, "frames": 8}
+LARGE, MEDIUM = {"width": 512, "height": 320, "frames": 10}, {"width": 256, "height": 160, "frames": 8}
 """Where a pass of the U-Net, and a decode, take seconds."""
 
 SHARE = 0.4
