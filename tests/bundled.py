@@ -14,7 +14,7 @@ from tooncrafter_core.sketches.lines import extract_lines
 
 SCENE = scenes(1, seed=3)[0]
 FRAMES, MIDDLE = 16, 7
-STEPS = 6
+STEPS = 2
 ENCODE = {"width": SIZE[0], "height": SIZE[1], "fps": 24}
 SAMPLE = {"steps": STEPS, "guidance_scale": 1.0, "clean_end": True}
 SKETCHED = 0.25

@@ -87,7 +87,7 @@ def _run_host(server: ComfyServer, drawn: dict[str, str], case: Case) -> tuple[T
 CASES = {
     "plain": Case(),
     "sketch": Case(sketch=True),
-    "segments-of-6-and-3": Case(("first", "last", "first"), sketch=True, frames="6, 3"),
+    "segments-of-6-and-4": Case(("first", "last", "first"), sketch=True, frames="6, 4"),
     "coarse-to-fine-to-a-clean-end": Case(sketch=True, frames=24, clean_end=True),
     "loop-of-odd-size": Case(sketch=True, frames=5, width=99, height=67, loop=True),
     "guided-in-the-middle-to-a-clean-end": Case(frames=4, guided=(0.3, 0.7), clean_end=True),
