@@ -119,6 +119,8 @@ class DecoderSettings(RunSettings, frozen=True):
         temporal: False trains without the temporal layers (Table 4).
         latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
             A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
+        drawn_latents: share of passes on latents that the complete model of `start` draws itself between a sample's
+            ends, as it does in use, in place of the encoder's. The paper has none.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
         adversarial_from: step from which the discriminator's loss counts.
@@ -133,6 +135,7 @@ class DecoderSettings(RunSettings, frozen=True):
     drop_references: Share = 0.0
     temporal: bool = True
     latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
+    drawn_latents: Share = 0.0
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
     perceptual_weight: Weight = 0.1
     adversarial_from: NotNegative = 0

@@ -32,6 +32,7 @@ from ..settings.tasks import DecoderSettings
 from ..start.initialise import video_autoencoder
 from ..start.widen import take_over
 from .autoencoder import clip_stream, side_by_side
+from .in_betweens import InBetweens
 
 _STRIP_FRAMES = 8
 _LEAST_FRAME = 48
@@ -42,7 +43,9 @@ Judged = deque[tuple[Tensor, Tensor]]
 
 
 class DecoderPlayer(Player):
-    """Decodes the encoder's latents of a `Batch`, with the first and last frame as references.
+    """Decodes latents of a `Batch`, with the first and last frame as references.
+
+    The latents are the encoder's, or those of the in-betweens that the model itself draws.
 
     Args:
         autoencoder: with the 3D decoder; the encoder must be frozen.
@@ -50,6 +53,7 @@ class DecoderPlayer(Player):
         discriminator: looked at, not trained here.
         judged: where frames are left for the discriminator.
         settings: weights and switches.
+        in_betweens: draws latents; None where the settings want none of its own.
     """
 
     def __init__(
@@ -59,36 +63,48 @@ class DecoderPlayer(Player):
         discriminator: PatchDiscriminator,
         judged: Judged,
         settings: DecoderSettings,
+        in_betweens: InBetweens | None = None,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.perceptual = perceptual
         self.settings = settings
+        self.in_betweens = in_betweens
         self._unregistered = (discriminator,)
         self._judged = judged
 
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> Loss:
-        referred = torch.rand((), generator=generator).item() >= self.settings.drop_references
-        real, decoded = flat(batch.video), flat(self.decode(batch.video, generator, referred))
+        settings = self.settings
+        referred = torch.rand((), generator=generator).item() >= settings.drop_references
+        latents, references = self._encode(batch.video)
+        if self.in_betweens is not None and torch.rand((), generator=generator).item() < settings.drawn_latents:
+            latents = self.in_betweens.draw(batch, generator)
+        elif settings.latent_noise:
+            latents = latents + self._noise(latents, generator)
+        real, decoded = flat(batch.video), flat(self._decode(latents, references if referred else None))
         parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
-        total = parts["l1"] + self.settings.perceptual_weight * parts["perceptual"]
-        if step >= self.settings.adversarial_from:
+        total = parts["l1"] + settings.perceptual_weight * parts["perceptual"]
+        if step >= settings.adversarial_from:
             self._judged.append((real, decoded.detach()))
             parts["adversarial"] = generator_loss(self._unregistered[0](decoded))
             parts["adversarial_weight"] = adaptive_weight(total, parts["adversarial"], self._last_layer)
             total = total + parts["adversarial_weight"] * parts["adversarial"]
         return Loss(total, parts)
 
-    def decode(self, video: Tensor, generator: torch.Generator | None = None, referred: bool = True) -> Tensor:
-        """Encode and decode video (b, 3, t, H, W) in [-1, 1]; with a generator, the latents are disturbed."""
-        with torch.no_grad():
-            encoded = self.autoencoder.encode_keyframes(flat(video))
+    def decode(self, video: Tensor) -> Tensor:
+        """Encode and decode video (b, 3, t, H, W) in [-1, 1]."""
+        return self._decode(*self._encode(video))
+
+    @torch.no_grad()
+    def _encode(self, video: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Latents (b, c, t, h, w) of all frames, and the features of the first and the last."""
         frames = video.shape[2]
-        latents = rearrange(encoded.latents, "(b t) c h w -> b c t h w", t=frames)
-        if generator is not None and self.settings.latent_noise:
-            latents = latents + self._noise(latents, generator)
+        encoded = self.autoencoder.encode_keyframes(flat(video))
         references = [rearrange(maps, "(b t) c h w -> b t c h w", t=frames)[:, [0, -1]] for maps in encoded.features]
-        return self.autoencoder.decode_segments(latents, references if referred and self.settings.references else None)
+        return rearrange(encoded.latents, "(b t) c h w -> b c t h w", t=frames), references
+
+    def _decode(self, latents: Tensor, references: list[Tensor] | None) -> Tensor:
+        return self.autoencoder.decode_segments(latents, references if self.settings.references else None)
 
     def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """White noise of a standard deviation drawn for each sample, in the latents' own units."""
@@ -148,7 +164,9 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
     judged: Judged = deque()
     draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
     draws.check()
-    player = DecoderPlayer(autoencoder, load_perceptual(*settings.perceptual), discriminator, judged, settings)
+    in_betweens = InBetweens(settings.start, accelerator.device) if settings.drawn_latents else None
+    perceptual = load_perceptual(*settings.perceptual)
+    player = DecoderPlayer(autoencoder, perceptual, discriminator, judged, settings, in_betweens)
 
     def strip() -> Tensor:
         video = collate([draws[n] for n in range(2)]).video.to(accelerator.device)

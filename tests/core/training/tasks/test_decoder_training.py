@@ -11,12 +11,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from small_training import FRAMES, MODEL, Workshop, make, run, write_start
+from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor, nn
 
-from tooncrafter_core import read_checkpoint
+from tooncrafter_core import Settings, ToonCrafter, read_checkpoint
+from tooncrafter_core.files.working_settings import WorkingSettings
 from tooncrafter_core.models.config import LATENT_SCALE
+from tooncrafter_core.pipeline import draw_run
+from tooncrafter_core.sampling.coarse_to_fine import Run as InterpolationRun
 from tooncrafter_core.training.run.engine import Run
+from tooncrafter_core.training.run.export import write_checkpoint
 from tooncrafter_core.training.run.task import Task
 from tooncrafter_core.training.tasks.decoder import DecoderPlayer, DiscriminatorPlayer
 
@@ -141,6 +145,61 @@ def test_passes_without_references(
     without.clear()
     player.decode(batch.video)
     assert without == [False]
+
+
+@pytest.fixture(scope="module")
+def drawing(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """The same with a model that says it draws in two steps."""
+    start = tmp_path_factory.mktemp("drawing") / "start.safetensors"
+    write_checkpoint(load_file(workshop.start), start, WorkingSettings(steps=2, guidance_scale=1.0, clean_end=True))
+    return replace(workshop, start=start)
+
+
+def test_it_learns_on_what_the_model_draws(drawing: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latents as an interpolation with the file's own settings has them, in as many passes as are asked for."""
+    task = make(drawing.settings("decoder", tmp_path, drawn_latents=0.5, adversarial_from=9))
+    player, batch = decoder_player(task), task.collate([task.draws()[n] for n in range(2)])
+    seen: list[Tensor] = []
+
+    def decode(latents: Tensor, maps: list[Tensor] | None) -> Tensor:
+        seen.append(latents)
+        return torch.zeros(batch.video.shape)
+
+    monkeypatch.setattr(player.autoencoder, "decode_segments", decode)
+    player.decode(batch.video)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        player(batch, generator, 0)
+    encoded, *learnt_on = seen
+    drawn = [latents for latents in learnt_on if not torch.equal(latents, encoded)]
+    assert 2 <= len(drawn) <= 8 and not torch.equal(drawn[0], drawn[1])
+
+    model, seeds = ToonCrafter.load(drawing.start, dtype=torch.float32), torch.Generator().manual_seed(7)
+    assert player.in_betweens
+    latents = player.in_betweens.draw(batch, torch.Generator().manual_seed(7))
+    chosen = torch.randint(2**62, (2,), generator=seeds).tolist()
+    for row, seed, fps, caption in zip(range(2), chosen, batch.fps.tolist(), batch.captions, strict=True):
+        settings = Settings(caption, width=SIDE, height=SIDE, frames=FRAMES, frame_rate=round(fps), steps=2, seed=seed)
+        settings = replace(settings, guidance_scale=1.0, clean_end=True)
+        keyframes = [(batch.video[row][:, end] + 1) / 2 for end in (0, -1)]
+        expected = draw_run(model, keyframes, InterpolationRun(0, 0), settings)
+        torch.testing.assert_close(latents[row].transpose(0, 1) * LATENT_SCALE, expected)
+
+
+def test_all_of_the_decoder_learns_on_what_the_model_draws(drawing: Workshop, tmp_path: Path) -> None:
+    _, still = trained(drawing, tmp_path / "drawn", drawn_latents=1.0)
+    _, otherwise = trained(drawing, tmp_path / "encoded")
+    assert still == otherwise
+    weight = "decoder.conv_in.weight"
+    encoded, drawn = (load_file(tmp_path / name / "model.safetensors") for name in ("encoded", "drawn"))
+    assert not torch.equal(*(file[f"first_stage_model.{weight}"] for file in (encoded, drawn)))
+
+
+def test_a_model_without_a_denoiser_draws_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    write_start(start, replace(MODEL, text=None, vision=None, projector=None))
+    with pytest.raises(ValueError, match="an interpolation needs unet"):
+        make(replace(workshop, start=start).settings("decoder", tmp_path / "out", drawn_latents=0.5))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
