@@ -31,7 +31,7 @@ WORKFLOWS = ROOT / "workflows"
 THUMBNAIL = 2, 3, 256
 """Columns, rows, and pixels across one frame."""
 
-STEPS = 4
+STEPS = 2
 
 log = logging.getLogger("make_workflows")
 

@@ -35,7 +35,7 @@ FOLDER = ROOT / "docs" / "effects"
 TINY = ROOT / "assets" / "tooncrafter-tiny"
 MODEL = TINY / "tooncrafter-tiny.safetensors"
 SETTINGS = Settings(
-    width=128, height=64, frame_rate=24, steps=4, guidance_scale=1.0, clean_end=True, sketch_strength=1.0
+    width=128, height=64, frame_rate=24, steps=2, guidance_scale=1.0, clean_end=True, sketch_strength=1.0
 )
 """What the model's file says it works best with."""
 SIX = (0, 3, 6, 9, 12, 15)
