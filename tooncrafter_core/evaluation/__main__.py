@@ -1,7 +1,7 @@
 """Compare methods on true clips, of which they get the first and last frame: as tables, as a page, as a study.
 
     .venv/bin/python -m tooncrafter_core.evaluation FILM=film/ EISAI=eisai/ --truth truth/ --table out/ \
-        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors --steps 4 --guidance 1 --clean-end \
+        --model assets/tooncrafter-tiny/tooncrafter-tiny.safetensors --steps 2 --guidance 1 --clean-end \
         --perceptual ~/.cache/tooncrafter-data/set/perceptual/alex_shift_tolerant.pth
 
 A folder holds one sub-folder of pictures for each clip, or the pictures of one clip; a method's has the truth's names,

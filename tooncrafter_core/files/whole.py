@@ -133,7 +133,10 @@ def check_page(path: Path) -> None:
     """The same for a page, which may be in the place of one of ours only."""
     check_file(path)
     if not is_replaceable_page(path):
-        raise ValueError(f"{path} is a page of somebody else's, which would be lost; rename it, or name another folder")
+        raise ValueError(
+            f"{path} is a page of somebody else's, or of a version before 0.2, and would be lost; rename it, or name "
+            "another folder"
+        )
 
 
 def check_folder(path: Path) -> None:

@@ -64,7 +64,10 @@ def test_a_page_of_somebody_elses_is_kept(tmp_path: Path) -> None:
     page = tmp_path / "index.html"
     check_page(page)
     page.write_text("<!doctype html>\n<title>My portfolio</title>\n")
-    with pytest.raises(ValueError, match=r"index\.html is a page of somebody else's, which would be lost; rename it"):
+    with pytest.raises(
+        ValueError,
+        match=r"index\.html is a page of somebody else's, or of a version before 0.2, and would be lost; rename it",
+    ):
         check_page(page)
     for ours in Path(tooncrafter_core.__file__).parent.rglob("*.html"):
         page.write_bytes(ours.read_bytes())

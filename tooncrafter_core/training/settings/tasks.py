@@ -120,7 +120,8 @@ class DecoderSettings(RunSettings, frozen=True):
         latent_noise: largest standard deviation of noise on the scaled latents; each sample draws its own, 0 or more.
             A small denoiser leaves some noise, which the decoder learns to see through. The paper has none.
         drawn_latents: share of passes on latents that the complete model of `start` draws itself between a sample's
-            ends, as it does in use, in place of the encoder's. The paper has none.
+            ends, as it does in use, with the settings that its file says it works best with, in place of the encoder's;
+            these get no `latent_noise`. The paper has none.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
         adversarial_from: step from which the discriminator's loss counts.

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...files.checkpoint import PREFIXES, read_checkpoint
+from ...files.working_settings import read_working_settings
 from ...models.config import LATENT_SCALE
 from ...models.vae.autoencoder import Autoencoder
 from ..clips.draws import Batch, Draws, collate
@@ -186,6 +187,7 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
         collate=collate,
         strip=strip,
         checkpoint=checkpoint,
+        working=read_working_settings(settings.start),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,22 +18,29 @@ from ...stages.film import Film, nothing_kept
 from ...toon_crafter import ToonCrafter
 from ..clips.draws import Batch
 
+log = logging.getLogger(__name__)
+
 
 class InBetweens:
     """A complete model, which draws with the settings that its file says it works best with.
 
     Args:
         path: the file; where it says nothing, the published settings are taken.
-        device: where it works, in float32.
+        device: where it works, in float32, beside what trains.
 
     Raises:
-        ValueError: the file lacks a part, or its settings cannot be read.
+        ValueError: the file lacks a part, or its settings cannot be read or used.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
-        self._model = ToonCrafter.load(path, device=device, dtype=torch.float32)
+        try:
+            self._model = ToonCrafter.load(path, device=device, dtype=torch.float32)
+            self._settings = _settings_of(read_working_settings(path) or WorkingSettings())
+        except ValueError as error:
+            raise ValueError(f"drawn_latents needs a start file that can draw by itself. {path}: {error}") from error
         self._model.stay_at_work()
-        self._working = read_working_settings(path) or WorkingSettings()
+        steps, scale = self._settings.steps, self._settings.guidance_scale
+        log.info("latents are drawn in %d steps with a guidance scale of %g, as %s says", steps, scale, path.name)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Latents (b, c, t, h, w), not scaled."""
@@ -41,23 +50,25 @@ class InBetweens:
 
     def _draw(self, video: Tensor, fps: float, caption: str, seed: int) -> Tensor:
         """Of one sample, whose video is (3, t, H, W) in [-1, 1]."""
-        working, published = self._working, Settings()
-        settings = Settings(
-            prompt=caption,
-            width=video.shape[3],
-            height=video.shape[2],
-            frames=video.shape[1],
-            frame_rate=max(1, min(round(fps), 60)),
-            steps=working.steps or published.steps,
-            guidance_scale=working.guidance_scale or published.guidance_scale,
-            clean_end=working.clean_end,
-            seed=seed,
-        )
+        frames, height, width = video.shape[1:]
+        rate = max(1, min(round(fps), 60))
+        told = replace(self._settings, prompt=caption, frame_rate=rate, seed=seed)
+        settings = replace(told, width=width, height=height, frames=frames)
         with torch.inference_mode():
             keyframes = [(video[:, end] + 1) / 2 for end in (0, -1)]
             film = Film.given(self._model, keyframes, [0], settings, None, None)
             runs = shown_runs(film.plans, [0])
             drawn = film.sample(runs, nothing_kept)
             latents = join_runs([drawn[run] for run in runs])
-        # Cloned, since inference tensors cannot be trained on.
-        return rearrange(latents.clone().float(), "t c h w -> c t h w") / LATENT_SCALE
+        # Cloned, since inference tensors cannot be trained on; sampling leaves them on the CPU.
+        return rearrange(latents.clone().to(video), "t c h w -> c t h w") / LATENT_SCALE
+
+
+def _settings_of(working: WorkingSettings) -> Settings:
+    """ValueError where a number is none that can be drawn with."""
+    published = Settings()
+    return Settings(
+        steps=working.steps or published.steps,
+        guidance_scale=working.guidance_scale or published.guidance_scale,
+        clean_end=working.clean_end,
+    )

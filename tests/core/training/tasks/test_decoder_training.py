@@ -15,7 +15,7 @@ from small_training import FRAMES, MODEL, SIDE, Workshop, make, run, write_start
 from torch import Tensor, nn
 
 from tooncrafter_core import Settings, ToonCrafter, read_checkpoint
-from tooncrafter_core.files.working_settings import WorkingSettings
+from tooncrafter_core.files.working_settings import WorkingSettings, read_working_settings
 from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.pipeline import draw_run
 from tooncrafter_core.sampling.coarse_to_fine import Run as InterpolationRun
@@ -190,15 +190,26 @@ def test_all_of_the_decoder_learns_on_what_the_model_draws(drawing: Workshop, tm
     _, still = trained(drawing, tmp_path / "drawn", drawn_latents=1.0)
     _, otherwise = trained(drawing, tmp_path / "encoded")
     assert still == otherwise
+    kept = read_working_settings(tmp_path / "drawn" / "model.safetensors")
+    assert kept == read_working_settings(drawing.start), "so that a second training draws as the first one did"
     weight = "decoder.conv_in.weight"
     encoded, drawn = (load_file(tmp_path / name / "model.safetensors") for name in ("encoded", "drawn"))
     assert not torch.equal(*(file[f"first_stage_model.{weight}"] for file in (encoded, drawn)))
 
 
+def test_settings_that_cannot_be_drawn_with_are_told_at_once(workshop: Workshop, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    write_checkpoint(load_file(workshop.start), start, WorkingSettings(steps=5000))
+    with pytest.raises(
+        ValueError, match=r"drawn_latents needs .*start\.safetensors: steps is 5000; expected 1 to 1000"
+    ):
+        make(replace(workshop, start=start).settings("decoder", tmp_path / "out", drawn_latents=0.5))
+
+
 def test_a_model_without_a_denoiser_draws_nothing(workshop: Workshop, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
     write_start(start, replace(MODEL, text=None, vision=None, projector=None))
-    with pytest.raises(ValueError, match="an interpolation needs unet"):
+    with pytest.raises(ValueError, match=r"drawn_latents needs a start file .* an interpolation needs unet"):
         make(replace(workshop, start=start).settings("decoder", tmp_path / "out", drawn_latents=0.5))
 
 
