@@ -24,6 +24,8 @@ from tooncrafter_core.evaluation.command import exit_status
 
 _FIRST = 25
 """About so many steps are in the first point."""
+_LOSSES = "mse", "l1", "perceptual"
+"""What the names of losses end in, of a denoiser and of a decoder."""
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
 
 
 def loss_curves(metrics: Path) -> dict[str, Curve]:
-    """The columns whose names end in `mse`, by step.
+    """The columns that are losses, by step.
 
     Raises:
         OSError: no such file.
@@ -43,10 +45,11 @@ def loss_curves(metrics: Path) -> dict[str, Curve]:
     """
     with metrics.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values()]  # one that is being written is cut off
-    losses = [name for name in (rows[0] if rows else ()) if name.endswith("mse")]
+    losses = [name for name in (rows[0] if rows else ()) if name.endswith(_LOSSES)]
     if not losses:
         raise ValueError(
-            f"{metrics} has no step with a column that ends in mse; expected the metrics.csv of a training on v"
+            f"{metrics} has no step with a column that ends in {', '.join(_LOSSES)}; expected the metrics.csv of a "
+            "training"
         )
     ends = [len(rows)]
     while ends[0] >= 2 * _FIRST:

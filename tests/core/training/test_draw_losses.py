@@ -18,11 +18,17 @@ def test_a_point_is_the_mean_since_the_point_before(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("content", ["", "step,v_mse\n", "step,l1\n1,0.5\n"])
+def test_a_decoders_losses_are_curves_too(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("step,l1,perceptual,decoder_gradient,skipped\n1,0.5,0.1,2,0\n")
+    assert loss_curves(metrics) == {"l1": {1: 0.5}, "perceptual": {1: 0.1}}
+
+
+@pytest.mark.parametrize("content", ["", "step,v_mse\n", "step,gradient\n1,0.5\n"])
 def test_a_file_without_such_losses_is_refused(content: str, tmp_path: Path) -> None:
     metrics = tmp_path / "metrics.csv"
     metrics.write_text(content)
-    with pytest.raises(ValueError, match=r"has no step with a column that ends in mse"):
+    with pytest.raises(ValueError, match=r"has no step with a column that ends in mse, l1, perceptual"):
         loss_curves(metrics)
 
 
