@@ -117,7 +117,7 @@ def test_sockets_have_colours(page: Page, pictures: Path) -> None:
 
 def test_stock_samplers_preview_all_frames(page: Page) -> None:
     (stock,) = (example for example in examples() if example.name == "stock_ksampler")
-    page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=4))
+    page.evaluate("prompt => app.loadApiJson(prompt, 'stock')", with_stand_ins(stock.prompt, steps=12))
     watch(page)
     queue(page)
     page.wait_for_function("app.graph.nodes.find(node => node.type === 'KSampler').imgs?.[0]?.naturalWidth > 0")

@@ -50,11 +50,22 @@ def test_every_stretch_is_kept_or_falls_for_its_reason(film: Film, tmp_path: Pat
 
 
 def test_a_report_that_cannot_be_written_is_told(film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = pipeline.Outcome([film], [], [], {}, [])
-    monkeypatch.setattr(pipeline, "prepare", lambda *_: outcome)
+    """After the work, where that could not be known; else before it."""
+    page = tmp_path / report.PAGE
+
+    def prepared(*_: object) -> pipeline.Outcome:
+        page.mkdir()
+        return pipeline.Outcome([film], [], [], {}, [])
+
+    monkeypatch.setattr(pipeline, "prepare", prepared)
     monkeypatch.setattr(ray_runner, "started", lambda _: nullcontext(here))
-    (tmp_path / report.PAGE).mkdir()
     assert main([str(film.path), "--out", str(tmp_path)]) == 1
+    monkeypatch.setattr(pipeline, "prepare", lambda *_: pytest.fail("it was begun"))
+    assert main([str(film.path), "--out", str(tmp_path)]) == 2
+    page.rmdir()
+    page.write_text("mine")
+    assert main([str(film.path), "--out", str(tmp_path)]) == 2
+    assert page.read_text() == "mine"
 
 
 def test_motion_is_the_way_in_px_of_the_clip(film: Film, tmp_path: Path) -> None:
