@@ -31,6 +31,12 @@ _KINDS: dict[type, tuple[type, str]] = {
 }
 
 
+def nearest_frame_rate(fps: float) -> int:
+    """The nearest to a clip's that `Settings.frame_rate` can be."""
+    low, high = _RANGES["frame_rate"]
+    return min(max(round(fps), low), high)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to interpolate; the defaults are the published settings.

@@ -103,14 +103,17 @@ class Film:
     def decode(self, latents: Mapping[Run, Tensor]) -> dict[int, Tensor]:
         """Frames (3, t, height, width) of the chosen segments by number, from what came of `shown_runs`."""
         settings = self.settings
-        joined = {each: join_runs([latents[run] for run in shown_runs(self.plans, [each])]) for each in self.chosen}
         with naming_lack("Decoding"):
-            segments = decode_segments(self.model, joined, self.encoded, self.count, settings.two_pass)
+            segments = decode_segments(self.model, self.joined(latents), self.encoded, self.count, settings.two_pass)
         if settings.keep_keyframes:
             for index, segment in segments.items():
                 ends = self.fitted[index], self.fitted[(index + 1) % self.count]
                 segments[index] = keep_keyframes(segment, torch.cat(ends))
         return {index: segment[..., : settings.height, : settings.width] for index, segment in segments.items()}
+
+    def joined(self, latents: Mapping[Run, Tensor]) -> dict[int, Tensor]:
+        """Latents (t, c, h, w) of the chosen segments by number, from what came of `shown_runs`."""
+        return {each: join_runs([latents[run] for run in shown_runs(self.plans, [each])]) for each in self.chosen}
 
     @cached_property
     def encoded(self) -> dict[int, Encoded]:

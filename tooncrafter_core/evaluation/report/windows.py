@@ -12,6 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ...settings import nearest_frame_rate
 from ...training.clips import stream as clip_stream
 from ...training.clips.manifest import Clip, read_manifest
 
@@ -172,7 +173,7 @@ def _window(clip: Clip, sample: Sample, name: str, seed: int) -> Window:
         name=name,
         source=clip.source,
         caption=sample.caption,
-        fps=min(60, max(1, round(sample.fps))),
+        fps=nearest_frame_rate(sample.fps),
         motion=clip.motion,
         seed=seed,
         video=sample.video,

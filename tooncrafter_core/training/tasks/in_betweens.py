@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...files.working_settings import WorkingSettings, read_working_settings
 from ...models.config import LATENT_SCALE
-from ...sampling.coarse_to_fine import join_runs, shown_runs
-from ...settings import Settings
+from ...sampling.coarse_to_fine import shown_runs
+from ...settings import Settings, nearest_frame_rate
 from ...stages.film import Film, nothing_kept
 from ...toon_crafter import ToonCrafter
 from ..clips.draws import Batch
@@ -40,7 +40,7 @@ class InBetweens:
             raise ValueError(f"drawn_latents needs a start file that can draw by itself. {path}: {error}") from error
         self._model.stay_at_work()
         steps, scale = self._settings.steps, self._settings.guidance_scale
-        log.info("latents are drawn in %d steps with a guidance scale of %g, as %s says", steps, scale, path.name)
+        log.info("%s draws latents in %d steps with a guidance scale of %g", path.name, steps, scale)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Latents (b, c, t, h, w), not scaled."""
@@ -51,15 +51,12 @@ class InBetweens:
     def _draw(self, video: Tensor, fps: float, caption: str, seed: int) -> Tensor:
         """Of one sample, whose video is (3, t, H, W) in [-1, 1]."""
         frames, height, width = video.shape[1:]
-        rate = max(1, min(round(fps), 60))
-        told = replace(self._settings, prompt=caption, frame_rate=rate, seed=seed)
+        told = replace(self._settings, prompt=caption, frame_rate=nearest_frame_rate(fps), seed=seed)
         settings = replace(told, width=width, height=height, frames=frames)
         with torch.inference_mode():
             keyframes = [(video[:, end] + 1) / 2 for end in (0, -1)]
             film = Film.given(self._model, keyframes, [0], settings, None, None)
-            runs = shown_runs(film.plans, [0])
-            drawn = film.sample(runs, nothing_kept)
-            latents = join_runs([drawn[run] for run in runs])
+            latents = film.joined(film.sample(shown_runs(film.plans, film.chosen), nothing_kept))[0]
         # Cloned, since inference tensors cannot be trained on; sampling leaves them on the CPU.
         return rearrange(latents.clone().to(video), "t c h w -> c t h w") / LATENT_SCALE
 
