@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,6 +126,33 @@ def test_a_clean_walk_ends_in_the_last_estimate(eta: float) -> None:
     out = ddim(towards_a_sine, draw(2), walk, lambda: drawn.append(None) or noise(), steps.append)
     assert close(out, steps[-1].denoised)
     assert len(drawn) == (5 if eta else 0)
+
+
+def test_opposite_noises_cancel_in_a_paired_end() -> None:
+    """Where the estimate is linear in the latents, nothing of the last noise is left in it."""
+
+    def ended(seed: int, steps: int, paired: bool) -> tuple[Tensor, list[int]]:
+        called, noise = list[int](), [draw(100 + step) for step in range(steps - 2)] + [draw(seed), draw(seed + 1)]
+
+        def half(z: Tensor, t: int) -> Tensor:
+            called.append(t)
+            return SCHEDULE.velocity(z, z / 2, t)
+
+        walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(steps), 1.0, clean_end=True, paired_end=paired)
+        return ddim(half, draw(2), walk, iter(noise).__next__), called
+
+    for steps, timesteps in ((2, [999, 499, 499]), (4, [999, 749, 499, 249, 249])):
+        one, called = ended(200, steps, paired=True)
+        other, _ = ended(300, steps, paired=True)
+        assert close(one, other) and called == timesteps
+        assert not close(ended(200, steps, paired=False)[0], ended(300, steps, paired=False)[0])
+
+
+@pytest.mark.parametrize(("steps", "eta"), [(5, 0.0), (1, 1.0)])
+def test_a_walk_without_noise_between_its_steps_has_nothing_to_pair(steps: int, eta: float) -> None:
+    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(steps), eta)
+    outs = [ddim(towards_a_sine, draw(2), replace(walk, paired_end=paired), noises()) for paired in (False, True)]
+    assert torch.equal(*outs)
 
 
 def test_eta_0_draws_no_noise() -> None:

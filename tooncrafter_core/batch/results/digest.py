@@ -13,7 +13,7 @@ from ...files.whole import check_file, file_digest, written_whole
 from ..shots.shot import Shot
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-VERSION = 1
+VERSION = 2
 """Raised when the same input comes to other frames."""
 
 
