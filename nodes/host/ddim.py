@@ -23,10 +23,10 @@ def ddim_sampler(
     noise: Callable[[], Tensor],
     guided: Interval,
     clean_end: bool,
-    paired_end: bool,
+    averaged_end: bool,
 ) -> KSAMPLER:
     """A SAMPLER that walks the given timesteps, with its CFG in an interval of them; `noise` gives what each step adds,
-    on the CPU. `clean_end` and `paired_end`: see the core's `Walk`.
+    on the CPU. `clean_end` and `averaged_end`: see the core's `Walk`.
 
     Give it the sigmas of the same timesteps, see `sigmas_of`.
     """
@@ -59,7 +59,7 @@ def ddim_sampler(
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
-            walk = Walk(sampling.schedule, timesteps, eta, clean_end, paired_end)
+            walk = Walk(sampling.schedule, timesteps, eta, clean_end, averaged_end)
             z = ddim(velocity, z, walk, added, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))

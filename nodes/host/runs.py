@@ -127,7 +127,7 @@ class RunSampler:
             noise(),
             walk.guidance_scale,
             ddim_sampler(
-                walk.timesteps, walk.eta, noise, walk.guided, role.ends_clean or walk.clean_end, role.ends_paired
+                walk.timesteps, walk.eta, noise, walk.guided, role.ends_clean or walk.clean_end, role.ends_averaged
             ),
             sigmas_of(self._model, walk.timesteps),
             job.positive,

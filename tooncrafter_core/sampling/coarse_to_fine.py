@@ -27,8 +27,8 @@ class Role(Enum):
         return self is Role.COARSE
 
     @property
-    def ends_paired(self) -> bool:
-        """Whether its walk has a `paired_end`: in a run on a run, errors of both add up."""
+    def ends_averaged(self) -> bool:
+        """Whether its walk has a `averaged_end`: in a run on a run, errors of both add up."""
         return self is not Role.ONLY
 
 

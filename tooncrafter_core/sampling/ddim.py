@@ -42,17 +42,17 @@ class Walk:
         eta: 0 is deterministic, 1 adds as much noise as DDPM.
         clean_end: whether the last step goes all the way. The published one goes to abar_0 with the rescale of its own
             timestep, which leaves a little noise and takes some contrast: 1% with 50 steps, 6% with 12.
-        paired_end: whether the last step predicts twice, from latents to which the step before has added its noise and
-            from those to which it has added the opposite, and takes the mean (antithetic variates, Hammersley and
-            Morton 1956): what the noise moves x0 by cancels in first order. Nothing is paired with an eta of 0, or of
-            a single step.
+        averaged_end: whether the last step takes the mean of three estimates of x0: its own twice, from latents to
+            which the step before has added its noise and from those to which it has added the opposite (antithetic
+            variates, Hammersley and Morton 1956), so that what the noise moves x0 by cancels in first order; and that
+            of the step before. With an eta of 0 it is the mean of the last two steps' estimates.
     """
 
     schedule: Schedule
     timesteps: Sequence[int]
     eta: float
     clean_end: bool = False
-    paired_end: bool = False
+    averaged_end: bool = False
 
     def sigma(self, index: int) -> float:
         """Standard deviation of the noise a step adds (Song et al. 2021, equation 16)."""
@@ -66,7 +66,7 @@ class Walk:
         if self.eta == 0:
             return [latents]
         added = sigma * noise()
-        paired = self.paired_end and index + 2 == len(self.timesteps)
+        paired = self.averaged_end and index + 2 == len(self.timesteps)
         return [latents + added, latents - added] if paired else [latents + added]
 
     def _after(self, index: int) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def ddim(
     """Walk latents down to the end.
 
     Args:
-        denoiser: predicts v; called once a step, and twice in a paired last one.
+        denoiser: predicts v; called once a step, and twice in an averaged last one.
         latents: z at the walk's first timestep; for partial denoising, noised to it.
         walk: schedule, timesteps and eta.
         noise: standard normal noise of the latents' shape for each step; not called when eta is 0.
@@ -102,14 +102,20 @@ def ddim(
     Raises:
         NotFiniteError: the model predicted NaN or infinite values, in the step of which it did.
     """
-    noisy = [latents]
+    noisy, before = [latents], list[Tensor]()
     for index, t in enumerate(walk.timesteps):
         split = [walk.schedule.split(each, _predicted(denoiser, each, walk, index), t) for each in noisy]
-        x0, eps = (torch.stack(parts).mean(dim=0) for parts in zip(*split, strict=True))
-        noisy = walk.step(index, x0, eps, noise)
+        estimates = [x0 for x0, _ in split]
+        averaged = walk.averaged_end and index + 1 == len(walk.timesteps)
+        x0 = _mean([*estimates, *before] if averaged else estimates)
+        noisy, before = walk.step(index, x0, _mean([eps for _, eps in split]), noise), estimates
         if callback is not None:
             callback(DDIMStep(index, t, noisy[0], x0))
     return noisy[0]
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)).mean(dim=0)
 
 
 def _predicted(denoiser: Denoiser, latents: Tensor, walk: Walk, index: int) -> Tensor:

@@ -117,7 +117,7 @@ class Sampler:
             return noise().to(device)
 
         clean = role.ends_clean or settings.clean_end
-        walk = Walk(schedule, timesteps, settings.eta, clean, role.ends_paired)
+        walk = Walk(schedule, timesteps, settings.eta, clean, role.ends_averaged)
         return ddim(SegmentsDenoiser(segments), there(), walk, there, self.callback)
 
 

@@ -85,7 +85,7 @@ def test_fine_runs_go_on_between_frames_of_the_coarse_one() -> None:
 
 def test_a_short_segment_is_one_run() -> None:
     def draw(frames: Sequence[int], ends: Tensor, role: Role) -> Tensor:
-        assert role is Role.ONLY and not role.ends_clean and not role.ends_paired
+        assert role is Role.ONLY and not role.ends_clean and not role.ends_averaged
         return torch.zeros(len(frames), 1, 1, 1)
 
     assert len(draw_segment(draw, torch.zeros(2, 1, 1, 1), plan_runs(4, 4))) == 4
