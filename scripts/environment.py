@@ -5,6 +5,7 @@ TOONCRAFTER_ENV points. Running this again returns at once while nothing it was 
 path of the environment's Python is the only thing written to stdout; what is being done goes to stderr.
 """
 
+import argparse
 import hashlib
 import logging
 import os
@@ -118,6 +119,7 @@ def _run(step: str, *command: str) -> str:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     logging.basicConfig(level=logging.INFO, format="environment: %(message)s")
     if sys.version_info < OLDEST_PYTHON:
         log.error("Python %d.%d or newer is needed, this is %s", *OLDEST_PYTHON, sys.version.split()[0])

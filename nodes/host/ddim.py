@@ -18,10 +18,15 @@ from .conditioning import KEY
 
 
 def ddim_sampler(
-    timesteps: list[int], eta: float, noise: Callable[[], Tensor], guided: Interval, clean_end: bool
+    timesteps: list[int],
+    eta: float,
+    noise: Callable[[], Tensor],
+    guided: Interval,
+    clean_end: bool,
+    averaged_end: bool,
 ) -> KSAMPLER:
     """A SAMPLER that walks the given timesteps, with its CFG in an interval of them; `noise` gives what each step adds,
-    on the CPU. `clean_end`: see the core's `Walk`.
+    on the CPU. `clean_end` and `averaged_end`: see the core's `Walk`.
 
     Give it the sigmas of the same timesteps, see `sigmas_of`.
     """
@@ -54,7 +59,8 @@ def ddim_sampler(
 
         z = sampling.calculate_input(ones * sigmas[0], x)
         with tqdm(total=len(timesteps), disable=disable) as bar, with_comfyui_flags():
-            z = ddim(velocity, z, Walk(sampling.schedule, timesteps, eta, clean_end), added, report)
+            walk = Walk(sampling.schedule, timesteps, eta, clean_end, averaged_end)
+            z = ddim(velocity, z, walk, added, report)
         mask = extra_args["denoise_mask"]
         return z if mask is None else torch.lerp(model.latent_image, z, mask.expand_as(z))
 

@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
-from ...tooncrafter_core.sampling.coarse_to_fine import Plan, count_runs, draw_segment, guiding_frames, is_long
+from ...tooncrafter_core.sampling.coarse_to_fine import Plan, Role, count_runs, draw_segment, guiding_frames, is_long
 from ...tooncrafter_core.sampling.guidance import Interval
 from ...tooncrafter_core.sampling.noise import Noise
 from ...tooncrafter_core.timeline import segment_rows
@@ -99,7 +99,7 @@ class RunSampler:
         noise, counts, ends = self._noise(job), job.keyframes.frames, job.keyframes.latents
         rows = list(segment_rows(counts)[segment])
         both = ends[segment : segment + 2]
-        return self._run_of(job, segment, lambda _: noise.draw(sum(counts))[rows], range(len(rows)), both, clean=False)
+        return self._run_of(job, segment, lambda _: noise.draw(sum(counts))[rows], range(len(rows)), both, Role.ONLY)
 
     def _one_by_one(self, job: Job, plans: Sequence[Plan], chosen: Sequence[int], noise: Noise) -> dict[int, Tensor]:
         """Each chosen segment run by run; the others take their share of the noise."""
@@ -114,7 +114,7 @@ class RunSampler:
                     noise.leave_out(len(run), noisy_steps)
         return drawn
 
-    def _run(self, job: Job, noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
+    def _run(self, job: Job, noise: Callable[[], Tensor], role: Role = Role.ONLY) -> Tensor:
         """All steps."""
         before, walk = self._steps, self._walk
 
@@ -126,7 +126,9 @@ class RunSampler:
             self._model,
             noise(),
             walk.guidance_scale,
-            ddim_sampler(walk.timesteps, walk.eta, noise, walk.guided, clean or walk.clean_end),
+            ddim_sampler(
+                walk.timesteps, walk.eta, noise, walk.guided, role.ends_clean or walk.clean_end, role.ends_averaged
+            ),
             sigmas_of(self._model, walk.timesteps),
             job.positive,
             job.negative,
@@ -137,7 +139,7 @@ class RunSampler:
         )
 
     def _run_of(
-        self, job: Job, segment: int, draw: Callable[[int], Tensor], frames: Sequence[int], ends: Tensor, clean: bool
+        self, job: Job, segment: int, draw: Callable[[int], Tensor], frames: Sequence[int], ends: Tensor, role: Role
     ) -> Tensor:
         """Some frames of one of the job's segments (n, c, h, w), see `DrawRun`; nothing is scaled. `draw` gives noise
         for so many frames."""
@@ -145,7 +147,7 @@ class RunSampler:
         run = _Run(segment, rows, frames, ends, len(job.samples))
         mask = None if job.noise_mask is None else run.pick(job.noise_mask)
         share = Job(run.conditioning(job.positive), run.conditioning(job.negative), run.pick(job.samples), mask)
-        return self._run(share, lambda: draw(len(frames)), clean)
+        return self._run(share, lambda: draw(len(frames)), role)
 
 
 def count_host_runs(plans: Sequence[Plan], chosen: Sequence[int]) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from ..files.whole import check_file, check_folder, check_page, written_whole
+from ..files.whole import check_beside, check_folder, check_page, written_whole
 from ..inputs import given_path
 from ..settings import Settings
 from .clips import Clip, read_clips
@@ -119,7 +119,7 @@ def _check_output(out: Path, truth: Path) -> None:
     if os.path.realpath(out) == os.path.realpath(truth):
         raise ValueError(f"--table is {out}, which --truth is too: results would be clips there; name another folder")
     for name in (TABLE, ROWS):
-        check_file(out / name)
+        check_beside(out / name, INDEX, STRIPS)
     for name in (INDEX, STUDY):
         check_page(out / name)
     for name in (STRIPS, FILMS):

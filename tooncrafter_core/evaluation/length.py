@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
+from ..files.whole import check_beside, written_whole
 from ..inputs import given_path
 from ..pipeline import interpolate, sampling_runs
 from ..settings import Settings
@@ -33,11 +34,13 @@ from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
 from .command import count, exit_status, threads
 from .metrics import Distance
-from .report.store import Renders, Results, Values
+from .report.store import RESULTS, Renders, Results, Values
 from .report.subject import file_hash
 from .report.windows import as_bytes, as_float, digest
 from .scenes import SIZE, is_at, picture, scenes
 
+TABLE = "lengths.md"
+"""In the output folder."""
 EVERY = 10
 """The figure is looked for in every tenth frame."""
 
@@ -147,7 +150,8 @@ def _run(options: argparse.Namespace) -> str:
         distance=load_perceptual(*options.perceptual),
         out=options.out,
     )
-    results, renders = Results(options.out / "results.jsonl"), Renders(options.out / "renders")
+    check_beside(options.out / TABLE, RESULTS)
+    results, renders = Results(options.out / RESULTS), Renders(options.out / "renders")
     measured: dict[int, list[Values]] = {frames: [] for frames in options.frames}
     for number, scene in enumerate(scenes(options.scenes, options.seed)):
         for frames, rows in measured.items():
@@ -155,7 +159,8 @@ def _run(options: argparse.Namespace) -> str:
             _log.info("scene %d, %d frames: %s", number, frames, rows[-1])
     runs = {frames: sampling_runs(subject.model, [frames]) for frames in measured}
     table = _table(measured, runs)
-    (options.out / "lengths.md").write_text(table, encoding="utf-8")
+    with written_whole(options.out / TABLE) as unfinished:
+        unfinished.write_text(table, encoding="utf-8")
     return table
 
 

@@ -139,6 +139,21 @@ def check_page(path: Path) -> None:
         )
 
 
+def check_beside(path: Path, *signs: str) -> None:
+    """The same as `check_file` for a file that cannot say whose it is: one that is there may be replaced where another
+    result of an earlier run, which has one of the names `signs`, is beside it."""
+    check_file(path)
+    if _holds_something(path) and not any((path.parent / sign).exists() for sign in signs):
+        raise ValueError(
+            f"{path} is there, would be lost, and is of no earlier run ({' or '.join(signs)} would be beside it); "
+            "rename it, or name another folder"
+        )
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def check_folder(path: Path) -> None:
     """Raise ValueError unless `folder_written_whole` can write this folder, as far as can be told before.
 

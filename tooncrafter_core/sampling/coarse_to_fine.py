@@ -6,15 +6,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-DrawRun = Callable[[Sequence[int], Tensor, bool], Tensor]
-"""`draw(frames, ends, clean) -> latents`: frames (n of them, by their number in the segment) between two keyframes'
-latents (2, c, h, w), as (n, c, h, w); clean ones, see `Walk.clean_end`, where they are to be keyframes themselves."""
+
+class Role(Enum):
+    """What a run is to its segment."""
+
+    ONLY = "the whole segment"
+    COARSE = "some of its frames, to be keyframes of the fine runs"
+    FINE = "the frames between two of these"
+
+    @property
+    def ends_clean(self) -> bool:
+        """Whether its walk has a `clean_end` in any case, as keyframes are."""
+        return self is Role.COARSE
+
+    @property
+    def ends_averaged(self) -> bool:
+        """Whether its walk has a `averaged_end`: in a run on a run, errors of both add up."""
+        return self is not Role.ONLY
+
+
+DrawRun = Callable[[Sequence[int], Tensor, Role], Tensor]
+"""`draw(frames, ends, role) -> latents`: frames (n of them, by their number in the segment) between two keyframes'
+latents (2, c, h, w), as (n, c, h, w)."""
 
 
 class Run(NamedTuple):
@@ -127,10 +147,10 @@ def draw_run(draw: DrawRun, plan: Plan, number: int, keyframes: Tensor) -> Tenso
         latents of its frames (n, c, h, w); of a coarse run, of the keyframes (s + 1, c, h, w) of its s fine ones
     """
     if number:
-        return draw(plan.runs[number], keyframes[number - 1 : number + 1], False)
-    drawn = draw(plan.coarse, keyframes, bool(plan.fine))
+        return draw(plan.runs[number], keyframes[number - 1 : number + 1], Role.FINE)
     if not plan.fine:
-        return drawn
+        return draw(plan.coarse, keyframes, Role.ONLY)
+    drawn = draw(plan.coarse, keyframes, Role.COARSE)
     return torch.cat([keyframes[:1].to(drawn), drawn[plan.keyframes[1:-1]], keyframes[1:].to(drawn)])
 
 

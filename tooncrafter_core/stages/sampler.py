@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..memory import free_bytes, unet_bytes
 from ..models.unet.context import CrossContext
-from ..sampling.coarse_to_fine import Plan, Run, all_runs, draw_run, is_long
+from ..sampling.coarse_to_fine import Plan, Role, Run, all_runs, draw_run, is_long
 from ..sampling.ddim import DDIMStep, Walk, ddim
 from ..sampling.denoiser import GuidedDenoiser, SegmentsDenoiser
 from ..sampling.guidance import Interval
@@ -84,9 +84,9 @@ class Sampler:
                 between[segment] = drawn[run]
         return drawn
 
-    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor, clean: bool) -> Tensor:
+    def _run_of(self, segment: int, noise: Noise, frames: Sequence[int], ends: Tensor, role: Role) -> Tensor:
         """Some frames of one segment (n, c, h, w), see `DrawRun`."""
-        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)), clean)
+        return self._run([self._denoiser(segment, frames, ends)], lambda: noise.draw(len(frames)), role)
 
     def _denoiser(self, segment: int, frames: Sequence[int], ends: Tensor) -> GuidedDenoiser:
         """Of some frames of one segment, between two frames' latents (2, c, h, w)."""
@@ -108,7 +108,7 @@ class Sampler:
             guided=Interval(settings.guidance_from, settings.guidance_to),
         )
 
-    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor], clean: bool = False) -> Tensor:
+    def _run(self, segments: Sequence[GuidedDenoiser], noise: Callable[[], Tensor], role: Role = Role.ONLY) -> Tensor:
         """All steps of some segments together: latents of the shape of the noise, frames as rows."""
         schedule, settings, device = Schedule.published(), self.settings, self.model.device
         timesteps = schedule.trailing_timesteps(settings.steps)
@@ -116,7 +116,8 @@ class Sampler:
         def there() -> Tensor:
             return noise().to(device)
 
-        walk = Walk(schedule, timesteps, settings.eta, clean or settings.clean_end)
+        clean = role.ends_clean or settings.clean_end
+        walk = Walk(schedule, timesteps, settings.eta, clean, role.ends_averaged)
         return ddim(SegmentsDenoiser(segments), there(), walk, there, self.callback)
 
 

@@ -100,14 +100,24 @@ def test_places_that_nothing_can_be_written_to(place: str, shots: Path, capsys: 
     )
 
 
-def test_a_page_of_somebody_elses_is_kept(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = shots.parent / "out" / "index.html"
-    page.parent.mkdir()
-    page.write_text("mine")
-    command = ["batch", str(shots), "--out", str(page.parent), "-c", "no.ckpt", "--sketch-encoder", "s"]
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("index.html", "mine", "is a page of somebody else's"),
+        ("weights.json", '{"epochs": 20}', "holds something else, which would be lost; rename it"),
+        ("weights.json", "mine", "holds something else, which would be lost; rename it"),
+    ],
+)
+def test_files_of_somebody_elses_are_kept(
+    name: str, content: str, message: str, shots: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shots.parent / "out" / name
+    other.parent.mkdir()
+    other.write_text(content)
+    command = ["batch", str(shots), "--out", str(other.parent), "-c", "no.ckpt", "--sketch-encoder", "s"]
     assert main(command) == 2
-    assert f"{page} is a page of somebody else's" in capsys.readouterr().err
-    assert page.read_text() == "mine"
+    assert f"{other} {message}" in capsys.readouterr().err
+    assert other.read_text() == content
 
 
 def test_two_runs_at_once(shots: Path, tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

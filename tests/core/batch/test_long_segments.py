@@ -22,7 +22,8 @@ from tooncrafter_core.files.media import read_image
 from tooncrafter_core.models.unet.unet import UNet
 from tooncrafter_core.sampling.coarse_to_fine import Run
 
-STEPS = 2
+STEPS, PASSES = 2, 3
+"""Of each run; its last step predicts twice."""
 SIZE = {"width": 16, "height": 16, "steps": STEPS, "guidance_scale": 1, "seed": 4}
 
 
@@ -107,7 +108,7 @@ def test_runs_by_any_worker_are_those_of_one_go(
         pool = draw(shot, results, renderers[:count])
     assert torch.equal(frames_of(results), rounded(expected))
     assert sorted(spread) == sorted(whole)
-    assert len(whole) == sum(task.steps for task in pool.done)
+    assert STEPS * len(whole) == (PASSES if eta else STEPS) * sum(task.steps for task in pool.done)
     assert not list(results.folder.glob("parts/*"))
 
 
@@ -141,10 +142,10 @@ def test_kept_runs_are_not_drawn_again(
     with counted_passes(monkeypatch) as before, pytest.raises(KeyboardInterrupt):
         draw(shot, results, renderers, lambda task: KeyboardInterrupt() if task.part == Run(0, 2) else None)
     kept = sorted(results.folder.glob("parts/*/*/*.safetensors"))
-    assert [file.stem for file in kept] == ["0000_00", "0000_01"] and len(before) == 2 * STEPS
+    assert [file.stem for file in kept] == ["0000_00", "0000_01"] and len(before) == 2 * PASSES
     with counted_passes(monkeypatch) as after:
         draw(shot, results, renderers)
-    assert len(after) == 2 * STEPS and torch.equal(frames_of(results), frames_of(whole))
+    assert len(after) == 2 * PASSES and torch.equal(frames_of(results), frames_of(whole))
 
     again = Results(tmp_path / "again")
     with pytest.raises(KeyboardInterrupt):
@@ -153,7 +154,7 @@ def test_kept_runs_are_not_drawn_again(
     damaged.write_bytes(damaged.read_bytes()[:-8])
     with counted_passes(monkeypatch) as mended:
         draw(shot, again, renderers[:1])
-    assert len(mended) == STEPS and torch.equal(frames_of(again), frames_of(whole))
+    assert len(mended) == PASSES and torch.equal(frames_of(again), frames_of(whole))
 
 
 def test_a_lost_coarse_run_is_not_drawn_again_for_nothing(

@@ -111,7 +111,11 @@ def test_mistakes_are_told_in_one_line(
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("films/holiday.mp4", "holds other files (holiday.mp4)"), ("index.html", "is a page of somebody else's")],
+    [
+        ("films/holiday.mp4", "holds other files (holiday.mp4)"),
+        ("index.html", "is a page of somebody else's"),
+        ("table.csv", "table.csv is there, would be lost, and is of no earlier run (index.html or strips would be"),
+    ],
 )
 def test_other_files_among_the_results_are_not_lost(
     name: str, message: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -40,6 +40,17 @@ def test_a_length_that_cannot_be_measured(
     assert f"error: --frames is {frames}; expected " in capsys.readouterr().err
 
 
+def test_a_table_of_somebody_elses_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(length, "interpolate", None)
+    table, distance = tmp_path / "lengths.md", save(tmp_path / "distance.pth", blurred_alex())
+    table.write_text("mine")
+    assert length.main(["--model", str(TINY), "--perceptual", str(distance), "--out", str(tmp_path)]) == 2
+    assert "lengths.md is there, would be lost, and is of no earlier run" in capsys.readouterr().err
+    assert table.read_text() == "mine"
+
+
 def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--model", str(tmp_path / "none.safetensors"), "--perceptual", str(tmp_path / "no.pth")]
     assert length.main([*given, "--out", str(tmp_path / "out")]) == 2

@@ -231,7 +231,7 @@ def test_an_output_that_is_a_file(
 ) -> None:
     (tmp_path / "out").touch()
     assert report_tiny.main(command()) == 2
-    assert f"cannot write {tmp_path / 'out' / 'results.jsonl'}: " in capsys.readouterr().err
+    assert f"cannot write {tmp_path / 'out' / 'report.json'}: " in capsys.readouterr().err
 
 
 def test_sheets_show_the_right_frames(tmp_path: Path) -> None:
@@ -327,6 +327,17 @@ def test_mistakes_are_told_before_anything_runs(
     assert report_tiny.main(command(*more)) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("out/renders/*"))
+
+
+def test_a_report_of_somebody_elses_is_kept(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "out" / "report.md"
+    other.parent.mkdir()
+    other.write_text("mine")
+    assert report_tiny.main(command()) == 2
+    assert "report.md is there, would be lost, and is of no earlier run" in capsys.readouterr().err
+    assert other.read_text() == "mine"
 
 
 def test_a_bar_in_a_cell_is_no_border_of_it() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tooncrafter_core import Settings, Sketch, ToonCrafter, interpolate
 from tooncrafter_core.pipeline import sampling_runs
-from tooncrafter_core.sampling.coarse_to_fine import count_runs, draw_segment, guiding_frames, plan_runs
+from tooncrafter_core.sampling.coarse_to_fine import Role, count_runs, draw_segment, guiding_frames, plan_runs
 
 LENGTHS = [17, 18, 24, 31, 32, 46, 64, 100, 121, 181, 225, 226]
 
@@ -67,20 +67,28 @@ def test_the_trained_length_is_the_models() -> None:
 
 
 def test_fine_runs_go_on_between_frames_of_the_coarse_one() -> None:
-    """Each run draws its frames' numbers plus 100 for every run before it; only the coarse one ends clean."""
-    seen: list[tuple[list[int], list[float], bool]] = []
+    """Each run draws its frames' numbers plus 100 for every run before it."""
+    seen: list[tuple[list[int], list[float], Role]] = []
 
-    def draw(frames: Sequence[int], ends: Tensor, clean: bool) -> Tensor:
-        seen.append((list(frames), ends.flatten().tolist(), clean))
+    def draw(frames: Sequence[int], ends: Tensor, role: Role) -> Tensor:
+        seen.append((list(frames), ends.flatten().tolist(), role))
         return (torch.tensor(frames, dtype=torch.float32) + 100 * (len(seen) - 1))[:, None, None, None]
 
     drawn = draw_segment(draw, torch.tensor([-1.0, -2.0])[:, None, None, None], plan_runs(7, 4)).flatten()
     assert seen == [
-        ([0, 3, 6], [-1, -2], True),
-        ([0, 1, 2, 3], [-1, 3], False),
-        ([3, 4, 5, 6], [3, -2], False),
+        ([0, 3, 6], [-1, -2], Role.COARSE),
+        ([0, 1, 2, 3], [-1, 3], Role.FINE),
+        ([3, 4, 5, 6], [3, -2], Role.FINE),
     ]
     assert drawn.tolist() == [100, 101, 102, 203, 204, 205, 206]
+
+
+def test_a_short_segment_is_one_run() -> None:
+    def draw(frames: Sequence[int], ends: Tensor, role: Role) -> Tensor:
+        assert role is Role.ONLY and not role.ends_clean and not role.ends_averaged
+        return torch.zeros(len(frames), 1, 1, 1)
+
+    assert len(draw_segment(draw, torch.zeros(2, 1, 1, 1), plan_runs(4, 4))) == 4
 
 
 def test_a_coarse_frame_takes_the_nearest_guide_of_its_surroundings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,6 +126,48 @@ def test_a_clean_walk_ends_in_the_last_estimate(eta: float) -> None:
     out = ddim(towards_a_sine, draw(2), walk, lambda: drawn.append(None) or noise(), steps.append)
     assert close(out, steps[-1].denoised)
     assert len(drawn) == (5 if eta else 0)
+
+
+def test_opposite_noises_cancel_in_an_averaged_end() -> None:
+    """Where the estimate is linear in the latents, nothing of the last noise is left in it."""
+
+    def ended(seed: int, steps: int, averaged: bool) -> tuple[Tensor, list[int]]:
+        called, noise = list[int](), [draw(100 + step) for step in range(steps - 2)] + [draw(seed), draw(seed + 1)]
+
+        def half(z: Tensor, t: int) -> Tensor:
+            called.append(t)
+            return SCHEDULE.velocity(z, z / 2, t)
+
+        walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(steps), 1.0, clean_end=True, averaged_end=averaged)
+        return ddim(half, draw(2), walk, iter(noise).__next__), called
+
+    for steps, timesteps in ((2, [999, 499, 499]), (4, [999, 749, 499, 249, 249])):
+        one, called = ended(200, steps, averaged=True)
+        other, _ = ended(300, steps, averaged=True)
+        assert close(one, other) and called == timesteps
+        assert not close(ended(200, steps, averaged=False)[0], ended(300, steps, averaged=False)[0])
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_an_averaged_end_is_the_mean_of_the_last_estimates(eta: float) -> None:
+    seen, published = list[Tensor](), list[DDIMStep]()
+
+    def model(z: Tensor, t: int) -> Tensor:
+        v = towards_a_sine(z, t)
+        seen.append(SCHEDULE.split(z, v, t)[0])
+        return v
+
+    walk = Walk(SCHEDULE, SCHEDULE.trailing_timesteps(5), eta, clean_end=True, averaged_end=True)
+    out = ddim(model, draw(2), walk, noises())
+    assert close(out, torch.stack(seen[-3 if eta else -2 :]).mean(dim=0))
+    ddim(towards_a_sine, draw(2), replace(walk, averaged_end=False), noises(), published.append)
+    assert torch.equal(published[-2].denoised, seen[3]), "up to the last step nothing is different"
+
+
+def test_a_single_step_has_nothing_to_average() -> None:
+    walk = Walk(SCHEDULE, [999], 1.0)
+    outs = [ddim(towards_a_sine, draw(2), replace(walk, averaged_end=averaged), noises()) for averaged in (False, True)]
+    assert torch.equal(*outs)
 
 
 def test_eta_0_draws_no_noise() -> None:

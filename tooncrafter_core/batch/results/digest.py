@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ...files.whole import file_digest, written_whole
+from ...files.whole import check_file, file_digest, written_whole
 from ..shots.shot import Shot
 
-VERSION = 1
+_DIGEST = re.compile("[0-9a-f]{64}")
+VERSION = 2
 """Raised when the same input comes to other frames."""
 
 
@@ -50,6 +52,14 @@ class WeightDigests:
     def __init__(self, kept: Path) -> None:
         self._kept = kept
 
+    def check(self) -> None:
+        """Raise ValueError where they cannot be kept, or something else is in their place."""
+        check_file(self._kept)
+        if self._kept.exists() and self._kept.stat().st_size and not self._read():
+            raise ValueError(
+                f"{self._kept} holds something else, which would be lost; rename it, or name another folder"
+            )
+
     def of(self, path: Path) -> str:
         """The digest of a file.
 
@@ -70,4 +80,5 @@ class WeightDigests:
             known = json.loads(self._kept.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):  # not there, or changed by hand: they are made anew
             return {}
-        return known if isinstance(known, dict) else {}
+        ours = isinstance(known, dict) and all(_DIGEST.fullmatch(str(each)) for each in known.values())
+        return known if ours else {}

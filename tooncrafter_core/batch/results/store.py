@@ -29,6 +29,7 @@ from ...files.media import check_output, check_sheet_file, write_contact_sheet, 
 from ...files.places.own import FRAME
 from ...files.whole import check_file, check_folder, check_page, folder_written_whole, written_whole
 from ...frames.sheets import variants_sheet
+from .digest import WeightDigests
 from .parts import Parts
 
 _STRIP = 8
@@ -82,8 +83,8 @@ class Results:
     def check(self) -> None:
         """Raise ValueError where what belongs to no single shot cannot be written."""
         check_page(self.report)
-        for file in (self.weights, self.folder / "parts" / "a part"):
-            check_file(file)
+        WeightDigests(self.weights).check()
+        check_file(self.folder / "parts" / "a part")
 
     def check_shot(self, name: str, width: int, height: int) -> None:
         """Raise ValueError where a shot's frames of this size, its strip or its record cannot be written."""

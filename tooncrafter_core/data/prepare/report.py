@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...files.whole import written_whole
+from ...files.media import check_sheet_file
+from ...files.places.own import save_marked
+from ...files.whole import check_page, written_whole
 from .film import UNREADABLE, decode, to_array
 from .pipeline import Outcome
 from .settings import Settings
 from .work import LOOK, Item
 
 PAGE = "report.html"
+_SHEETS = ("motion", "flicker", "text", "score", "agreement", "distance")
+"""What there may be a contact sheet of."""
 _BORDERLINE = 12
 """Stretches on a contact sheet."""
 _COLUMNS = 4
@@ -59,6 +63,13 @@ class Measured:
     values: list[tuple[float, Item]]
 
 
+def check(folder: Path) -> None:
+    """Raise ValueError where the page or one of its sheets cannot be written, or would replace what is none of ours."""
+    check_page(folder / PAGE)
+    for name in _SHEETS:
+        check_sheet_file(folder / "report" / f"{name}.jpg")
+
+
 def write(outcome: Outcome, settings: Settings, folder: Path) -> Path:
     """Write `report.html` and its contact sheets; the page's path.
 
@@ -71,7 +82,7 @@ def write(outcome: Outcome, settings: Settings, folder: Path) -> Path:
         parts.append(_histogram([value for value, _ in measured.values], measured.bound))
         sheet = folder / "report" / f"{measured.name}.jpg"
         with written_whole(sheet) as unfinished:
-            _contact_sheet(measured).save(unfinished, format="JPEG", quality=85)
+            save_marked(_contact_sheet(measured), unfinished)
         parts.append(f'<img src="report/{sheet.name}" alt="stretches nearest to {escape(measured.limit)}">\n')
     page = folder / PAGE
     with written_whole(page) as unfinished:

@@ -25,7 +25,7 @@ import torch
 
 from ...files.images import fit_images
 from ...files.media import read_image
-from ...files.whole import written_whole
+from ...files.whole import check_beside, written_whole
 from ...inputs import given_path
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
@@ -37,9 +37,12 @@ from . import cost, summary
 from .groups import Group, Measured, measure
 from .measures import Bench, baselines
 from .sheets import Block, write_sheets
+from .store import RESULTS
 from .subject import Subject, TinyModel, file_hash, picture_window
 from .windows import drawer, held_out_windows
 
+REPORT, TABLE = "report.json", "report.md"
+"""In the output folder."""
 PARTS = ("between", "reconstruction", "sketch", "variants", "cost", "keyframes")
 ENOUGH = 64
 """Clips the bars are meant for."""
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    return exit_status(lambda: f"{summary.bar_table(_run(options)['bars'])}\n{options.out / 'report.md'}\n")
+    return exit_status(lambda: f"{summary.bar_table(_run(options)['bars'])}\n{options.out / TABLE}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +119,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         read_lora(options.lora)  # likewise one that is none
     parts = _parts(options)
     pairs = _pairs(options.keyframes) if "keyframes" in parts else {}
+    for name in (REPORT, TABLE):
+        check_beside(options.out / name, RESULTS)
     bench = Bench.of_files(options.perceptual, options.out)
     groups = [_group(options, domain) for domain in options.domain]
     others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
@@ -124,8 +129,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     if pairs:
         _keyframe_sheets(bench, subject, pairs, options)
     report = assemble(_about(options, settings), groups, measured, spent)
-    _write(options.out / "report.json", json.dumps(report, indent=2) + "\n")
-    _write(options.out / "report.md", summary.markdown(report))
+    _write(options.out / REPORT, json.dumps(report, indent=2) + "\n")
+    _write(options.out / TABLE, summary.markdown(report))
     return report
 
 

@@ -22,7 +22,7 @@ from ..metrics import (
     psnr,
 )
 from .faults import faults
-from .store import Renders, Results, Values
+from .store import RESULTS, Renders, Results, Values
 from .subject import Subject, file_hash
 from .windows import MIDDLE, Window, as_float, digest
 
@@ -65,7 +65,7 @@ class Bench:
             distance=load_perceptual(*perceptual),
             distance_name=" ".join(map(file_hash, perceptual)),
             lines=extract_lines,
-            results=Results(out / "results.jsonl"),
+            results=Results(out / RESULTS),
             renders=Renders(out / "renders"),
         )
 

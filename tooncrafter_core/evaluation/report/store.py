@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ...files.whole import check_file, written_whole
 
+RESULTS = "results.jsonl"
+"""In the output folder: numbers by key, see `Results`."""
 Values = dict[str, float]
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from tooncrafter_core.data.prepare.pipeline import LIST, here, open_films, prepa
 from tooncrafter_core.data.prepare.settings import Duplicates, Motion, Settings, Shots, Split
 from tooncrafter_core.data.prepare.stages.text_area import share
 from tooncrafter_core.data.prepare.work import Step
-from tooncrafter_core.files.whole import check_page
 from tooncrafter_core.training.__main__ import main as train
 from tooncrafter_core.training.clips.manifest import read_manifest
 from tooncrafter_core.training.clips.stream import ClipStream, Cut, Sample
@@ -164,7 +163,7 @@ def test_films_are_held_out_whole_in_any_order(film: Film, tmp_path: Path) -> No
 def test_the_report_counts_everything(film: Film, tmp_path: Path) -> None:
     outcome = prepare([film], Settings(), tmp_path, here)
     page = report.write(outcome, Settings(), tmp_path).read_text()
-    check_page(tmp_path / report.PAGE)
+    report.check(tmp_path)
     for row in ("stretches<td>5", "too short<td>1", "still<td>1", "duplicate<td>1", "clips: train<td>2"):
         assert row in page
     assert (tmp_path / "report" / "motion.jpg").exists()

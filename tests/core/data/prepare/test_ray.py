@@ -54,6 +54,27 @@ def test_what_cannot_be_used_is_told_before_anything_starts(tmp_path: Path, capl
     assert "no Ray cluster answers at 127.0.0.1:1" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "clips.jsonl",
+            "is there, would be lost, and is of no earlier run (results or report.html would be beside it)",
+        ),
+        ("report/motion.jpg", "is there and would be lost; name a new file, or a contact sheet of an earlier run"),
+    ],
+)
+def test_files_of_somebody_elses_are_kept(
+    name: str, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "out" / name
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    assert main([str(all_kinds(tmp_path)), "--out", str(tmp_path / "out")]) == 2
+    assert message in caplog.text
+    assert other.read_text() == "mine"
+
+
 def test_ctrl_c_ends_in_words(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
