@@ -122,13 +122,8 @@ class DecoderSettings(RunSettings, frozen=True):
         drawn_latents: share of passes on latents that the complete model of `start` draws itself between a sample's
             ends, as it does in use, with the settings that its file says it works best with, in place of the encoder's;
             these get no `latent_noise`. The paper has none.
-        drawn_stretch: how many times as many steps from frame to frame the segment has that is drawn for this, of whose
-            frames the sample's are kept; each sample draws one. Above 1 segments are drawn coarse to fine, as long
-            ones are in use.
         perceptual: weight files of the perceptual distance, see `perceptual`.
         perceptual_weight: of the perceptual distance in the loss.
-        perceptual_norm: p of the distance of a pass, (mean over its frames of d^p)^(1/p): 1 is the mean, above it
-            frames that are farther off than others count for more.
         adversarial_from: step from which the discriminator's loss counts.
         discriminator_channels: of the discriminator's first layer.
         reference_head_channels: channels of one head of the reference attention.
@@ -142,10 +137,8 @@ class DecoderSettings(RunSettings, frozen=True):
     temporal: bool = True
     latent_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     drawn_latents: Share = 0.0
-    drawn_stretch: Annotated[tuple[Annotated[int, Field(ge=1, le=15)], ...], Field(min_length=1)] = (1,)
     perceptual: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
     perceptual_weight: Weight = 0.1
-    perceptual_norm: Annotated[float, Field(ge=1, le=8)] = 1.0
     adversarial_from: NotNegative = 0
     discriminator_channels: Channels = 64
     reference_head_channels: Channels = 64

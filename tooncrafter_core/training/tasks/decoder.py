@@ -83,7 +83,7 @@ class DecoderPlayer(Player):
         elif settings.latent_noise:
             latents = latents + self._noise(latents, generator)
         real, decoded = flat(batch.video), flat(self._decode(latents, references if referred else None))
-        parts = {"l1": F.l1_loss(decoded, real), "perceptual": self._distance(decoded, real)}
+        parts = {"l1": F.l1_loss(decoded, real), "perceptual": self.perceptual(decoded, real).mean()}
         total = parts["l1"] + settings.perceptual_weight * parts["perceptual"]
         if step >= settings.adversarial_from:
             self._judged.append((real, decoded.detach()))
@@ -106,11 +106,6 @@ class DecoderPlayer(Player):
 
     def _decode(self, latents: Tensor, references: list[Tensor] | None) -> Tensor:
         return self.autoencoder.decode_segments(latents, references if self.settings.references else None)
-
-    def _distance(self, decoded: Tensor, real: Tensor) -> Tensor:
-        """Of all frames (n, 3, H, W), see `DecoderSettings.perceptual_norm`."""
-        power = self.settings.perceptual_norm
-        return self.perceptual(decoded, real).pow(power).mean().pow(1 / power)
 
     def _noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
         """White noise of a standard deviation drawn for each sample, in the latents' own units."""
@@ -170,9 +165,7 @@ def make_task(settings: DecoderSettings, accelerator: Accelerator) -> Task:
     judged: Judged = deque()
     draws = Draws(clip_stream(settings, settings.frames, accelerator.num_processes))
     draws.check()
-    in_betweens = (
-        InBetweens(settings.start, settings.drawn_stretch, accelerator.device) if settings.drawn_latents else None
-    )
+    in_betweens = InBetweens(settings.start, accelerator.device) if settings.drawn_latents else None
     perceptual = load_perceptual(*settings.perceptual)
     player = DecoderPlayer(autoencoder, perceptual, discriminator, judged, settings, in_betweens)
 

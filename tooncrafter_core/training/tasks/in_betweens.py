@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,42 +26,37 @@ class InBetweens:
 
     Args:
         path: the file; where it says nothing, the published settings are taken.
-        stretches: see `DecoderSettings.drawn_stretch`.
         device: where it works, in float32, beside what trains.
 
     Raises:
         ValueError: the file lacks a part, or its settings cannot be read or used.
     """
 
-    def __init__(self, path: Path, stretches: Sequence[int], device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         try:
             self._model = ToonCrafter.load(path, device=device, dtype=torch.float32)
             self._settings = _settings_of(read_working_settings(path) or WorkingSettings())
         except ValueError as error:
             raise ValueError(f"drawn_latents needs a start file that can draw by itself. {path}: {error}") from error
         self._model.stay_at_work()
-        self._stretches = stretches
         steps, scale = self._settings.steps, self._settings.guidance_scale
         log.info("%s draws latents in %d steps with a guidance scale of %g", path.name, steps, scale)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Latents (b, c, t, h, w), not scaled."""
-        count = (len(batch.video),)
-        seeds = torch.randint(2**62, count, generator=generator).tolist()
-        chosen = torch.randint(len(self._stretches), count, generator=generator).tolist()
-        stretches = [self._stretches[each] for each in chosen]
-        rows = zip(batch.video, batch.fps.tolist(), batch.captions, seeds, stretches, strict=True)
+        seeds = torch.randint(2**62, (len(batch.video),), generator=generator).tolist()
+        rows = zip(batch.video, batch.fps.tolist(), batch.captions, seeds, strict=True)
         return torch.stack([self._draw(*row) for row in rows])
 
-    def _draw(self, video: Tensor, fps: float, caption: str, seed: int, stretch: int) -> Tensor:
+    def _draw(self, video: Tensor, fps: float, caption: str, seed: int) -> Tensor:
         """Of one sample, whose video is (3, t, H, W) in [-1, 1]."""
-        steps, height, width = video.shape[1] - 1, *video.shape[2:]
+        frames, height, width = video.shape[1:]
         told = replace(self._settings, prompt=caption, frame_rate=nearest_frame_rate(fps), seed=seed)
-        settings = replace(told, width=width, height=height, frames=steps * stretch + 1)
+        settings = replace(told, width=width, height=height, frames=frames)
         with torch.inference_mode():
             keyframes = [(video[:, end] + 1) / 2 for end in (0, -1)]
             film = Film.given(self._model, keyframes, [0], settings, None, None)
-            latents = film.joined(film.sample(shown_runs(film.plans, film.chosen), nothing_kept))[0][::stretch]
+            latents = film.joined(film.sample(shown_runs(film.plans, film.chosen), nothing_kept))[0]
         # Cloned, since inference tensors cannot be trained on; sampling leaves them on the CPU.
         return rearrange(latents.clone().to(video), "t c h w -> c t h w") / LATENT_SCALE
 

@@ -19,7 +19,6 @@ from tooncrafter_core.files.working_settings import WorkingSettings, read_workin
 from tooncrafter_core.models.config import LATENT_SCALE
 from tooncrafter_core.pipeline import draw_run
 from tooncrafter_core.sampling.coarse_to_fine import Run as InterpolationRun
-from tooncrafter_core.sampling.coarse_to_fine import join_runs, plan_runs
 from tooncrafter_core.training.run.engine import Run
 from tooncrafter_core.training.run.export import write_checkpoint
 from tooncrafter_core.training.run.task import Task
@@ -175,39 +174,16 @@ def test_it_learns_on_what_the_model_draws(drawing: Workshop, tmp_path: Path, mo
     drawn = [latents for latents in learnt_on if not torch.equal(latents, encoded)]
     assert 2 <= len(drawn) <= 8 and not torch.equal(drawn[0], drawn[1])
 
-
-@pytest.mark.parametrize("stretch", [1, 2, 3])
-def test_what_the_model_draws(stretch: int, drawing: Workshop, tmp_path: Path) -> None:
-    """The latents of an interpolation with the file's own settings; of a stretched one of every so-manyth frame."""
-    task = make(drawing.settings("decoder", tmp_path, drawn_latents=0.5, drawn_stretch=[stretch]))
-    batch = task.collate([task.draws()[n] for n in range(2)])
     model, seeds = ToonCrafter.load(drawing.start, dtype=torch.float32), torch.Generator().manual_seed(7)
-    in_betweens = decoder_player(task).in_betweens
-    assert in_betweens
-    latents = in_betweens.draw(batch, torch.Generator().manual_seed(7))
+    assert player.in_betweens
+    latents = player.in_betweens.draw(batch, torch.Generator().manual_seed(7))
     chosen = torch.randint(2**62, (2,), generator=seeds).tolist()
-    frames = stretch * (FRAMES - 1) + 1
     for row, seed, fps, caption in zip(range(2), chosen, batch.fps.tolist(), batch.captions, strict=True):
-        settings = Settings(caption, width=SIDE, height=SIDE, frames=frames, frame_rate=round(fps), steps=2, seed=seed)
+        settings = Settings(caption, width=SIDE, height=SIDE, frames=FRAMES, frame_rate=round(fps), steps=2, seed=seed)
         settings = replace(settings, guidance_scale=1.0, clean_end=True)
         keyframes = [(batch.video[row][:, end] + 1) / 2 for end in (0, -1)]
-        shown = plan_runs(frames, model.projector.config.frames).shown
-        expected = join_runs([draw_run(model, keyframes, InterpolationRun(0, run), settings) for run in shown])
-        torch.testing.assert_close(latents[row].transpose(0, 1) * LATENT_SCALE, expected[::stretch])
-
-
-@pytest.mark.parametrize(("norm", "expected"), [(1, 0.1), (2, 0.2), (8, 0.4 * 2**-0.25)])
-def test_the_worst_frames_count_for_more(
-    norm: float, expected: float, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One frame of four is off by 0.4, the others by nothing."""
-    task = make(workshop.settings("decoder", tmp_path, perceptual_norm=norm))
-    player, batch = decoder_player(task), task.collate([task.draws()[0]])
-    distances = torch.tensor([0.4, 0, 0, 0]).repeat(-(-FRAMES // 4))
-    assert len(distances) == FRAMES
-    monkeypatch.setattr(player.perceptual, "forward", lambda *_: distances)
-    loss = player(batch, torch.Generator().manual_seed(0), 0)
-    assert loss.parts["perceptual"] == pytest.approx(expected, rel=1e-4)
+        expected = draw_run(model, keyframes, InterpolationRun(0, 0), settings)
+        torch.testing.assert_close(latents[row].transpose(0, 1) * LATENT_SCALE, expected)
 
 
 def test_all_of_the_decoder_learns_on_what_the_model_draws(drawing: Workshop, tmp_path: Path) -> None:
