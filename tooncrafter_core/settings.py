@@ -37,6 +37,10 @@ def nearest_frame_rate(fps: float) -> int:
     return min(max(round(fps), low), high)
 
 
+VERSION = 2
+"""Raised when the same input and settings come to other frames: what keeps frames has it in their keys."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to interpolate; the defaults are the published settings.

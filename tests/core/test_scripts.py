@@ -132,11 +132,8 @@ def test_mistakes(
 
 def test_scripts_have_a_parser_and_find_the_core_from_anywhere() -> None:
     """So that --help is an answer and not the work. Read, not run: some take minutes and write into the repository."""
-    # Makes the environment, hands everything to ComfyUI's parser, takes that of `stage_times`; lies beside the core.
-    without_parser, packed = (
-        {"environment.py", "comfy_harness/main.py", "benchmarks/profile_cpu.py"},
-        {"train/train_bundle.py"},
-    )
+    # Hands everything to ComfyUI's parser, takes that of `stage_times`; lies beside the core.
+    without_parser, packed = {"comfy_harness/main.py", "benchmarks/profile_cpu.py"}, {"train/train_bundle.py"}
     folder = ROOT / "scripts"
     sources = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
     scripts = {name: source for name, source in sources.items() if '__name__ == "__main__"' in source}

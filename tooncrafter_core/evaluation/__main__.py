@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from ..files.whole import check_beside, check_folder, check_page, written_whole
+from ..files.whole import check_folder, check_page, check_result, written_whole
 from ..inputs import given_path
 from ..settings import Settings
 from .clips import Clip, read_clips
@@ -118,8 +118,9 @@ def _check_output(out: Path, truth: Path) -> None:
     """Raise ValueError unless all results can be written, before anything is drawn, and do not become clips."""
     if os.path.realpath(out) == os.path.realpath(truth):
         raise ValueError(f"--table is {out}, which --truth is too: results would be clips there; name another folder")
+    ours = any((out / name).exists() for name in (INDEX, STRIPS))
     for name in (TABLE, ROWS):
-        check_beside(out / name, INDEX, STRIPS)
+        check_result(out / name, ours, f"{INDEX} or {STRIPS}")
     for name in (INDEX, STUDY):
         check_page(out / name)
     for name in (STRIPS, FILMS):

@@ -25,16 +25,17 @@ from torch import Tensor
 
 from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
-from ..files.whole import check_beside, written_whole
+from ..files.whole import check_result, written_whole
 from ..inputs import given_path
 from ..pipeline import interpolate, sampling_runs
-from ..settings import Settings
+from ..settings import VERSION, Settings
 from ..timeline import parse_frames
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
 from .command import count, exit_status, threads
 from .metrics import Distance
-from .report.store import RESULTS, Renders, Results, Values
+from .report.sheets import SHEETS, check_sheets
+from .report.store import RESULTS, Renders, Results, Values, holds_results
 from .report.subject import file_hash
 from .report.windows import as_bytes, as_float, digest
 from .scenes import SIZE, is_at, picture, scenes
@@ -74,12 +75,12 @@ class Subject:
     def measure(self, results: Results, renders: Renders, number: int, scene: Scene, frames: int) -> Values:
         """The numbers of one scene at one length: `mean` and `worst` distance of the frames between the keyframes, in
         which frame (`at`) that is, and in how many of the frames looked at (`looked`) the figure is on its path."""
-        key = digest("length", self.name, asdict(self.settings), asdict(scene), frames)
+        key = digest("length", VERSION, self.name, asdict(self.settings), asdict(scene), frames)
 
         def make() -> Values:
             drawn = as_float(renders.get(key, lambda: as_bytes(self._draw(scene, frames))))
             chosen = torch.linspace(0, frames - 1, min(SHOWN, frames)).round().long()
-            write_contact_sheet(drawn[chosen], self.out / "sheets" / f"{number:02}_{frames}.png", columns=SHOWN)
+            write_contact_sheet(drawn[chosen], self.out / SHEETS / f"{number:02}_{frames}.png", columns=SHOWN)
             return self._values(scene, drawn)
 
         return results.get(key, make, scene=number, frames=frames)
@@ -131,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> str:
     """Write the table: one row for each length."""
+    check_result(options.out / TABLE, holds_results(options.out), RESULTS)
+    check_sheets(options.out / SHEETS)
     for frames in options.frames:
         if min(parse_frames(frames, "--frames")) < LEAST:
             raise ValueError(f"--frames is {frames}; expected {LEAST} or more, of which one is between the keyframes")
@@ -150,7 +153,6 @@ def _run(options: argparse.Namespace) -> str:
         distance=load_perceptual(*options.perceptual),
         out=options.out,
     )
-    check_beside(options.out / TABLE, RESULTS)
     results, renders = Results(options.out / RESULTS), Renders(options.out / "renders")
     measured: dict[int, list[Values]] = {frames: [] for frames in options.frames}
     for number, scene in enumerate(scenes(options.scenes, options.seed)):

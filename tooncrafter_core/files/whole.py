@@ -139,19 +139,15 @@ def check_page(path: Path) -> None:
         )
 
 
-def check_beside(path: Path, *signs: str) -> None:
-    """The same as `check_file` for a file that cannot say whose it is: one that is there may be replaced where another
-    result of an earlier run, which has one of the names `signs`, is beside it."""
+def check_result(path: Path, ours: bool, sign: str) -> None:
+    """The same as `check_file` for a file that cannot say whose it is: one that is there may be replaced where it is
+    `ours`, which is known by what lies beside it, the `sign`."""
     check_file(path)
-    if _holds_something(path) and not any((path.parent / sign).exists() for sign in signs):
+    if not ours and path.exists() and path.stat().st_size:
         raise ValueError(
-            f"{path} is there, would be lost, and is of no earlier run ({' or '.join(signs)} would be beside it); "
-            "rename it, or name another folder"
+            f"{path} is there, would be lost, and is of no earlier run, which would have left {sign} beside it; rename "
+            "it, or name another folder"
         )
-
-
-def _holds_something(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
 
 
 def check_folder(path: Path) -> None:

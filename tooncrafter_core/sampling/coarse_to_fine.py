@@ -28,7 +28,7 @@ class Role(Enum):
 
     @property
     def ends_averaged(self) -> bool:
-        """Whether its walk has a `averaged_end`: in a run on a run, errors of both add up."""
+        """Whether its walk has an `averaged_end`: in a run on a run, errors of both add up."""
         return self is not Role.ONLY
 
 

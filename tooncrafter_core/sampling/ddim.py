@@ -45,7 +45,8 @@ class Walk:
         averaged_end: whether the last step takes the mean of three estimates of x0: its own twice, from latents to
             which the step before has added its noise and from those to which it has added the opposite (antithetic
             variates, Hammersley and Morton 1956), so that what the noise moves x0 by cancels in first order; and that
-            of the step before. With an eta of 0 it is the mean of the last two steps' estimates.
+            of the step before. With an eta of 0 it is the mean of the last two steps' estimates,
+            and a single step's is its own.
     """
 
     schedule: Schedule
@@ -60,7 +61,7 @@ class Walk:
         return self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
 
     def step(self, index: int, x0: Tensor, eps: Tensor, noise: Callable[[], Tensor]) -> list[Tensor]:
-        """Latents after a step: one of them, or a pair for a last step that predicts twice."""
+        """Latents after a step; a pair of them before an averaged last one."""
         (alpha_bar, rescale), sigma = self._after(index), self.sigma(index)
         latents = alpha_bar**0.5 * (x0 * rescale) + max(1 - alpha_bar - sigma**2, 0.0) ** 0.5 * eps
         if self.eta == 0:

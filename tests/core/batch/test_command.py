@@ -104,8 +104,8 @@ def test_places_that_nothing_can_be_written_to(place: str, shots: Path, capsys: 
     ("name", "content", "message"),
     [
         ("index.html", "mine", "is a page of somebody else's"),
-        ("weights.json", '{"epochs": 20}', "holds something else, which would be lost; rename it"),
-        ("weights.json", "mine", "holds something else, which would be lost; rename it"),
+        ("weights.json", '{"epochs": 20}', "is not, or no longer, a list of weight files' digests"),
+        ("weights.json", "mine", "is not, or no longer, a list of weight files' digests"),
     ],
 )
 def test_files_of_somebody_elses_are_kept(

@@ -114,7 +114,10 @@ def test_mistakes_are_told_in_one_line(
     [
         ("films/holiday.mp4", "holds other files (holiday.mp4)"),
         ("index.html", "is a page of somebody else's"),
-        ("table.csv", "table.csv is there, would be lost, and is of no earlier run (index.html or strips would be"),
+        (
+            "table.csv",
+            "table.csv is there, would be lost, and is of no earlier run, which would have left index.html or strips",
+        ),
     ],
 )
 def test_other_files_among_the_results_are_not_lost(

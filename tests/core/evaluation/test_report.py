@@ -329,15 +329,39 @@ def test_mistakes_are_told_before_anything_runs(
     assert not list(tmp_path.glob("out/renders/*"))
 
 
+@pytest.mark.parametrize("beside", ["", "epoch 1\n", '{"step": 1}\n', "[1]\n"])
 def test_a_report_of_somebody_elses_is_kept(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    beside: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Also beside other results of that name."""
     other = tmp_path / "out" / "report.md"
     other.parent.mkdir()
     other.write_text("mine")
+    if beside:
+        (other.parent / "results.jsonl").write_text(beside)
     assert report_tiny.main(command()) == 2
     assert "report.md is there, would be lost, and is of no earlier run" in capsys.readouterr().err
     assert other.read_text() == "mine"
+
+
+def test_sheets_of_somebody_elses_are_kept(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "out" / "sheets" / "toon_1.png"
+    other.parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(other)
+    before = other.read_bytes()
+    assert report_tiny.main(command()) == 2
+    assert (
+        "sheets holds pictures of somebody else's, or of a version before 0.2 (toon_1.png)" in capsys.readouterr().err
+    )
+    assert other.read_bytes() == before
+
+
+def test_a_report_of_keyframes_alone_is_written_again(command: Callable[..., list[str]], tmp_path: Path) -> None:
+    """Of which no number is kept."""
+    for _ in range(2):
+        assert report_tiny.main(command("--only", "keyframes")) == 0
 
 
 def test_a_bar_in_a_cell_is_no_border_of_it() -> None:

@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...files.whole import check_file, file_digest, written_whole
+from ...settings import VERSION
 from ..shots.shot import Shot
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-VERSION = 2
-"""Raised when the same input comes to other frames."""
 
 
 def shot_key(shot: Shot, weights: Sequence[str]) -> str:
@@ -57,7 +56,8 @@ class WeightDigests:
         check_file(self._kept)
         if self._kept.exists() and self._kept.stat().st_size and not self._read():
             raise ValueError(
-                f"{self._kept} holds something else, which would be lost; rename it, or name another folder"
+                f"{self._kept} is not, or no longer, a list of weight files' digests, and would be lost; rename it, or "
+                "name another folder"
             )
 
     def of(self, path: Path) -> str:
@@ -78,7 +78,7 @@ class WeightDigests:
     def _read(self) -> dict[str, str]:
         try:
             known = json.loads(self._kept.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):  # not there, or changed by hand: they are made anew
+        except (OSError, ValueError, RecursionError):  # not there, damaged, or somebody else's
             return {}
         ours = isinstance(known, dict) and all(_DIGEST.fullmatch(str(each)) for each in known.values())
         return known if ours else {}

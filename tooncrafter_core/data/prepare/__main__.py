@@ -48,16 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make(paths: list[Path], out: Path, config: Path | None, address: str | None) -> int:
-    from ...files.whole import check_beside
+    from ...files.whole import check_result
     from ...training.settings.run import read_settings
     from . import ray_runner, report
-    from .pipeline import LIST, RESULTS, open_films, prepare
+    from .pipeline import LIST, RESULTS, holds_results, open_films, prepare
     from .settings import Settings
 
     try:
         settings = read_settings(Settings, config) if config else Settings()
         films = open_films(paths)
-        check_beside(out / LIST, RESULTS, report.PAGE)
+        check_result(out / LIST, holds_results(out), RESULTS)
         report.check(out)
         out.mkdir(parents=True, exist_ok=True)
         with ray_runner.started(address) as run:

@@ -20,7 +20,7 @@ from .settings import Settings
 from .stages import cut, duplicates, shots, split
 from .store import Result, Store
 from .views import SMALL
-from .work import Cut, FindShots, Item, Look, Pass, Step, clip_path, recall, shots_digest, stages
+from .work import SHOTS, Cut, FindShots, Item, Look, Pass, Step, clip_path, recall, shots_digest, stages
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,11 @@ def open_films(paths: Sequence[Path]) -> list[Film]:
             raise ValueError(f"{path} has the same content as {other.path}; name each film once")
         films[film.digest] = film
     return sorted(films.values(), key=lambda film: film.name)
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether `prepare` has been at work with an output folder."""
+    return (folder / RESULTS / SHOTS).is_dir()
 
 
 def prepare(films: Sequence[Film], settings: Settings, folder: Path, run: Runner) -> Outcome:
@@ -124,7 +129,7 @@ def _title(step: Step) -> str:
 
 
 def _found(film: Film, settings: Settings, store: Store) -> Result | None:
-    return store.read("shots", shots_digest(film, settings))
+    return store.read(SHOTS, shots_digest(film, settings))
 
 
 def _without_duplicates(items: Sequence[Item], settings: Settings) -> tuple[list[Item], dict[str, int]]:

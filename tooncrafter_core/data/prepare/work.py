@@ -21,8 +21,8 @@ from .views import Views, look
 
 Measure = Callable[[Views, dict[str, Result]], Result]
 
-LOOK = "look"
-"""Where a stretch falls that cannot be decoded; nothing else is kept under this name."""
+SHOTS, LOOK = "shots", "look"
+"""Under which is kept what shots a film has, and which stretches fall since they cannot be decoded."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ class FindShots:
 
         def find(film: Film) -> Film:
             digest = shots_digest(film, self.settings)
-            if store.read("shots", digest) is None:
-                store.write("shots", digest, shots.find(film, self.settings.shots))
+            if store.read(SHOTS, digest) is None:
+                store.write(SHOTS, digest, shots.find(film, self.settings.shots))
             return film
 
         return find

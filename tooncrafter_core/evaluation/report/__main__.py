@@ -25,7 +25,7 @@ import torch
 
 from ...files.images import fit_images
 from ...files.media import read_image
-from ...files.whole import check_beside, written_whole
+from ...files.whole import check_result, written_whole
 from ...inputs import given_path
 from ...models.config import PIXELS_PER_LATENT
 from ...settings import Settings
@@ -36,8 +36,8 @@ from ..metrics import LINE_THRESHOLD
 from . import cost, summary
 from .groups import Group, Measured, measure
 from .measures import Bench, baselines
-from .sheets import Block, write_sheets
-from .store import RESULTS
+from .sheets import SHEETS, Block, check_sheets, write_sheets
+from .store import RESULTS, holds_results
 from .subject import Subject, TinyModel, file_hash, picture_window
 from .windows import drawer, held_out_windows
 
@@ -120,11 +120,12 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     parts = _parts(options)
     pairs = _pairs(options.keyframes) if "keyframes" in parts else {}
     for name in (REPORT, TABLE):
-        check_beside(options.out / name, RESULTS)
+        check_result(options.out / name, holds_results(options.out), RESULTS)
+    check_sheets(options.out / SHEETS)
     bench = Bench.of_files(options.perceptual, options.out)
     groups = [_group(options, domain) for domain in options.domain]
     others = {name: TinyModel(file, None, settings, options.device, options.model) for name, file in variants.items()}
-    measured = measure(bench, subject, groups, others, parts, options.out / "sheets")
+    measured = measure(bench, subject, groups, others, parts, options.out / SHEETS)
     spent = _cost(options, settings) if "cost" in parts else None
     if pairs:
         _keyframe_sheets(bench, subject, pairs, options)

@@ -9,11 +9,15 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...files.places.own import is_replaceable, save_marked
+from ...files.whole import written_whole
 from .windows import as_bytes
 
 COLUMNS = (0, 2, 5, 7, 8, 10, 13, 15)
 """Frames that are shown."""
 
+SHEETS = "sheets"
+"""In the output folder."""
 SCALE = 2
 """Every pixel becomes a square of this side."""
 
@@ -41,13 +45,22 @@ class Block:
         return image
 
 
+def check_sheets(folder: Path) -> None:
+    """Raise ValueError where pictures of somebody else's lie among the sheets, which have many names."""
+    if others := sorted(path.name for path in folder.glob("*.png") if not is_replaceable(path)):
+        raise ValueError(
+            f"{folder} holds pictures of somebody else's, or of a version before 0.2 ({', '.join(others[:3])}), which "
+            "would be lost; rename it, or name another folder"
+        )
+
+
 def write_sheets(folder: Path, name: str, blocks: Sequence[Block]) -> list[Path]:
     """Write the blocks, four on each picture: `NAME_1.png`, `NAME_2.png`, ...; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for start in range(0, len(blocks), _PER_SHEET):
         path = folder / f"{name}_{start // _PER_SHEET + 1}.png"
-        _stack([block.draw() for block in blocks[start : start + _PER_SHEET]]).save(path)
+        with written_whole(path) as unfinished:
+            save_marked(_stack([block.draw() for block in blocks[start : start + _PER_SHEET]]), unfinished)
         files.append(path)
     return files
 

@@ -19,6 +19,16 @@ Values = dict[str, float]
 _log = logging.getLogger(__name__)
 
 
+def holds_results(folder: Path) -> bool:
+    """Whether a folder has numbers that `Results` has kept, or none yet."""
+    try:
+        with (folder / RESULTS).open(encoding="utf-8") as file:
+            first = file.readline()
+        return not first or {"key", "values"} <= json.loads(first).keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
 class Results:
     """Numbers by key in a file of one JSON object a line. A line cut short by an interruption is measured again.
 
@@ -30,7 +40,8 @@ class Results:
         self.path = path
         check_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.touch()
+        text = path.read_text(encoding="utf-8")
         self._values: dict[str, Values] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             try:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...files.whole import file_digest
 from ...models.vae.autoencoder import reference_pairs
 from ...pipeline import interpolate
-from ...settings import Settings
+from ...settings import VERSION, Settings
 from ...toon_crafter import ToonCrafter
 from ...training.run.low_rank import merge, read_lora
 from .windows import FRAMES, MIDDLE, Window, as_bytes, digest
@@ -62,7 +62,7 @@ class TinyModel:
     @cached_property
     def identity(self) -> str:
         others = [file_hash(path) for path in (self.autoencoder_path, self.lora_path) if path]
-        return digest(file_hash(self.path), *others, sorted(asdict(self.settings).items()))
+        return digest(VERSION, file_hash(self.path), *others, sorted(asdict(self.settings).items()))
 
     @cached_property
     def sketch_identity(self) -> str:

@@ -59,7 +59,7 @@ def test_what_cannot_be_used_is_told_before_anything_starts(tmp_path: Path, capl
     [
         (
             "clips.jsonl",
-            "is there, would be lost, and is of no earlier run (results or report.html would be beside it)",
+            "is there, would be lost, and is of no earlier run, which would have left results beside it",
         ),
         ("report/motion.jpg", "is there and would be lost; name a new file, or a contact sheet of an earlier run"),
     ],
