@@ -27,6 +27,9 @@ def test_lengths_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(length, "interpolate", None)
     assert length.main([*given, "--frames", "3", "17"]) == 0
     assert (out / "lengths.md").read_text() == table
+    monkeypatch.setattr(length, "VERSION", "of other frames")
+    with pytest.raises(TypeError, match="not callable"):
+        length.main([*given, "--frames", "3"])
 
 
 @pytest.mark.parametrize("frames", ["2", "1", "1001"])
