@@ -27,8 +27,10 @@ from ..data.drawn_scenes import Scene
 from ..files.media import write_contact_sheet
 from ..files.whole import check_result, written_whole
 from ..inputs import given_path
+from ..models.config import LATENT_SCALE
 from ..pipeline import interpolate, sampling_runs
 from ..settings import VERSION, Settings
+from ..stages.autoencoding import decode_segments, encode_keyframes
 from ..timeline import parse_frames
 from ..toon_crafter import ToonCrafter
 from ..training.losses.perceptual import load_perceptual
@@ -64,6 +66,7 @@ class Subject:
         settings: steps, guidance, seed; `frames` is each length's own.
         distance: perceptual.
         out: folder for everything that is written.
+        ceiling: true frames are encoded and decoded instead: what a denoiser without a fault would come to.
     """
 
     model: ToonCrafter
@@ -71,14 +74,16 @@ class Subject:
     settings: Settings
     distance: Distance
     out: Path
+    ceiling: bool
 
     def measure(self, results: Results, renders: Renders, number: int, scene: Scene, frames: int) -> Values:
         """The numbers of one scene at one length: `mean` and `worst` distance of the frames between the keyframes, in
         which frame (`at`) that is, and in how many of the frames looked at (`looked`) the figure is on its path."""
-        key = digest("length", VERSION, self.name, asdict(self.settings), asdict(scene), frames)
+        key = digest("length", VERSION, self.name, asdict(self.settings), asdict(scene), frames, self.ceiling)
 
         def make() -> Values:
-            drawn = as_float(renders.get(key, lambda: as_bytes(self._draw(scene, frames))))
+            draw = self._encoded_and_decoded if self.ceiling else self._draw
+            drawn = as_float(renders.get(key, lambda: as_bytes(draw(scene, frames))))
             chosen = torch.linspace(0, frames - 1, min(SHOWN, frames)).round().long()
             write_contact_sheet(drawn[chosen], self.out / SHEETS / f"{number:02}_{frames}.png", columns=SHOWN)
             return self._values(scene, drawn)
@@ -88,6 +93,15 @@ class Subject:
     def _draw(self, scene: Scene, frames: int) -> Tensor:
         keyframes = [picture(scene, 0), picture(scene, 1)]
         return interpolate(self.model, keyframes, replace(self.settings, frames=frames))
+
+    @torch.inference_mode()
+    def _encoded_and_decoded(self, scene: Scene, frames: int) -> Tensor:
+        moments = torch.linspace(0, 1, frames).tolist()
+        truth = {frame: picture(scene, moment)[None] for frame, moment in enumerate(moments)}
+        encoded = encode_keyframes(self.model, truth)
+        latents = torch.cat([each.latents for each in encoded.values()]) * LATENT_SCALE
+        ends = {0: encoded[0], 1: encoded[frames - 1]}
+        return decode_segments(self.model, {0: latents}, ends, len(ends), self.settings.two_pass)[0].transpose(0, 1)
 
     def _values(self, scene: Scene, drawn: Tensor) -> Values:
         moments = torch.linspace(0, 1, len(drawn)).tolist()
@@ -125,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=count, default=4, help="sampling steps (default %(default)s)")
     add("--guidance", type=float, default=1.0, help="guidance scale (default %(default)s)")
     add("--clean-end", action="store_true", help="of the sampler; coarse runs end clean anyway")
+    add("--ceiling", action="store_true", help="true frames, encoded and decoded, in the place of drawn ones")
     add("--seed", type=int, default=0, help="of scenes and noise (default %(default)s)")
     add("--threads", type=threads, default=1, help="CPU threads (default %(default)s)")
     return parser
@@ -152,6 +167,7 @@ def _run(options: argparse.Namespace) -> str:
         ),
         distance=load_perceptual(*options.perceptual),
         out=options.out,
+        ceiling=options.ceiling,
     )
     results, renders = Results(options.out / RESULTS), Renders(options.out / "renders")
     measured: dict[int, list[Values]] = {frames: [] for frames in options.frames}

@@ -32,6 +32,20 @@ def test_lengths_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         length.main([*given, "--frames", "3"])
 
 
+def test_the_ceiling_is_of_true_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come back nearer than drawn ones, and nothing is drawn."""
+    distance, out = save(tmp_path / "distance.pth", blurred_alex()), tmp_path / "out"
+    given = ["--model", str(TINY), "--perceptual", str(distance), "--out", str(out), "--steps", "2", "--scenes", "1"]
+
+    def mean(*more: str) -> float:
+        assert length.main([*given, "--frames", "17", *more]) == 0
+        return float((out / "lengths.md").read_text().splitlines()[2].split(" | ")[3])
+
+    drawn = mean()
+    monkeypatch.setattr(length, "interpolate", None)
+    assert mean("--ceiling") < drawn
+
+
 @pytest.mark.parametrize("frames", ["2", "1", "1001"])
 def test_a_length_that_cannot_be_measured(
     frames: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
