@@ -21,8 +21,16 @@ from .settings import Settings
 from .work import LOOK, Item
 
 PAGE = "report.html"
-_SHEETS = ("motion", "flicker", "text", "score", "agreement", "distance")
-"""What there may be a contact sheet of."""
+_NUMBERS = (
+    ("motion", "motion", "least"),
+    ("flicker", "motion", "most_flicker"),
+    ("text", "text_area", "most"),
+    ("score", "aesthetics", "least"),
+    ("agreement", "agreement", "least"),
+)
+"""What decides: the number's name, its stage, and the setting it is compared with."""
+_DISTANCE = "distance"
+"""The same for what decides between duplicates."""
 _BORDERLINE = 12
 """Stretches on a contact sheet."""
 _COLUMNS = 4
@@ -66,7 +74,7 @@ class Measured:
 def check(folder: Path) -> None:
     """Raise ValueError where the page or one of its sheets cannot be written, or would replace what is none of ours."""
     check_page(folder / PAGE)
-    for name in _SHEETS:
+    for name in (*(name for name, _, _ in _NUMBERS), _DISTANCE):
         check_sheet_file(folder / "report" / f"{name}.jpg")
 
 
@@ -117,22 +125,17 @@ def _unreadable(outcome: Outcome) -> Iterator[str]:
 
 def _measured(outcome: Outcome, settings: Settings) -> Iterator[Measured]:
     """The numbers that decide, where there are any."""
-    told = settings
-    for name, stage, limit, bound in (
-        ("motion", "motion", "least", told.motion.least),
-        ("flicker", "motion", "most_flicker", told.motion.most_flicker),
-        ("text", "text_area", "most", told.text_area.most),
-        ("score", "aesthetics", "least", told.aesthetics.least),
-        ("agreement", "agreement", "least", told.agreement.least),
-    ):
+    for name, stage, limit in _NUMBERS:
         values = [(float(item.results[stage][name]), item) for item in outcome.items if stage in item.results]
         if values:
+            bound = float(getattr(getattr(settings, stage), limit))
             yield Measured(name, f"{stage}.{limit}", bound, values)
     near = [
         (outcome.distances[item.stretch.name], item) for item in outcome.items if item.stretch.name in outcome.distances
     ]
     if near:
-        yield Measured("distance", "duplicates.distance", told.duplicates.distance, [(float(d), i) for d, i in near])
+        bound = settings.duplicates.distance
+        yield Measured(_DISTANCE, "duplicates.distance", bound, [(float(d), i) for d, i in near])
 
 
 def _histogram(values: Sequence[float], bound: float) -> str:
