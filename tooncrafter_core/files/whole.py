@@ -131,23 +131,22 @@ def check_file(path: Path) -> None:
 
 def check_page(path: Path) -> None:
     """The same for a page, which may be in the place of one of ours only."""
-    check_file(path)
-    if not is_replaceable_page(path):
-        raise ValueError(
-            f"{path} is a page of somebody else's, or of a version before 0.2, and would be lost; rename it, or name "
-            "another folder"
-        )
+    told = "is a page of somebody else's, or of a version before 0.2, and would be lost"
+    check_replaceable(path, is_replaceable_page(path), told)
 
 
 def check_result(path: Path, ours: bool, sign: str) -> None:
-    """The same as `check_file` for a file that cannot say whose it is: one that is there may be replaced where it is
-    `ours`, which is known by what lies beside it, the `sign`."""
+    """The same for a file that cannot say whose it is: one that is there may be replaced where it is `ours`, which is
+    known by what lies beside it, the `sign`."""
+    told = f"is there, would be lost, and is of no earlier run, which would have left {sign} beside it"
+    check_replaceable(path, ours, told)
+
+
+def check_replaceable(path: Path, ours: bool, told: str) -> None:
+    """The same, where what is there is told not to be `ours`; nobody misses an empty file."""
     check_file(path)
     if not ours and path.exists() and path.stat().st_size:
-        raise ValueError(
-            f"{path} is there, would be lost, and is of no earlier run, which would have left {sign} beside it; rename "
-            "it, or name another folder"
-        )
+        raise ValueError(f"{path} {told}; rename it, or name another folder")
 
 
 def check_folder(path: Path) -> None:

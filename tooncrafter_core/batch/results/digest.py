@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ...files.whole import check_file, file_digest, written_whole
+from ...files.whole import check_replaceable, file_digest, written_whole
 from ...settings import VERSION
 from ..shots.shot import Shot
 
@@ -53,12 +53,8 @@ class WeightDigests:
 
     def check(self) -> None:
         """Raise ValueError where they cannot be kept, or something else is in their place."""
-        check_file(self._kept)
-        if self._kept.exists() and self._kept.stat().st_size and not self._read():
-            raise ValueError(
-                f"{self._kept} is not, or no longer, a list of weight files' digests, and would be lost; rename it, or "
-                "name another folder"
-            )
+        told = "is not, or no longer, a list of weight files' digests, and would be lost"
+        check_replaceable(self._kept, bool(self._read()), told)
 
     def of(self, path: Path) -> str:
         """The digest of a file.

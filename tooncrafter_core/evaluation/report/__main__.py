@@ -119,8 +119,9 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         read_lora(options.lora)  # likewise one that is none
     parts = _parts(options)
     pairs = _pairs(options.keyframes) if "keyframes" in parts else {}
+    ours = holds_results(options.out)
     for name in (REPORT, TABLE):
-        check_result(options.out / name, holds_results(options.out), RESULTS)
+        check_result(options.out / name, ours, RESULTS)
     check_sheets(options.out / SHEETS)
     bench = Bench.of_files(options.perceptual, options.out)
     groups = [_group(options, domain) for domain in options.domain]

@@ -16,6 +16,8 @@ from ...files.whole import check_file, written_whole
 RESULTS = "results.jsonl"
 """In the output folder: numbers by key, see `Results`."""
 Values = dict[str, float]
+_DAMAGED = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading a line raises that `Results` has not written, or not all of."""
 _log = logging.getLogger(__name__)
 
 
@@ -23,10 +25,17 @@ def holds_results(folder: Path) -> bool:
     """Whether a folder has numbers that `Results` has kept, or none yet."""
     try:
         with (folder / RESULTS).open(encoding="utf-8") as file:
-            first = file.readline()
-        return not first or {"key", "values"} <= json.loads(first).keys()
-    except (OSError, ValueError, AttributeError, RecursionError):
+            if first := file.readline():
+                _read_row(first)
+        return True
+    except (OSError, *_DAMAGED):
         return False
+
+
+def _read_row(line: str) -> tuple[str, Values]:
+    """A key and its values; raises one of `_DAMAGED`."""
+    row = json.loads(line)
+    return row["key"], row["values"]
 
 
 class Results:
@@ -45,9 +54,9 @@ class Results:
         self._values: dict[str, Values] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             try:
-                row = json.loads(line)
-                self._values[row["key"]] = row["values"]
-            except (ValueError, KeyError, TypeError):
+                key, values = _read_row(line)
+                self._values[key] = values
+            except _DAMAGED:
                 _log.warning("%s, line %d is damaged; it is measured again", path, number)
         self._separator = "" if not text or text.endswith("\n") else "\n"
 
